@@ -1,0 +1,5 @@
+# The two commands of the README, and what CI needs.
+.PHONY: test
+
+test:
+	cargo test --workspace

@@ -1,0 +1,344 @@
+//! What every platform does for `faas`: the Backend trait and its vocabulary. One line a backend in `registry`.
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::Stream;
+use serde::Serialize;
+
+use crate::artifact::{Artifact, ArtifactKind};
+use crate::error::Result;
+use crate::function::{Function, FunctionId, Resources};
+use crate::problem::Problem;
+use crate::progress::Progress;
+
+pub mod capabilities;
+
+pub use capabilities::Capabilities;
+
+/// A body, streamed either way.
+pub type Body = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
+
+/// Log entries as they come.
+pub type LogStream = Pin<Box<dyn Stream<Item = Result<LogEntry>> + Send>>;
+
+/// Annotation: hash of the neutral spec that was applied last.
+pub const SPEC_KEY: &str = "faas.dev/spec";
+/// Annotation: identity of the artifact that was applied last.
+pub const ARTIFACT_KEY: &str = "faas.dev/artifact";
+/// Annotation: the stack that owns the function; only such functions are ever pruned.
+pub const STACK_KEY: &str = "faas.dev/stack";
+
+/// A platform.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// What this platform can do, row by row.
+    fn capabilities(&self) -> &'static Capabilities;
+
+    /// What kind of artifact this function needs here.
+    fn wants(&self, function: &Function) -> ArtifactKind;
+
+    /// Everything wrong with `function` on this platform, all at once, before anything is changed.
+    fn check(&self, function: &Function) -> Vec<Problem>;
+
+    /// What is deployed: all in the scope's namespace, or the named functions only (missing ones are left out).
+    async fn observe(&self, scope: &Scope) -> Result<Vec<Deployed>>;
+
+    /// Makes the platform as `change` says. Idempotent: run twice, or killed and run again, it ends in the same state.
+    async fn apply(&self, change: &Change, progress: &dyn Progress) -> Result<Deployed>;
+
+    /// Removes a function; [`crate::error::Kind::NotFound`] when there is none.
+    async fn remove(&self, id: &FunctionId) -> Result<()>;
+
+    /// Calls a function. Bodies are streams, both ways; any status the function answers is a [`Reply`], not an error.
+    async fn invoke(&self, id: &FunctionId, call: Call) -> Result<Reply>;
+
+    /// A function's log.
+    async fn logs(&self, query: LogQuery) -> Result<LogStream>;
+
+    /// Sets the number of replicas.
+    async fn scale(&self, id: &FunctionId, replicas: u32) -> Result<()>;
+
+    /// Whether the function answers calls now: `Ok(true)` once at least one replica is available.
+    async fn ready(&self, id: &FunctionId) -> Result<bool>;
+
+    /// The platform itself: name, version, address. An error when it can't be reached.
+    async fn info(&self) -> Result<Info>;
+
+    /// Canary, promote, roll back, revisions; `None` where the platform has no such thing.
+    fn traffic(&self) -> Option<&dyn Traffic> {
+        None
+    }
+
+    /// Secrets; `None` where the platform has no such thing.
+    fn secrets(&self) -> Option<&dyn Secrets> {
+        None
+    }
+
+    /// Namespaces; `None` where the platform has no such thing.
+    fn namespaces(&self) -> Option<&dyn Namespaces> {
+        None
+    }
+}
+
+/// Which functions to look at.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// `None` is the platform's default namespace.
+    pub namespace: Option<String>,
+    /// Only these; empty is all.
+    pub names: Vec<String>,
+    /// Also ask for current use of memory and CPU, where that costs a call of its own.
+    pub usage: bool,
+}
+
+/// A function as the platform has it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Deployed {
+    /// Its name.
+    pub name: String,
+    /// Its namespace, when the platform told.
+    pub namespace: Option<String>,
+    /// The image, or what the platform runs in its place.
+    pub image: String,
+    /// The process the invoker starts, when the platform told.
+    pub process: Option<String>,
+    /// Environment variables, as the platform reports them (OpenFaaS adds the image's own).
+    pub environment: BTreeMap<String, String>,
+    /// Names of secrets.
+    pub secrets: Vec<String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Placement constraints.
+    pub constraints: Vec<String>,
+    /// Limits.
+    pub limits: Resources,
+    /// Requests.
+    pub requests: Resources,
+    /// Whether the root file system is read-only.
+    pub read_only: bool,
+    /// Replicas wanted.
+    pub replicas: u64,
+    /// Replicas that answer; `None` when the platform did not tell (OpenFaaS's list).
+    pub available: Option<u64>,
+    /// Calls so far.
+    pub invocations: f64,
+    /// RFC 3339.
+    pub created: Option<String>,
+    /// Where it is called.
+    pub url: Option<String>,
+    /// Where it is called asynchronously.
+    pub async_url: Option<String>,
+    /// CPU in thousandths of a core and memory in bytes, when asked for and told.
+    pub usage: Option<Usage>,
+}
+
+/// What a function uses now.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Usage {
+    /// Thousandths of a core.
+    pub cpu: f64,
+    /// Bytes.
+    pub memory: f64,
+}
+
+impl Deployed {
+    /// Its name and namespace.
+    #[must_use]
+    pub fn id(&self) -> FunctionId {
+        FunctionId { name: self.name.clone(), namespace: self.namespace.clone() }
+    }
+}
+
+/// What `apply` is to do for one function.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The function as it should be.
+    pub function: Function,
+    /// What it runs.
+    pub artifact: Artifact,
+    /// Hash of the neutral spec, kept on the platform as [`SPEC_KEY`].
+    pub spec: String,
+    /// The owning stack, kept on the platform as [`STACK_KEY`].
+    pub stack: String,
+    /// How to get there.
+    pub how: How,
+}
+
+/// How to get from what is there to what should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum How {
+    /// Update, or create what is not there (faas-cli's `--update`).
+    #[default]
+    Upsert,
+    /// Create; an existing function is an error (`--update=false`).
+    Create,
+    /// Remove first, then create (`--replace`).
+    Replace,
+}
+
+/// One call of a function.
+pub struct Call {
+    /// The HTTP method.
+    pub method: http::Method,
+    /// Path below the function, starting with `/`, query included; `/` for none.
+    pub path: String,
+    /// Headers as given, repeated ones kept.
+    pub headers: http::HeaderMap,
+    /// The body.
+    pub body: Body,
+    /// The body's length in bytes, when known before.
+    pub length: Option<u64>,
+    /// Queue it instead of waiting for its answer.
+    pub asynchronous: bool,
+    /// Give up after this long; `None` waits for as long as the platform does.
+    pub timeout: Option<Duration>,
+}
+
+/// What a function answered.
+pub struct Reply {
+    /// The status.
+    pub status: http::StatusCode,
+    /// The headers.
+    pub headers: http::HeaderMap,
+    /// The body; an error in it means that the answer was cut.
+    pub body: Body,
+}
+
+/// Which log entries.
+#[derive(Debug, Clone)]
+pub struct LogQuery {
+    /// Whose.
+    pub id: FunctionId,
+    /// One instance only.
+    pub instance: Option<String>,
+    /// Not before this time.
+    pub since: Option<jiff::Timestamp>,
+    /// The last so many; `None` is all there are.
+    pub tail: Option<u64>,
+    /// Go on as new ones come.
+    pub follow: bool,
+}
+
+/// A line of a function's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LogEntry {
+    /// The function.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// The replica.
+    pub instance: String,
+    /// When.
+    pub timestamp: jiff::Timestamp,
+    /// The line, without its end.
+    pub text: String,
+}
+
+/// The platform itself.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Info {
+    /// Its name, as `faas-local` or `faasd`.
+    pub provider: String,
+    /// What runs the functions, as `containerd`, `kubernetes`, `process`.
+    pub orchestration: String,
+    /// Its version.
+    pub version: String,
+    /// Its address.
+    pub address: String,
+    /// Everything it told about itself.
+    pub details: serde_json::Value,
+}
+
+/// Canary, promote, roll back: shares of traffic by revision.
+#[async_trait]
+pub trait Traffic: Send + Sync {
+    /// The revisions of a function, newest first, each with its share.
+    async fn revisions(&self, id: &FunctionId) -> Result<Vec<Revision>>;
+    /// Sets the shares; they sum to 100.
+    async fn set(&self, id: &FunctionId, shares: &[(String, u8)]) -> Result<()>;
+}
+
+/// An immutable deployment of a function.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Revision {
+    /// Its name on the platform.
+    pub name: String,
+    /// Its share of traffic in percent.
+    pub share: u8,
+    /// RFC 3339.
+    pub created: Option<String>,
+    /// What it runs.
+    pub image: String,
+}
+
+/// The platform's secrets. Values go in and never come out.
+#[async_trait]
+pub trait Secrets: Send + Sync {
+    /// Names, in the namespace.
+    async fn list(&self, namespace: Option<&str>) -> Result<Vec<SecretName>>;
+    /// Makes one; with `replace`, one that is there gets the new value. Says which it was.
+    async fn create(&self, secret: &Secret, replace: bool) -> Result<Written>;
+    /// Gives one that is there a new value.
+    async fn update(&self, secret: &Secret) -> Result<()>;
+    /// Removes one.
+    async fn remove(&self, name: &SecretName) -> Result<()>;
+}
+
+/// A secret's name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct SecretName {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: Option<String>,
+}
+
+/// A secret on its way to the platform; its value is in no `Debug` and no log.
+#[derive(Debug, Clone)]
+pub struct Secret {
+    /// Its name and namespace.
+    pub name: SecretName,
+    /// Its bytes.
+    pub value: secrecy::SecretSlice<u8>,
+}
+
+/// Whether a write made something new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Written {
+    /// It was not there before.
+    Created,
+    /// It was there and has a new value.
+    Updated,
+}
+
+/// The platform's namespaces.
+#[async_trait]
+pub trait Namespaces: Send + Sync {
+    /// All of them.
+    async fn list(&self) -> Result<Vec<String>>;
+    /// One, with its labels and annotations.
+    async fn get(&self, name: &str) -> Result<Namespace>;
+    /// Makes one.
+    async fn create(&self, namespace: &Namespace) -> Result<()>;
+    /// Changes one's labels and annotations.
+    async fn update(&self, namespace: &Namespace) -> Result<()>;
+    /// Removes one.
+    async fn remove(&self, name: &str) -> Result<()>;
+}
+
+/// A namespace.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Namespace {
+    /// Its name.
+    pub name: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    pub annotations: BTreeMap<String, String>,
+}

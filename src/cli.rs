@@ -1,0 +1,105 @@
+//! The clap tree, the global flags, and the way from arguments to an exit code. One file a command in `cli/`.
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::context::{Context, Dirs, Env};
+use crate::error::{OrFault, Result};
+use crate::output::{Format, Output};
+
+mod completion;
+mod version;
+
+/// One command line for functions, wherever they run.
+#[derive(Parser)]
+#[command(name = "faas", version, about, propagate_version = false, max_term_width = 100)]
+#[command(disable_help_subcommand = false, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// Flags that every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Args, Clone, Default)]
+pub struct Global {
+    /// The stack file, or the URL of one [default: stack.yaml, else stack.yml]
+    #[arg(short = 'f', long = "yaml", alias = "file", global = true, value_name = "FILE")]
+    pub yaml: Option<String>,
+    /// Only functions whose name matches this pattern; `*` stands for anything
+    #[arg(long, global = true, value_name = "PATTERN", conflicts_with = "regex")]
+    pub filter: Option<String>,
+    /// Only functions whose name matches this regular expression
+    #[arg(long, global = true, value_name = "REGEX")]
+    pub regex: Option<String>,
+    /// The overlay under `targets:` in the stack file
+    #[arg(long, global = true, env = "FAAS_TARGET", value_name = "NAME")]
+    pub target: Option<String>,
+    /// Treat unknown keys in the stack file as errors
+    #[arg(long, global = true)]
+    pub strict: bool,
+    /// Replace ${VARIABLES} in the stack file by the environment's
+    #[arg(long, global = true, value_name = "BOOL", default_value = "true", default_missing_value = "true",
+          num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, hide_default_value = true)]
+    pub envsubst: bool,
+    /// How results are printed
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
+    pub output: Format,
+    /// Print nothing but results and errors
+    #[arg(long, global = true)]
+    pub quiet: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Completion(completion::Completion),
+    Version(version::Version),
+}
+
+impl Command {
+    fn run(self, context: &Context, global: &Global) -> Result<()> {
+        match self {
+            Self::Completion(command) => command.run(context),
+            Self::Version(command) => command.run(context, global),
+        }
+    }
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    clap_complete::CompleteEnv::with_factory(Cli::command).complete();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout and are no failure; all else is a usage error.
+            let code = if error.use_stderr() { crate::error::Kind::Usage.exit_code() } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let env = Env::of_process();
+    let out = Output::detect(cli.global.output, cli.global.quiet, &env);
+    match context(env, out.clone()).and_then(|context| cli.command.run(&context, &cli.global)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            out.fault(&fault);
+            ExitCode::from(fault.kind.exit_code())
+        }
+    }
+}
+
+fn context(env: Env, out: Output) -> Result<Context> {
+    let cwd: PathBuf = std::env::current_dir().or_fault(|| "the current folder can't be read".into())?;
+    let dirs = Dirs::from_env(&env)?;
+    Ok(Context { env, cwd, dirs, out })
+}
+
+/// The clap tree, for completions, man pages and the reference.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}

@@ -1,0 +1,41 @@
+//! `faas completion`: the script that a shell sources to complete commands, flags and values.
+use clap::Args;
+use clap_complete::env::Shells;
+
+use crate::context::Context;
+use crate::error::{Fault, Result};
+
+/// Print the completion script for a shell
+#[derive(Args)]
+#[command(after_help = "Example:\n  source <(faas completion bash)")]
+pub struct Completion {
+    /// bash, zsh, fish, powershell or elvish
+    #[arg(value_name = "SHELL")]
+    shell: Option<String>,
+    /// The same, as faas-cli has it
+    #[arg(long = "shell", value_name = "SHELL", conflicts_with = "shell")]
+    shell_flag: Option<String>,
+}
+
+impl Completion {
+    /// Prints the script.
+    ///
+    /// # Errors
+    /// An unknown shell, or none.
+    pub fn run(self, context: &Context) -> Result<()> {
+        let names = "bash, zsh, fish, powershell or elvish";
+        let shell = self
+            .shell
+            .or(self.shell_flag)
+            .ok_or_else(|| Fault::usage("no shell is given").hint(format!("name one of {names}")))?;
+        let shells = Shells::builtins();
+        let completer = shells
+            .completer(&shell.to_lowercase())
+            .ok_or_else(|| Fault::usage(format!("unknown shell `{shell}`")).hint(format!("name one of {names}")))?;
+        let mut script = Vec::new();
+        completer
+            .write_registration("COMPLETE", "faas", "faas", "faas", &mut script)
+            .map_err(|e| Fault::failed("can't write the completion script").cause(e))?;
+        context.out.raw(&script)
+    }
+}

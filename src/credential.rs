@@ -1,0 +1,1 @@
+//! Logins: `~/.openfaas/config.yml`, the keyring, and values that no `Debug` shows.

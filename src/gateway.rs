@@ -1,0 +1,1 @@
+//! The embedded platform behind `local`: router, controller, queue, logs, state.

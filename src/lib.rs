@@ -1,0 +1,25 @@
+//! The `faas` command line as a library: the rooms of the house, and `run`, which the binary calls.
+//!
+//! Data goes one way, and each room knows only the rooms to its right (`docs/architecture.md`):
+//! `cli → plan → { stack → template → build } → backend → platform client`.
+
+pub mod artifact;
+pub mod backend;
+pub mod build;
+pub mod cli;
+pub mod context;
+pub mod credential;
+pub mod error;
+pub mod function;
+#[cfg(feature = "local")]
+pub mod gateway;
+pub mod output;
+pub mod plan;
+pub mod problem;
+pub mod progress;
+pub mod runtime;
+pub mod stack;
+pub mod template;
+pub mod wire;
+
+pub use cli::run;

@@ -1,0 +1,100 @@
+//! The way to the user: results to stdout, everything else to stderr; tables or JSON; colour only where it is wanted.
+use std::io::{IsTerminal, Write};
+
+use serde::Serialize;
+
+use crate::context::Env;
+use crate::error::{Fault, Result};
+
+pub mod diagnostic;
+pub mod progress;
+pub mod table;
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// The way to the user.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// How results are printed.
+    pub format: Format,
+    /// Whether stderr takes colour.
+    pub colour: bool,
+    /// Whether stderr is a terminal that may be redrawn.
+    pub interactive: bool,
+    /// Say nothing but results and errors.
+    pub quiet: bool,
+}
+
+impl Output {
+    /// As the terminal and the environment (`NO_COLOR`, `CLICOLOR_FORCE`, `CI`, `TERM=dumb`) want it.
+    #[must_use]
+    pub fn detect(format: Format, quiet: bool, env: &Env) -> Self {
+        let terminal = std::io::stderr().is_terminal() && env.get("TERM") != Some("dumb");
+        let forced = env.get("CLICOLOR_FORCE").is_some_and(|v| v != "0");
+        let colour = env.get("NO_COLOR").is_none() && (forced || terminal);
+        Self { format, colour, interactive: terminal && !env.is_ci(), quiet }
+    }
+
+    /// Prints a result: `value` as JSON, or what `table` makes of it.
+    ///
+    /// # Errors
+    /// When stdout can't be written to; a closed pipe is no error.
+    pub fn result<T: Serialize + ?Sized>(&self, value: &T, table: impl FnOnce() -> String) -> Result<()> {
+        match self.format {
+            Format::Json => {
+                let text = serde_json::to_string_pretty(value)
+                    .map_err(|e| Fault::failed("can't write the result as JSON").cause(e))?;
+                self.raw(text.as_bytes())?;
+                self.raw(b"\n")
+            }
+            Format::Table => self.raw(table().as_bytes()),
+        }
+    }
+
+    /// Writes bytes to stdout as they are.
+    ///
+    /// # Errors
+    /// When stdout can't be written to; a closed pipe is no error.
+    pub fn raw(&self, bytes: &[u8]) -> Result<()> {
+        let mut stdout = std::io::stdout().lock();
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Fault::failed("can't write to stdout").cause(e))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A line for the user on stderr; nothing with `--quiet`.
+    pub fn note(&self, line: impl std::fmt::Display) {
+        if !self.quiet {
+            eprint_line(&line.to_string());
+        }
+    }
+
+    /// A warning on stderr.
+    pub fn warn(&self, line: impl std::fmt::Display) {
+        eprint_line(&format!("{}: {line}", diagnostic::paint(self.colour, diagnostic::Tone::Warning, "warning")));
+    }
+
+    /// The error that ends the command: as text on stderr, or as JSON on stderr with `--output json`.
+    pub fn fault(&self, fault: &Fault) {
+        match self.format {
+            Format::Json => eprint_line(&serde_json::json!({ "error": fault }).to_string()),
+            Format::Table => eprint_line(diagnostic::fault(fault, self.colour).trim_end()),
+        }
+    }
+}
+
+/// Writes a line to stderr; that stderr is closed is nobody's concern.
+pub fn eprint_line(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}

@@ -1,0 +1,37 @@
+//! Plain tables: columns parted by two spaces, no rules, so that they can be read, cut and grepped.
+
+/// Rows under a heading, each column as wide as its widest cell; no spaces at the end of a line.
+#[must_use]
+pub fn columns(heading: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| console::measure_text_width(cell))
+            .chain([heading[column].len()])
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..heading.len()).map(width).collect();
+    let line = |cells: &[&str]| {
+        let mut line = String::new();
+        for (cell, width) in cells.iter().zip(&widths) {
+            line += &console::pad_str(cell, *width, console::Alignment::Left, None);
+            line += "  ";
+        }
+        format!("{}\n", line.trim_end())
+    };
+    let mut text = line(heading);
+    for row in rows {
+        text += &line(&row.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    text
+}
+
+/// `Name:  value` lines, the values in one column.
+#[must_use]
+pub fn fields(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 1;
+    rows.iter()
+        .map(|(name, value)| format!("{}\n", format!("{:width$}  {value}", format!("{name}:")).trim_end()))
+        .collect()
+}

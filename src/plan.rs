@@ -1,0 +1,1 @@
+//! What is there against what should be: diff, order, apply in parallel.

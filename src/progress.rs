@@ -1,0 +1,26 @@
+//! How work tells the user what it does, without knowing about terminals.
+
+/// Told what happens to each function; implemented by `output`. `subject` is the function's name.
+pub trait Progress: Send + Sync {
+    /// Work on a function starts or enters its next step: `building`, `pushing`, `deploying`…
+    fn step(&self, subject: &str, step: &str);
+    /// A line that the work printed: a build log line, a platform's event.
+    fn line(&self, subject: &str, line: &str);
+    /// Something that the user should know although work goes on.
+    fn warn(&self, subject: &str, message: &str);
+    /// Work on a function ended well; `summary` says how, as `unchanged` or `built in 1.2s`.
+    fn done(&self, subject: &str, summary: &str);
+    /// Work on a function failed.
+    fn failed(&self, subject: &str, message: &str);
+}
+
+/// Progress that says nothing.
+pub struct Silent;
+
+impl Progress for Silent {
+    fn step(&self, _: &str, _: &str) {}
+    fn line(&self, _: &str, _: &str) {}
+    fn warn(&self, _: &str, _: &str) {}
+    fn done(&self, _: &str, _: &str) {}
+    fn failed(&self, _: &str, _: &str) {}
+}

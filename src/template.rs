@@ -1,0 +1,1 @@
+//! Templates: catalogues, manifests, rendering.
