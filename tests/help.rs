@@ -1,0 +1,44 @@
+//! Help, version, completion and usage errors, as a newcomer meets them.
+mod support;
+use support::Test;
+
+#[test]
+fn version_is_one_line() {
+    Test::new().arg("--version").stdout(format!("faas {}\n", env!("CARGO_PKG_VERSION"))).stderr("").run();
+}
+
+#[test]
+fn short_version_is_the_number_only() {
+    Test::new()
+        .args(["version", "--short-version"])
+        .stdout(format!("{}\n", env!("CARGO_PKG_VERSION")))
+        .stderr("")
+        .run();
+}
+
+#[test]
+fn help_is_a_result() {
+    Test::new().arg("--help").stdout_has("Usage: faas [OPTIONS] <COMMAND>").stderr("").run();
+}
+
+#[test]
+fn an_unknown_command_is_a_usage_error_with_the_nearest_one() {
+    Test::new().arg("verzion").status(2).stdout("").stderr_has("'version'").run();
+}
+
+#[test]
+fn completion_scripts_name_the_binary() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        Test::new().args(["completion", shell]).stdout_has("faas").stderr("").run();
+    }
+}
+
+#[test]
+fn completion_of_an_unknown_shell_is_a_usage_error() {
+    Test::new()
+        .args(["completion", "tcsh"])
+        .status(2)
+        .stdout("")
+        .stderr("error: unknown shell `tcsh`\nhint: name one of bash, zsh, fish, powershell or elvish\n")
+        .run();
+}
