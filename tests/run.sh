@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# What `make test` does: installs what is missing, starts the real services, runs every test, stops what it started.
+# The last line counts the tests. FAAS_TEST_FULL=1 adds the slow extras.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+say() { printf '%s\n' "test: $*" >&2; }
+bed=$(mktemp)
+out=$(mktemp)
+started=
+finish() {
+    [ -z "$started" ] || tests/beds/stop.sh >&2 || true
+    rm -f "$bed" "$out"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+need() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
+missing=()
+need python3 python3
+need git git
+need curl curl
+need cc gcc
+if [ ${#missing[@]} -gt 0 ]; then
+    [ "$(id -u)" = 0 ] || { say "install ${missing[*]}, or run as root"; exit 1; }
+    say "installing ${missing[*]}"
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+say "building"
+cargo build --locked --workspace --all-targets
+scripts/watchdog.sh dev >&2
+scripts/completions.sh --check
+
+if [ "$(id -u)" = 0 ]; then
+    # Services that run already are left running: somebody else works with them.
+    curl -fs -m 2 -o /dev/null http://127.0.0.1:8080/healthz || started=yes
+    say "starting the services"
+    tests/beds/run.sh "$bed"
+    set -a
+    # shellcheck disable=SC1090
+    . "$bed"
+    set +a
+    export FAAS_TEST_BEDS=1
+else
+    say "not root: the container engine can't be started, its tests are skipped"
+fi
+
+status=0
+cargo test --locked --workspace --no-fail-fast -- --test-threads=4 2>&1 | tee "$out" || status=$?
+say "the gateway was: ${TESTBED_MODE:-none}"
+awk '/^test result:/ {for (i = 1; i < NF; i++) {if ($(i+1) ~ /^passed/) p += $i; if ($(i+1) ~ /^failed/) f += $i; if ($(i+1) ~ /^ignored/) s += $i}}
+     END {printf "%d passed, %d failed, %d skipped\n", p, f, s; exit (f > 0 || p == 0)}' "$out" || status=1
+exit $status
