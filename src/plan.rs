@@ -1,1 +1,203 @@
-//! What is there against what should be: diff, order, apply in parallel.
+//! What is there against what should be: what to create, update or leave, and why.
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use crate::artifact::Artifact;
+use crate::backend::{ARTIFACT_KEY, Deployed, SPEC_KEY, STACK_KEY};
+use crate::error::{Fault, Kind, Result};
+use crate::function::Function;
+
+mod drift;
+
+/// What is to be done for one function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// It is not there yet.
+    Created,
+    /// It is there and differs.
+    Updated,
+    /// It is there as it should be.
+    Unchanged,
+}
+
+/// What is to be done, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Decision {
+    /// What is to be done.
+    pub action: Action,
+    /// Why, for people: `not deployed yet`, `the code changed`, `changed on the platform: image`…
+    pub reason: String,
+}
+
+/// What became of one function.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    /// The function's name.
+    pub name: String,
+    /// What was done; `None` when it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
+    /// Why that was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Where it is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// What it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<Artifact>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Fault>,
+}
+
+impl Outcome {
+    /// A function that failed.
+    #[must_use]
+    pub fn failed(name: &str, error: Fault) -> Self {
+        Self { name: name.into(), action: None, reason: None, url: None, artifact: None, error: Some(error) }
+    }
+}
+
+/// The hash of everything about a function that a platform is told, apart from the artifact. Where it is built from
+/// does not count, and neither do the annotations that `faas` itself sets.
+#[must_use]
+pub fn spec_hash(function: &Function) -> String {
+    let mut neutral = function.clone();
+    neutral.build = crate::function::Build::default();
+    neutral.annotations.retain(|key, _| ![SPEC_KEY, ARTIFACT_KEY, STACK_KEY].contains(&key.as_str()));
+    let text = serde_json::to_vec(&neutral).unwrap_or_default();
+    blake3::hash(&text).to_hex()[..32].to_owned()
+}
+
+/// What is to be done for `function`, given what the platform has.
+#[must_use]
+pub fn decide(function: &Function, artifact: &Artifact, observed: Option<&Deployed>) -> Decision {
+    let decision = |action, reason: &str| Decision { action, reason: reason.into() };
+    let Some(observed) = observed else {
+        return decision(Action::Created, "not deployed yet");
+    };
+    let mark = |key: &str| observed.annotations.get(key).map(String::as_str);
+    let Some(spec) = mark(SPEC_KEY) else {
+        return decision(Action::Updated, "deployed by something else");
+    };
+    if spec != spec_hash(function) {
+        return decision(Action::Updated, "its configuration changed");
+    }
+    if let Artifact::Image { digest: None, .. } = artifact {
+        return decision(Action::Updated, "no digest says whether the image behind the tag changed");
+    }
+    if mark(ARTIFACT_KEY) != Some(artifact.identity()) {
+        return decision(Action::Updated, "the code changed");
+    }
+    let drifted = drift::fields(function, artifact, observed);
+    if drifted.is_empty() {
+        decision(Action::Unchanged, "nothing changed")
+    } else {
+        decision(Action::Updated, &format!("changed on the platform: {}", drifted.join(", ")))
+    }
+}
+
+/// The error that sums up a run over many functions: every failure named, the worst exit code; `Ok` without failures.
+///
+/// # Errors
+/// When any of them failed.
+pub fn sum_up(what: &str, outcomes: &[Outcome]) -> Result<()> {
+    let failures: Vec<(&str, &Fault)> =
+        outcomes.iter().filter_map(|o| o.error.as_ref().map(|e| (o.name.as_str(), e))).collect();
+    match failures.as_slice() {
+        [] => Ok(()),
+        [(name, fault)] => {
+            let mut fault = (*fault).clone();
+            fault.message = format!("{what} {name}: {}", fault.message);
+            Err(fault)
+        }
+        many => {
+            let kind = many.iter().map(|(_, f)| f.kind).max_by_key(|k| k.exit_code()).unwrap_or(Kind::Failed);
+            let mut text = format!("{what}: {} of {} functions failed", many.len(), outcomes.len());
+            for (name, fault) in many {
+                let _ = write!(text, "\n  {name}: {fault}");
+                if let Some(hint) = &fault.hint {
+                    let _ = write!(text, " ({hint})");
+                }
+            }
+            let problems = many.iter().flat_map(|(_, f)| f.problems.clone()).collect();
+            Err(Fault::new(kind, text).problems(problems))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tax() -> Function {
+        Function { name: "tax".into(), lang: "python3".into(), ..Function::default() }
+    }
+
+    fn image(digest: &str) -> Artifact {
+        Artifact::Image { reference: "r/tax:1".into(), digest: Some(digest.into()) }
+    }
+
+    fn deployed(function: &Function, artifact: &Artifact) -> Deployed {
+        let mut deployed = Deployed { name: function.name.clone(), image: "r/tax:1".into(), ..Deployed::default() };
+        deployed.annotations.insert(SPEC_KEY.into(), spec_hash(function));
+        deployed.annotations.insert(ARTIFACT_KEY.into(), artifact.identity().into());
+        deployed
+    }
+
+    #[test]
+    fn what_is_not_there_is_created() {
+        assert_eq!(decide(&tax(), &image("a"), None).action, Action::Created);
+    }
+
+    #[test]
+    fn what_is_as_it_should_be_is_left() {
+        let there = deployed(&tax(), &image("a"));
+        assert_eq!(decide(&tax(), &image("a"), Some(&there)).action, Action::Unchanged);
+    }
+
+    #[test]
+    fn where_it_is_built_does_not_count() {
+        let there = deployed(&tax(), &image("a"));
+        let mut moved = tax();
+        moved.build.handler = "/elsewhere".into();
+        assert_eq!(decide(&moved, &image("a"), Some(&there)).action, Action::Unchanged);
+    }
+
+    #[test]
+    fn code_configuration_and_drift_are_told_apart() {
+        let there = deployed(&tax(), &image("a"));
+        assert_eq!(decide(&tax(), &image("b"), Some(&there)).reason, "the code changed");
+
+        let mut changed = tax();
+        changed.environment.insert("A".into(), "1".into());
+        assert_eq!(decide(&changed, &image("a"), Some(&there)).reason, "its configuration changed");
+
+        let mut touched = there.clone();
+        touched.image = "r/other:1".into();
+        assert_eq!(decide(&tax(), &image("a"), Some(&touched)).reason, "changed on the platform: image");
+
+        let mut foreign = there;
+        foreign.annotations.clear();
+        assert_eq!(decide(&tax(), &image("a"), Some(&foreign)).reason, "deployed by something else");
+    }
+
+    #[test]
+    fn a_tag_without_digest_is_always_deployed() {
+        let artifact = Artifact::Image { reference: "r/tax:1".into(), digest: None };
+        let there = deployed(&tax(), &artifact);
+        assert_eq!(decide(&tax(), &artifact, Some(&there)).action, Action::Updated);
+    }
+
+    #[test]
+    fn the_worst_exit_code_wins() {
+        let outcomes =
+            [Outcome::failed("a", Fault::failed("no")), Outcome::failed("b", Fault::timed_out("slow").hint("wait"))];
+        let fault = sum_up("deploy", &outcomes).unwrap_err();
+        assert_eq!(fault.kind, Kind::TimedOut);
+        assert_eq!(fault.message, "deploy: 2 of 2 functions failed\n  a: no\n  b: slow (wait)");
+    }
+}
