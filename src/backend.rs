@@ -15,6 +15,7 @@ use crate::problem::Problem;
 use crate::progress::Progress;
 
 pub mod capabilities;
+pub mod gateway_api;
 
 pub use capabilities::Capabilities;
 

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::RunSpec;
 
+pub mod client;
+
 type Map = BTreeMap<String, String>;
 
 /// Body of `PUT` and `POST /system/functions`.

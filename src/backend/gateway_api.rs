@@ -1,0 +1,369 @@
+//! What every platform with the OpenFaaS gateway API shares: reading, removing, calling, logs, secrets, namespaces.
+use std::collections::VecDeque;
+
+use async_trait::async_trait;
+use base64::Engine;
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
+use http::{Method, StatusCode};
+use secrecy::ExposeSecret;
+
+use super::{
+    Body, Call, Deployed, Info, LogEntry, LogQuery, LogStream, Namespace, Namespaces, Reply, Scope, Secret, SecretName,
+    Secrets, Usage, Written,
+};
+use crate::error::{Fault, Kind, Result};
+use crate::function::{FunctionId, Resources};
+use crate::wire::client::{Client, LogsRequest, Request, body};
+use crate::wire::{self, FunctionStatus, LogMessage, Quantities};
+
+/// How much of a 404's body is looked at to tell the gateway's own from the function's.
+const PEEK: usize = 4096;
+
+/// A gateway, as a backend uses it.
+#[derive(Debug)]
+pub struct GatewayApi {
+    /// The client of its REST API.
+    pub client: Client,
+}
+
+impl GatewayApi {
+    /// What is deployed: all of the scope's namespace, or the named functions; missing ones are left out.
+    ///
+    /// # Errors
+    /// When the gateway can't be asked.
+    pub async fn observe(&self, scope: &Scope) -> Result<Vec<Deployed>> {
+        let namespace = scope.namespace.as_deref();
+        if scope.names.is_empty() {
+            let mut all: Vec<_> =
+                self.client.functions(namespace).await?.into_iter().map(|s| self.deployed(s)).collect();
+            all.sort_by(|a, b| a.name.cmp(&b.name));
+            return Ok(all);
+        }
+        // Order kept, a few at a time: a gateway is not a place to open a thousand connections to.
+        let found: Vec<Option<FunctionStatus>> = futures_util::stream::iter(&scope.names)
+            .map(async |name| match self.client.function(name, namespace, scope.usage).await {
+                Ok(status) => Ok(Some(status)),
+                Err(fault) if fault.kind == Kind::NotFound => Ok(None),
+                Err(fault) => Err(fault),
+            })
+            .buffered(8)
+            .try_collect()
+            .await?;
+        Ok(found.into_iter().flatten().map(|s| self.deployed(s)).collect())
+    }
+
+    /// One function; the platform's answer in our words.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when there is none.
+    pub async fn describe(&self, id: &FunctionId) -> Result<Deployed> {
+        let status = self.client.function(&id.name, id.namespace.as_deref(), false).await?;
+        Ok(self.deployed(status))
+    }
+
+    /// The platform's answer in our words.
+    #[must_use]
+    pub fn deployed(&self, status: FunctionStatus) -> Deployed {
+        let place = FunctionId { name: status.name.clone(), namespace: status.namespace.clone() };
+        let resources =
+            |q: Option<Quantities>| q.map(|q| Resources { memory: q.memory, cpu: q.cpu }).unwrap_or_default();
+        Deployed {
+            url: Some(format!("{}/function/{place}", self.client.address())),
+            async_url: Some(format!("{}/async-function/{place}", self.client.address())),
+            name: status.name,
+            namespace: status.namespace,
+            image: status.image,
+            process: status.env_process.filter(|p| !p.is_empty()),
+            environment: status.env_vars.unwrap_or_default(),
+            secrets: status.secrets.unwrap_or_default(),
+            labels: status.labels.unwrap_or_default(),
+            annotations: status.annotations.unwrap_or_default(),
+            constraints: status.constraints.unwrap_or_default(),
+            limits: resources(status.limits),
+            requests: resources(status.requests),
+            read_only: status.read_only_root_filesystem,
+            replicas: status.replicas.unwrap_or(0),
+            available: status.available_replicas,
+            invocations: status.invocation_count.unwrap_or(0.0),
+            created: status.created_at.filter(|t| !t.starts_with("0001-01-01")),
+            usage: status.usage.map(|u| Usage { cpu: u.cpu, memory: u.total_memory_bytes }),
+        }
+    }
+
+    /// Removes a function.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when there is none.
+    pub async fn remove(&self, id: &FunctionId) -> Result<()> {
+        let answer = self.client.delete_function(&id.name, id.namespace.as_deref()).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Err(
+                Fault::not_found(format!("there is no function {id}")).hint("`faas list` shows what is deployed")
+            );
+        }
+        answer.accept(&format!("can't remove {id}")).map(drop)
+    }
+
+    /// Calls a function.
+    ///
+    /// # Errors
+    /// When no answer came, or the gateway says that there is no such function.
+    pub async fn invoke(&self, id: &FunctionId, call: Call) -> Result<Reply> {
+        let Call { method, path, headers, body: sent, length, asynchronous, timeout } = call;
+        let request = Request { method, path, headers, body: sent, length, timeout };
+        let mut response = self.client.call(&id.to_string(), asynchronous, request).await?;
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        let mut received = body(response);
+        if status == StatusCode::NOT_FOUND {
+            let start = peek(&mut received).await;
+            if start.starts_with(b"error finding function") {
+                return Err(Fault::not_found(format!("there is no function {id}"))
+                    .cause(String::from_utf8_lossy(&start).trim())
+                    .hint("`faas list` shows what is deployed"));
+            }
+            received = Box::pin(futures_util::stream::iter([Ok(start)]).chain(received));
+        }
+        Ok(Reply { status, headers, body: received })
+    }
+
+    /// A function's log.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when there is no such function.
+    pub async fn logs(&self, query: LogQuery) -> Result<LogStream> {
+        // A gateway answers an unknown name with an empty log, which would be followed forever.
+        self.client.function(&query.id.name, query.id.namespace.as_deref(), false).await?;
+        // faasd takes the first lines of the window, not the last, when it doesn't follow: the tail is taken here.
+        let tail_here = query.tail.filter(|_| !query.follow);
+        let request = LogsRequest {
+            name: query.id.name,
+            namespace: query.id.namespace,
+            instance: query.instance.clone(),
+            since: query.since,
+            tail: query.tail.filter(|_| query.follow),
+            follow: query.follow,
+        };
+        let entries = self.client.logs(&request).await?.map_ok(entry);
+        // Not every provider knows the `instance` parameter.
+        let wanted = move |entry: &LogEntry| query.instance.as_ref().is_none_or(|i| *i == entry.instance);
+        let entries = entries.try_filter(move |entry| std::future::ready(wanted(entry)));
+        let Some(most) = tail_here.and_then(|n| usize::try_from(n).ok()) else {
+            return Ok(Box::pin(entries));
+        };
+        let mut last = VecDeque::new();
+        let mut entries = std::pin::pin!(entries);
+        while let Some(entry) = entries.try_next().await? {
+            last.push_back(entry);
+            if last.len() > most {
+                last.pop_front();
+            }
+        }
+        Ok(Box::pin(futures_util::stream::iter(last).map(Ok)))
+    }
+
+    /// Sets the number of replicas.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when there is no such function.
+    pub async fn scale(&self, id: &FunctionId, replicas: u32) -> Result<()> {
+        self.client.scale_function(&id.name, id.namespace.as_deref(), replicas.into()).await
+    }
+
+    /// Whether a replica is available.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when there is no such function.
+    pub async fn ready(&self, id: &FunctionId) -> Result<bool> {
+        let status = self.client.function(&id.name, id.namespace.as_deref(), false).await?;
+        Ok(status.available_replicas.is_some_and(|n| n > 0))
+    }
+
+    /// The platform itself.
+    ///
+    /// # Errors
+    /// When it can't be asked.
+    pub async fn info(&self) -> Result<Info> {
+        let details = self.client.info().await?;
+        let text = |path: &str| details.pointer(path).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
+        Ok(Info {
+            provider: text("/provider/provider"),
+            orchestration: text("/provider/orchestration"),
+            version: text("/version/release"),
+            address: self.client.address().to_owned(),
+            details,
+        })
+    }
+}
+
+/// The first bytes of a body, at least [`PEEK`] unless it is shorter.
+async fn peek(body: &mut Body) -> Bytes {
+    let mut start = Vec::new();
+    while start.len() < PEEK {
+        match body.next().await {
+            Some(Ok(chunk)) => start.extend_from_slice(&chunk),
+            _ => break,
+        }
+    }
+    start.into()
+}
+
+fn entry(message: LogMessage) -> LogEntry {
+    let LogMessage { name, namespace, instance, timestamp, text } = message;
+    LogEntry { name, namespace, instance, timestamp, text: text.trim_end_matches(['\n', '\r']).to_owned() }
+}
+
+#[async_trait]
+impl Secrets for GatewayApi {
+    async fn list(&self, namespace: Option<&str>) -> Result<Vec<SecretName>> {
+        let mut names: Vec<_> = self
+            .client
+            .secrets(namespace)
+            .await?
+            .into_iter()
+            .map(|s| SecretName { name: s.name, namespace: s.namespace.filter(|ns| !ns.is_empty()) })
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    async fn create(&self, secret: &Secret, replace: bool) -> Result<Written> {
+        let SecretName { name, namespace } = &secret.name;
+        let what = format!("can't create the secret {name}");
+        // Some providers overwrite without a word, others refuse: what is there is asked first.
+        let there = Secrets::list(self, namespace.as_deref()).await?.iter().any(|s| s.name == *name);
+        if there && !replace {
+            return Err(exists(name));
+        }
+        if there {
+            Secrets::update(self, secret).await?;
+            return Ok(Written::Updated);
+        }
+        let answer = self.client.secret(Method::POST, &on_the_wire(secret)).await?;
+        if answer.status == StatusCode::CONFLICT {
+            return Err(exists(name));
+        }
+        answer.accept(&what)?;
+        Ok(Written::Created)
+    }
+
+    async fn update(&self, secret: &Secret) -> Result<()> {
+        let SecretName { name, namespace } = &secret.name;
+        // faasd makes a secret that is not there instead of saying so.
+        if !Secrets::list(self, namespace.as_deref()).await?.iter().any(|s| s.name == *name) {
+            return Err(no_secret(name));
+        }
+        let answer = self.client.secret(Method::PUT, &on_the_wire(secret)).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Err(no_secret(name));
+        }
+        answer.accept(&format!("can't update the secret {name}")).map(drop)
+    }
+
+    async fn remove(&self, name: &SecretName) -> Result<()> {
+        let secret = wire::Secret { name: name.name.clone(), namespace: name.namespace.clone(), ..Default::default() };
+        let answer = self.client.secret(Method::DELETE, &secret).await?;
+        // faasd answers 500 with the words of the file system.
+        if answer.status == StatusCode::NOT_FOUND || answer.text.contains("no such file or directory") {
+            return Err(no_secret(&name.name));
+        }
+        answer.accept(&format!("can't remove the secret {}", name.name)).map(drop)
+    }
+}
+
+fn on_the_wire(secret: &Secret) -> wire::Secret {
+    let bytes = secret.value.expose_secret();
+    wire::Secret {
+        name: secret.name.name.clone(),
+        namespace: secret.name.namespace.clone(),
+        // Older providers only read `value`; it can be sent when the bytes are text.
+        value: std::str::from_utf8(bytes).ok().map(Into::into),
+        raw_value: Some(base64::engine::general_purpose::STANDARD.encode(bytes)),
+    }
+}
+
+fn exists(name: &str) -> Fault {
+    Fault::failed(format!("the secret {name} exists already"))
+        .hint(format!("`faas secret update {name}` or `--replace` gives it a new value"))
+}
+
+fn no_secret(name: &str) -> Fault {
+    Fault::not_found(format!("there is no secret {name}")).hint("`faas secret list` shows what is there")
+}
+
+#[async_trait]
+impl Namespaces for GatewayApi {
+    async fn list(&self) -> Result<Vec<String>> {
+        let mut names = self.client.namespaces().await?;
+        names.sort();
+        Ok(names)
+    }
+
+    async fn get(&self, name: &str) -> Result<Namespace> {
+        let found = self.client.namespace(name).await.map_err(|fault| match fault.kind {
+            Kind::NotFound => no_namespace(name),
+            _ => fault,
+        })?;
+        Ok(Namespace {
+            name: if found.name.is_empty() { name.into() } else { found.name },
+            labels: found.labels.unwrap_or_default(),
+            annotations: found.annotations.unwrap_or_default(),
+        })
+    }
+
+    async fn create(&self, namespace: &Namespace) -> Result<()> {
+        let name = &namespace.name;
+        let answer = self.client.change_namespace(Method::POST, &marked(namespace)).await?;
+        if answer.status == StatusCode::CONFLICT {
+            return Err(Fault::failed(format!("the namespace {name} exists already"))
+                .hint(format!("`faas namespace update {name}` changes its labels and annotations")));
+        }
+        // faasd makes the namespace and then refuses its own event for it.
+        let made_all_the_same = !answer.status.is_success() && answer.text.contains("failed publishing event");
+        if made_all_the_same && self.client.namespaces().await?.iter().any(|n| n == name) {
+            return Ok(());
+        }
+        answer.accept(&format!("can't create the namespace {name}")).map(drop)
+    }
+
+    async fn update(&self, namespace: &Namespace) -> Result<()> {
+        let answer = self.client.change_namespace(Method::PUT, &marked(namespace)).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Err(no_namespace(&namespace.name));
+        }
+        answer.accept(&format!("can't update the namespace {}", namespace.name)).map(drop)
+    }
+
+    async fn remove(&self, name: &str) -> Result<()> {
+        let namespace = Namespace { name: name.into(), ..Namespace::default() };
+        let answer = self.client.change_namespace(Method::DELETE, &marked(&namespace)).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Err(no_namespace(name));
+        }
+        let fault = |f: Fault| match answer.status {
+            StatusCode::INTERNAL_SERVER_ERROR => {
+                f.hint("a namespace can be removed once no functions and images are left in it")
+            }
+            _ => f,
+        };
+        answer.clone().accept(&format!("can't remove the namespace {name}")).map(drop).map_err(fault)
+    }
+}
+
+/// The namespace with the mark that a gateway wants before it touches one.
+fn marked(namespace: &Namespace) -> wire::FunctionNamespace {
+    let mark = |map: &std::collections::BTreeMap<String, String>| {
+        let mut map = map.clone();
+        map.insert("openfaas".into(), "1".into());
+        Some(map)
+    };
+    wire::FunctionNamespace {
+        name: namespace.name.clone(),
+        labels: mark(&namespace.labels),
+        annotations: mark(&namespace.annotations),
+    }
+}
+
+fn no_namespace(name: &str) -> Fault {
+    Fault::not_found(format!("there is no namespace {name}")).hint("`faas namespace list` shows what is there")
+}

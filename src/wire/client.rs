@@ -1,0 +1,336 @@
+//! A client of the gateway's REST API: one method an endpoint, every failure a [`Fault`] that says what to do.
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use futures_util::Stream;
+use reqwest::{Method, RequestBuilder, Response};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::{DeleteFunction, FunctionDeployment, FunctionNamespace, FunctionStatus, LogMessage, ScaleFunction, Secret};
+use crate::error::{Fault, OrFault, Result};
+
+mod address;
+mod answer;
+mod call;
+mod logs;
+mod trouble;
+
+pub use address::parse as parse_address;
+pub use answer::Answer;
+pub use call::{Request, body};
+pub use logs::LogsRequest;
+
+/// How often a call is sent again when the gateway says "too many requests".
+const BUSY_RETRIES: u32 = 3;
+/// The longest wait that a `Retry-After` may ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// What a call shows to be let in.
+#[derive(Debug, Clone, Default)]
+pub enum Auth {
+    /// Nothing.
+    #[default]
+    None,
+    /// A user and a password.
+    Basic {
+        /// The user.
+        user: String,
+        /// The password.
+        password: SecretString,
+    },
+    /// A token.
+    Bearer(SecretString),
+}
+
+/// How to talk to a gateway.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What to show. Sent with `/system` calls only, and never to another host.
+    pub auth: Auth,
+    /// Whether the server's certificate is checked.
+    pub verify_tls: bool,
+    /// How long a `/system` call may take, logs excepted.
+    pub timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { auth: Auth::None, verify_tls: true, timeout: Duration::from_secs(60) }
+    }
+}
+
+/// A client of one gateway. Cheap to make: connections and certificates are only touched by the first call.
+#[derive(Debug)]
+pub struct Client {
+    base: Url,
+    options: Options,
+    system: OnceLock<reqwest::Client>,
+    relay: OnceLock<reqwest::Client>,
+}
+
+impl Client {
+    /// A client of the gateway at `address`, as the user wrote it: the scheme may be missing (it is http then), a path
+    /// is kept, and a user and password in it are used when `options` has none.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Usage`] when it is no http or https address.
+    pub fn new(address: &str, mut options: Options) -> Result<Self> {
+        let (base, inline) = address::parse(address)?;
+        if let (Auth::None, Some(inline)) = (&options.auth, inline) {
+            options.auth = inline;
+        }
+        Ok(Self { base, options, system: OnceLock::new(), relay: OnceLock::new() })
+    }
+
+    /// The gateway's address, without a slash at its end.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    /// All functions of a namespace. OpenFaaS leaves out `availableReplicas` here.
+    ///
+    /// # Errors
+    /// Those of every call: unreachable, unauthorized, refused, cut.
+    pub async fn functions(&self, namespace: Option<&str>) -> Result<Vec<FunctionStatus>> {
+        let request = self.request(Method::GET, &["system", "functions"])?.query(&in_namespace(namespace));
+        self.send(request, "can't list the functions").await?.accept("can't list the functions")?.json()
+    }
+
+    /// One function; with `usage`, also what it uses now.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::NotFound`] when there is none.
+    pub async fn function(&self, name: &str, namespace: Option<&str>, usage: bool) -> Result<FunctionStatus> {
+        let what = format!("can't describe {name}");
+        let mut request = self.request(Method::GET, &["system", "function", name])?.query(&in_namespace(namespace));
+        if usage {
+            request = request.query(&[("usage", "1")]);
+        }
+        let answer = self.send(request, &what).await?;
+        if answer.status == http::StatusCode::NOT_FOUND {
+            return Err(no_function(name, namespace));
+        }
+        answer.accept(&what)?.json()
+    }
+
+    /// Sends a deployment: `PUT` updates, `POST` creates. The answer is given back as it is, since what a refusal means
+    /// depends on what the caller was about to do.
+    ///
+    /// # Errors
+    /// When no answer came.
+    pub async fn deploy(&self, method: Method, deployment: &FunctionDeployment) -> Result<Answer> {
+        let request = self.request(method, &["system", "functions"])?.json(deployment);
+        self.send(request, &format!("can't deploy {}", deployment.service)).await
+    }
+
+    /// Removes a function; the answer is given back as it is.
+    ///
+    /// # Errors
+    /// When no answer came.
+    pub async fn delete_function(&self, name: &str, namespace: Option<&str>) -> Result<Answer> {
+        let body = DeleteFunction { function_name: name.into(), namespace: namespace.map(Into::into) };
+        // The namespace goes both ways: some releases read the query, others the body.
+        let request =
+            self.request(Method::DELETE, &["system", "functions"])?.query(&in_namespace(namespace)).json(&body);
+        self.send(request, &format!("can't remove {name}")).await
+    }
+
+    /// Sets the number of replicas.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::NotFound`] when there is no such function.
+    pub async fn scale_function(&self, name: &str, namespace: Option<&str>, replicas: u64) -> Result<()> {
+        let what = format!("can't scale {name}");
+        let body = ScaleFunction { service_name: name.into(), replicas, namespace: namespace.map(Into::into) };
+        let request = self
+            .request(Method::POST, &["system", "scale-function", name])?
+            .query(&in_namespace(namespace))
+            .json(&body);
+        let answer = self.send(request, &what).await?;
+        if answer.status == http::StatusCode::NOT_FOUND {
+            return Err(no_function(name, namespace));
+        }
+        answer.accept(&what).map(drop)
+    }
+
+    /// Names of secrets.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn secrets(&self, namespace: Option<&str>) -> Result<Vec<Secret>> {
+        let what = "can't list the secrets";
+        let request = self.request(Method::GET, &["system", "secrets"])?.query(&in_namespace(namespace));
+        self.send(request, what).await?.accept(what)?.json()
+    }
+
+    /// Sends a secret: `POST` creates, `PUT` updates, `DELETE` removes; the answer is given back as it is.
+    ///
+    /// # Errors
+    /// When no answer came.
+    pub async fn secret(&self, method: Method, secret: &Secret) -> Result<Answer> {
+        let verb = if method == Method::DELETE { "remove" } else { "write" };
+        let request = self.request(method, &["system", "secrets"])?.json(secret);
+        self.send(request, &format!("can't {verb} the secret {}", secret.name)).await
+    }
+
+    /// Names of namespaces.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn namespaces(&self) -> Result<Vec<String>> {
+        let what = "can't list the namespaces";
+        self.send(self.request(Method::GET, &["system", "namespaces"])?, what).await?.accept(what)?.json()
+    }
+
+    /// One namespace.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::NotFound`] when there is none.
+    pub async fn namespace(&self, name: &str) -> Result<FunctionNamespace> {
+        let what = format!("can't read the namespace {name}");
+        let answer = self.send(self.request(Method::GET, &["system", "namespace", name])?, &what).await?;
+        answer.accept(&what)?.json()
+    }
+
+    /// Sends a namespace: `POST` creates, `PUT` updates, `DELETE` removes; the answer is given back as it is.
+    ///
+    /// # Errors
+    /// When no answer came.
+    pub async fn change_namespace(&self, method: Method, namespace: &FunctionNamespace) -> Result<Answer> {
+        // Creation is at `/system/namespace/`, everything else below it.
+        let last = if method == Method::POST { "" } else { &namespace.name };
+        let request = self.request(method, &["system", "namespace", last])?.json(namespace);
+        self.send(request, &format!("can't change the namespace {}", namespace.name)).await
+    }
+
+    /// What the gateway and its provider tell about themselves.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn info(&self) -> Result<serde_json::Value> {
+        let what = "can't read the gateway's versions";
+        self.send(self.request(Method::GET, &["system", "info"])?, what).await?.accept(what)?.json()
+    }
+
+    /// Whether the gateway itself answers; needs no login.
+    ///
+    /// # Errors
+    /// When it doesn't, or not with success.
+    pub async fn healthz(&self) -> Result<()> {
+        let what = "the gateway isn't ready";
+        self.send(self.request(Method::GET, &["healthz"])?, what).await?.accept(what).map(drop)
+    }
+
+    /// A function's log, as it comes.
+    ///
+    /// # Errors
+    /// Those of every call; an entry that can't be read is an error in the stream.
+    pub async fn logs(
+        &self,
+        query: &LogsRequest,
+    ) -> Result<impl Stream<Item = Result<LogMessage>> + Send + 'static + use<>> {
+        logs::open(self, query).await
+    }
+
+    /// Calls a function and gives the answer back as it comes, whatever its status.
+    ///
+    /// # Errors
+    /// When no answer came.
+    pub async fn call(&self, function: &str, asynchronous: bool, request: Request) -> Result<Response> {
+        call::send(self, function, asynchronous, request).await
+    }
+
+    /// A `/system` call, with what lets it in.
+    fn request(&self, method: Method, path: &[&str]) -> Result<RequestBuilder> {
+        let url = address::below(&self.base, path)?;
+        let request = self.system()?.request(method, url).timeout(self.options.timeout);
+        Ok(match &self.options.auth {
+            Auth::None => request,
+            Auth::Basic { user, password } => request.basic_auth(user, Some(password.expose_secret())),
+            Auth::Bearer(token) => request.bearer_auth(token.expose_secret()),
+        })
+    }
+
+    /// Sends a call and reads its answer whole; "too many requests" is tried again as the gateway asks.
+    async fn send(&self, request: RequestBuilder, what: &str) -> Result<Answer> {
+        let mut attempt = 0;
+        loop {
+            let again = request.try_clone();
+            let sent = match again {
+                Some(copy) => copy.send().await,
+                None => return Err(Fault::failed(what).cause("the request can't be sent twice")),
+            };
+            let response = sent.map_err(|e| trouble::unanswered(self, what, &e))?;
+            if response.status() == http::StatusCode::TOO_MANY_REQUESTS && attempt < BUSY_RETRIES {
+                attempt += 1;
+                tokio::time::sleep(answer::retry_after(response.headers(), attempt).min(LONGEST_WAIT)).await;
+                continue;
+            }
+            return answer::read(self, response, what).await;
+        }
+    }
+
+    /// Redirects are not followed: a login must not be led elsewhere.
+    fn system(&self) -> Result<&reqwest::Client> {
+        once(&self.system, || self.build(reqwest::redirect::Policy::none()))
+    }
+
+    /// Redirects are followed as faas-cli does, but not into TLS that this client has no certificates for.
+    fn relay(&self) -> Result<&reqwest::Client> {
+        let plain = self.base.scheme() == "http";
+        once(&self.relay, || {
+            self.build(reqwest::redirect::Policy::custom(move |attempt| {
+                if plain && attempt.url().scheme() == "https" || attempt.previous().len() > 10 {
+                    attempt.stop()
+                } else {
+                    attempt.follow()
+                }
+            }))
+        })
+    }
+
+    fn build(&self, redirects: reqwest::redirect::Policy) -> Result<reqwest::Client> {
+        install_tls();
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("faas/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirects)
+            .connect_timeout(Duration::from_secs(10))
+            // A relayed body is passed on as the function wrote it.
+            .no_gzip();
+        if self.base.scheme() == "http" {
+            // Loading the system's certificates takes longer than the whole of a small call.
+            builder = builder.tls_certs_only([]);
+        } else if !self.options.verify_tls {
+            builder = builder.tls_danger_accept_invalid_certs(true);
+        }
+        if address::is_loopback(&self.base) {
+            builder = builder.no_proxy();
+        }
+        builder.build().or_fault(|| "can't make an HTTP client".into())
+    }
+}
+
+fn once(cell: &OnceLock<reqwest::Client>, make: impl FnOnce() -> Result<reqwest::Client>) -> Result<&reqwest::Client> {
+    if let Some(client) = cell.get() {
+        return Ok(client);
+    }
+    let client = make()?;
+    Ok(cell.get_or_init(|| client))
+}
+
+fn in_namespace(namespace: Option<&str>) -> Vec<(&'static str, &str)> {
+    namespace.map(|ns| ("namespace", ns)).into_iter().collect()
+}
+
+fn no_function(name: &str, namespace: Option<&str>) -> Fault {
+    let place = namespace.map(|ns| format!(" in the namespace {ns}")).unwrap_or_default();
+    Fault::not_found(format!("there is no function {name}{place}")).hint("`faas list` shows what is deployed")
+}
+
+/// Chooses the TLS provider of the whole process; needed before any HTTP client is made, harmless when repeated.
+pub fn install_tls() {
+    // An error means that one is chosen already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

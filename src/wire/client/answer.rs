@@ -1,0 +1,211 @@
+//! An answer of the gateway, read whole, and what its status means to the user.
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode, header};
+use regex::Regex;
+use reqwest::Response;
+use serde::de::DeserializeOwned;
+
+use super::{Auth, Client, trouble};
+use crate::error::{Fault, Result};
+
+/// The longest answer that is read: a list of some 100,000 functions.
+const LONGEST: usize = 64 << 20;
+/// How much of a refusal is shown.
+const SHOWN: usize = 400;
+
+/// An answer of the gateway, read whole.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its body, as text.
+    pub text: String,
+    content_type: String,
+    location: Option<String>,
+    address: String,
+    logged_in: bool,
+}
+
+/// How long to wait before the next attempt: what `Retry-After` says in seconds, else longer each time.
+pub fn retry_after(headers: &HeaderMap, attempt: u32) -> Duration {
+    headers
+        .get(header::RETRY_AFTER)
+        .and_then(|v| v.to_str().ok()?.trim().parse().ok())
+        .map_or_else(|| Duration::from_millis(250 << attempt.min(5)), Duration::from_secs)
+}
+
+/// Reads an answer whole.
+///
+/// # Errors
+/// When it is cut, or too long.
+pub async fn read(client: &Client, mut response: Response, what: &str) -> Result<Answer> {
+    let text_of = |name: header::HeaderName| {
+        response.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned())
+    };
+    let (status, content_type, location) =
+        (response.status(), text_of(header::CONTENT_TYPE).unwrap_or_default(), text_of(header::LOCATION));
+    let mut bytes = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if bytes.len() + chunk.len() > LONGEST => {
+                return Err(Fault::failed(what).cause(format!(
+                    "the answer of {} is longer than {} MiB",
+                    client.address(),
+                    LONGEST >> 20
+                )));
+            }
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Ok(None) => break,
+            Err(e) => return Err(trouble::cut(client, what, &e)),
+        }
+    }
+    Ok(Answer {
+        status,
+        text: String::from_utf8_lossy(&bytes).into_owned(),
+        content_type,
+        location,
+        address: client.address().into(),
+        logged_in: !matches!(client.options.auth, Auth::None),
+    })
+}
+
+impl Answer {
+    /// The answer when it is a success, else [`Answer::fault`].
+    ///
+    /// # Errors
+    /// What the status means.
+    pub fn accept(self, what: &str) -> Result<Self> {
+        if self.status.is_success() { Ok(self) } else { Err(self.fault(what)) }
+    }
+
+    /// What a refusal means; `what` says what could not be done.
+    #[must_use]
+    pub fn fault(&self, what: &str) -> Fault {
+        let address = &self.address;
+        match self.status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                let why = if self.logged_in { "refused the login" } else { "wants a login" };
+                Fault::unauthorized(format!("{what}: the gateway at {address} {why}"))
+                    .cause(self.words())
+                    .hint(format!("run `faas login -g {address}`"))
+            }
+            StatusCode::NOT_FOUND => Fault::not_found(what).cause(self.words()),
+            StatusCode::TOO_MANY_REQUESTS => {
+                Fault::failed(what).cause(self.words()).hint("the gateway is busy; try again later")
+            }
+            StatusCode::GATEWAY_TIMEOUT => Fault::timed_out(what).cause(self.words()),
+            status if status.is_redirection() => {
+                let fault = Fault::failed(what);
+                match &self.location {
+                    Some(to) => fault
+                        .cause(format!("the gateway at {address} redirects to {to} ({status})"))
+                        .hint("give the address behind the redirect as the gateway, with -g or OPENFAAS_URL"),
+                    None => fault.cause(self.words()),
+                }
+            }
+            _ if self.text.contains("HTTP request to an HTTPS server") => {
+                Fault::failed(what).cause(self.words()).hint("the gateway speaks TLS: write its address with https://")
+            }
+            _ => Fault::failed(what).cause(self.words()),
+        }
+    }
+
+    /// The platform's own words, shortened, and its status.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let text = if self.is_html() { without_tags(&self.text) } else { squeeze(&self.text) };
+        if text.is_empty() {
+            return format!("{} answered {} and nothing else", self.address, self.status);
+        }
+        let shown: String = text.chars().take(SHOWN).collect();
+        let dots = if shown.len() < text.len() { "…" } else { "" };
+        format!("{shown}{dots} ({})", self.status)
+    }
+
+    /// The answer as JSON. The content type is not asked: OpenFaaS labels some of its JSON `text/plain`.
+    ///
+    /// # Errors
+    /// When it is not JSON, or not the JSON that was asked for.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        let mut json = serde_json::Deserializer::from_str(&self.text);
+        serde_path_to_error::deserialize(&mut json).map_err(|e| {
+            let kind = match self.content_type.split(';').next().unwrap_or_default().trim() {
+                "" => "no content type",
+                kind => kind,
+            };
+            let fault = Fault::failed(format!("the answer of {} is not what a gateway answers", self.address));
+            if self.text.trim_start().starts_with(['[', '{', 'n', '"']) && !self.is_html() {
+                fault.cause(format!("at `{}`: {}", e.path(), e.inner()))
+            } else {
+                fault
+                    .cause(format!("it is {kind}, not JSON: {}", self.words()))
+                    .hint("is this an OpenFaaS gateway? -g names another")
+            }
+        })
+    }
+
+    fn is_html(&self) -> bool {
+        self.content_type.contains("html")
+            || self.text.trim_start().starts_with("<!")
+            || self.text.trim_start().starts_with("<html")
+    }
+}
+
+fn squeeze(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The words of an HTML page.
+fn without_tags(html: &str) -> String {
+    static TAGS: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"(?is)<script.*?</script>|<style.*?</style>|<!--.*?-->|<[^>]*>").ok());
+    let text = TAGS.as_ref().map_or_else(|| html.into(), |tags| tags.replace_all(html, " "));
+    squeeze(&text.replace("&nbsp;", " ").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, content_type: &str, text: &str) -> Answer {
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            text: text.into(),
+            content_type: content_type.into(),
+            location: None,
+            address: "http://gw:8080".into(),
+            logged_in: false,
+        }
+    }
+
+    #[test]
+    fn a_page_is_shortened_to_its_words() {
+        let page = "<html><head><style>p{}</style></head><body>\n<h1>Bad   Gateway</h1>&amp; more</body></html>";
+        assert_eq!(answer(500, "text/html", page).words(), "Bad Gateway & more (500 Internal Server Error)");
+    }
+
+    #[test]
+    fn long_refusals_are_cut_between_characters() {
+        let words = answer(400, "text/plain", &"ä".repeat(1000)).words();
+        assert_eq!(words, format!("{}… (400 Bad Request)", "ä".repeat(SHOWN)));
+    }
+
+    #[test]
+    fn json_is_read_whatever_it_is_labelled() {
+        assert_eq!(answer(200, "text/plain", "[\"a\"]").json::<Vec<String>>().unwrap(), ["a"]);
+        let fault = answer(200, "text/html", "<html>Welcome</html>").json::<Vec<String>>().unwrap_err();
+        assert!(fault.to_string().contains("text/html, not JSON: Welcome"), "{fault}");
+        let fault = answer(200, "application/json", "[1]").json::<Vec<String>>().unwrap_err();
+        assert!(fault.to_string().contains("at `[0]`"), "{fault}");
+    }
+
+    #[test]
+    fn the_wait_is_what_the_gateway_asks_for() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(retry_after(&headers, 1), Duration::from_millis(500));
+        headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("2"));
+        assert_eq!(retry_after(&headers, 1), Duration::from_secs(2));
+    }
+}

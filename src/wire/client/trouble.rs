@@ -1,0 +1,83 @@
+//! Calls that got no answer, or half of one: who is not there, what TLS said, where it was cut.
+use std::error::Error;
+use std::io;
+
+use super::Client;
+use crate::error::Fault;
+
+/// No answer came.
+pub fn unanswered(client: &Client, what: &str, error: &reqwest::Error) -> Fault {
+    let address = client.address();
+    if let Some(tls) = tls_error(error) {
+        return untrusted(address, &tls);
+    }
+    if error.is_timeout() && !error.is_connect() {
+        return Fault::timed_out(format!("{what}: no answer from {address} in time"))
+            .hint("--timeout gives it longer, where the command has it");
+    }
+    if error.is_connect() {
+        let cause = if error.is_timeout() { "nothing answers at this address".into() } else { innermost(error) };
+        return Fault::failed(format!("cannot connect to OpenFaaS on URL: {address}"))
+            .cause(cause)
+            .hint("is the gateway running there? -g URL, OPENFAAS_URL or `provider.gateway` name another");
+    }
+    if let Some(fault) = body_fault(error) {
+        return fault;
+    }
+    Fault::failed(format!("{what}: {address} ended the connection before it answered")).cause(innermost(error))
+}
+
+/// The answer began, and then ended too early.
+pub fn cut(client: &Client, what: &str, error: &reqwest::Error) -> Fault {
+    let address = client.address();
+    if error.is_timeout() {
+        return Fault::timed_out(format!("{what}: {address} did not end its answer in time"));
+    }
+    Fault::failed(format!("{what}: the answer of {address} was cut")).cause(innermost(error))
+}
+
+/// The same for a body that is passed on as it comes.
+pub fn body_error(error: &reqwest::Error) -> io::Error {
+    let kind = if error.is_timeout() { io::ErrorKind::TimedOut } else { io::ErrorKind::UnexpectedEof };
+    io::Error::new(kind, innermost(error))
+}
+
+/// What broke when the body that was being sent could not be read.
+fn body_fault(error: &reqwest::Error) -> Option<Fault> {
+    sources(error)
+        .filter_map(|e| e.downcast_ref::<io::Error>())
+        .find_map(|e| e.get_ref()?.downcast_ref::<Fault>())
+        .cloned()
+}
+
+fn untrusted(address: &str, error: &rustls::Error) -> Fault {
+    use rustls::{CertificateError, Error};
+    let fault = Fault::failed(format!("no trusted connection to {address}")).cause(error);
+    match error {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => fault.hint(
+            "nobody this machine trusts has signed the certificate: name the signer's file in SSL_CERT_FILE, or pass --tls-no-verify",
+        ),
+        Error::InvalidCertificate(_) => {
+            fault.hint("the certificate is not good for this address; --tls-no-verify goes on without checking it")
+        }
+        Error::InvalidMessage(_) => fault.hint("nothing speaks TLS there: is the address http:// rather than https://?"),
+        _ => fault,
+    }
+}
+
+fn tls_error(error: &reqwest::Error) -> Option<rustls::Error> {
+    sources(error).find_map(|e| {
+        e.downcast_ref::<rustls::Error>()
+            .or_else(|| e.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>())
+            .cloned()
+    })
+}
+
+fn innermost(error: &reqwest::Error) -> String {
+    sources(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+fn sources<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let first: &'a (dyn Error + 'static) = error;
+    std::iter::successors(Some(first), |e| (*e).source())
+}
