@@ -41,11 +41,14 @@ impl GatewayApi {
             return Ok(all);
         }
         // Order kept, a few at a time: a gateway is not a place to open a thousand connections to.
-        let found: Vec<Option<FunctionStatus>> = futures_util::stream::iter(&scope.names)
-            .map(async |name| match self.client.function(name, namespace, scope.usage).await {
-                Ok(status) => Ok(Some(status)),
-                Err(fault) if fault.kind == Kind::NotFound => Ok(None),
-                Err(fault) => Err(fault),
+        let (client, usage) = (&self.client, scope.usage);
+        let found: Vec<Option<FunctionStatus>> = futures_util::stream::iter(scope.names.clone())
+            .map(|name| async move {
+                match client.function(&name, namespace, usage).await {
+                    Ok(status) => Ok(Some(status)),
+                    Err(fault) if fault.kind == Kind::NotFound => Ok(None),
+                    Err(fault) => Err(fault),
+                }
             })
             .buffered(8)
             .try_collect()

@@ -1,0 +1,107 @@
+//! OpenFaaS: functions are container images behind a gateway (Kubernetes or faasd).
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::capabilities::{Can, Capabilities};
+use super::gateway_api::GatewayApi;
+use super::{Backend, Call, Change, Deployed, Info, LogQuery, LogStream, Namespaces, Reply, Scope, Secrets};
+use crate::artifact::ArtifactKind;
+use crate::error::Result;
+use crate::function::{Function, FunctionId};
+use crate::problem::Problem;
+use crate::progress::Progress;
+use crate::wire::client::Client;
+
+mod apply;
+mod check;
+mod deployment;
+
+/// What OpenFaaS can do.
+pub const CAPABILITIES: Capabilities = Capabilities {
+    provider: "openfaas",
+    asynchronous: Can::Yes,
+    logs: Can::Yes,
+    scale: Can::Yes,
+    scale_to_zero: Can::Yes,
+    secrets: Can::Yes,
+    namespaces: Can::Yes,
+    traffic: Can::No {
+        why: "OpenFaaS keeps one version of a function",
+        instead: "deploy the new version under a second name, or use provider `knative` or `lambda`",
+    },
+    read_only: Can::Yes,
+    constraints: Can::Yes,
+    limits: Can::Yes,
+    schedule: Can::Yes,
+};
+
+/// An OpenFaaS gateway.
+#[derive(Debug)]
+pub struct OpenFaas {
+    api: GatewayApi,
+    wait: Duration,
+}
+
+impl OpenFaas {
+    /// The gateway behind `client`; `apply` waits for at most `wait` until the function answers, zero doesn't wait.
+    #[must_use]
+    pub fn new(client: Client, wait: Duration) -> Self {
+        Self { api: GatewayApi { client }, wait }
+    }
+}
+
+#[async_trait]
+impl Backend for OpenFaas {
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
+    }
+
+    fn wants(&self, _: &Function) -> ArtifactKind {
+        ArtifactKind::Image
+    }
+
+    fn check(&self, function: &Function) -> Vec<Problem> {
+        check::check(function)
+    }
+
+    async fn observe(&self, scope: &Scope) -> Result<Vec<Deployed>> {
+        self.api.observe(scope).await
+    }
+
+    async fn apply(&self, change: &Change, progress: &dyn Progress) -> Result<Deployed> {
+        apply::apply(&self.api, self.wait, change, progress).await
+    }
+
+    async fn remove(&self, id: &FunctionId) -> Result<()> {
+        apply::remove(&self.api, id).await
+    }
+
+    async fn invoke(&self, id: &FunctionId, call: Call) -> Result<Reply> {
+        self.api.invoke(id, call).await
+    }
+
+    async fn logs(&self, query: LogQuery) -> Result<LogStream> {
+        self.api.logs(query).await
+    }
+
+    async fn scale(&self, id: &FunctionId, replicas: u32) -> Result<()> {
+        self.api.scale(id, replicas).await
+    }
+
+    async fn ready(&self, id: &FunctionId) -> Result<bool> {
+        self.api.ready(id).await
+    }
+
+    async fn info(&self) -> Result<Info> {
+        self.api.info().await
+    }
+
+    fn secrets(&self) -> Option<&dyn Secrets> {
+        Some(&self.api)
+    }
+
+    fn namespaces(&self) -> Option<&dyn Namespaces> {
+        Some(&self.api)
+    }
+}

@@ -1,0 +1,215 @@
+//! Making the gateway as a change says: update, else create; then wait until the function answers.
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use http::{HeaderMap, Method, StatusCode};
+use tokio::time::Instant;
+
+use super::deployment;
+use crate::backend::gateway_api::GatewayApi;
+use crate::backend::{Change, Deployed, How, Secrets};
+use crate::error::{Fault, Kind, Result};
+use crate::function::FunctionId;
+use crate::progress::Progress;
+use crate::wire::FunctionDeployment;
+use crate::wire::client::{Answer, Request, body};
+
+/// How often a deployment is sent again while the platform still ends the old replica.
+const ENDING_RETRIES: usize = 6;
+/// The wait between two such attempts.
+const ENDING_WAIT: Duration = Duration::from_secs(2);
+
+/// Sends the deployment, and waits for at most `wait`.
+///
+/// # Errors
+/// What the gateway refused, and why; [`Kind::TimedOut`] when no replica comes up.
+pub async fn apply(api: &GatewayApi, wait: Duration, change: &Change, progress: &dyn Progress) -> Result<Deployed> {
+    let deployment = deployment::of(change)?;
+    let id = change.function.id();
+    secrets_are_there(api, &deployment).await?;
+    progress.step(&id.name, "deploying");
+    let answer = match change.how {
+        How::Upsert => upsert(api, &deployment, progress).await?,
+        How::Create => api.client.deploy(Method::POST, &deployment).await?,
+        How::Replace => {
+            match remove(api, &id).await {
+                Err(fault) if fault.kind != Kind::NotFound => return Err(fault),
+                _ => {}
+            }
+            recreate(api, &deployment).await?
+        }
+    };
+    if !answer.status.is_success() {
+        return Err(explain(&answer, &deployment, change.how));
+    }
+    if wait.is_zero() {
+        return api.describe(&id).await;
+    }
+    progress.step(&id.name, "waiting until it answers");
+    answers(api, &id, wait, progress).await
+}
+
+/// Removes a function; one whose process takes its time to end is asked again.
+///
+/// # Errors
+/// [`Kind::NotFound`] when there is none.
+pub async fn remove(api: &GatewayApi, id: &FunctionId) -> Result<()> {
+    let mut attempt = 0;
+    loop {
+        match api.remove(id).await {
+            Err(fault) if attempt < ENDING_RETRIES && is_ending(&fault.to_string()) => {
+                attempt += 1;
+                tokio::time::sleep(ENDING_WAIT).await;
+            }
+            // It was there, and an attempt that was refused has removed it after all.
+            Err(fault) if attempt > 0 && fault.kind == Kind::NotFound => return Ok(()),
+            Err(fault) if is_ending(&fault.to_string()) => {
+                return Err(fault.hint("its process doesn't end on SIGTERM: give it a handler for that signal"));
+            }
+            other => return other,
+        }
+    }
+}
+
+/// faasd destroys the running function when an update names a secret that is not there: ask first.
+async fn secrets_are_there(api: &GatewayApi, deployment: &FunctionDeployment) -> Result<()> {
+    let Some(wanted) = &deployment.secrets else { return Ok(()) };
+    let there = Secrets::list(api, deployment.namespace.as_deref()).await?;
+    let missing: Vec<_> = wanted.iter().filter(|name| !there.iter().any(|s| s.name == **name)).cloned().collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let (noun, verb) = if missing.len() == 1 { ("secret", "is") } else { ("secrets", "are") };
+    Err(Fault::failed(format!("can't deploy {}", deployment.service))
+        .cause(format!("the {noun} {} {verb} not on the platform", missing.join(", ")))
+        .hint(format!("`faas secret create {}` makes it; nothing was changed", missing[0])))
+}
+
+async fn upsert(api: &GatewayApi, deployment: &FunctionDeployment, progress: &dyn Progress) -> Result<Answer> {
+    let mut attempt = 0;
+    loop {
+        let mut answer = api.client.deploy(Method::PUT, deployment).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            answer = api.client.deploy(Method::POST, deployment).await?;
+        }
+        if attempt == ENDING_RETRIES || !is_ending(&answer.text) {
+            return Ok(answer);
+        }
+        if attempt == 0 {
+            progress.warn(
+                &deployment.service,
+                "its old process doesn't end on SIGTERM; waiting until the platform kills it",
+            );
+        }
+        attempt += 1;
+        tokio::time::sleep(ENDING_WAIT).await;
+    }
+}
+
+/// Creates what has just been removed: some platforms go on removing after they have said that it is done.
+async fn recreate(api: &GatewayApi, deployment: &FunctionDeployment) -> Result<Answer> {
+    let mut attempt = 0;
+    loop {
+        let answer = api.client.deploy(Method::POST, deployment).await?;
+        let still_there = answer.status == StatusCode::CONFLICT
+            || answer.text.contains("already exists")
+            || answer.text.contains("being deleted");
+        if attempt == ENDING_RETRIES || !still_there {
+            return Ok(answer);
+        }
+        attempt += 1;
+        tokio::time::sleep(ENDING_WAIT).await;
+    }
+}
+
+fn is_ending(text: &str) -> bool {
+    text.contains("cannot delete running task")
+}
+
+/// The refusal with what to do about it.
+fn explain(answer: &Answer, deployment: &FunctionDeployment, how: How) -> Fault {
+    let fault = answer.fault(&format!("can't deploy {}", deployment.service));
+    let text = answer.text.to_lowercase();
+    if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        return fault;
+    }
+    if how == How::Create && text.contains("already exists") {
+        return fault.hint("it is there already: leave out --update=false, or pass --replace");
+    }
+    if text.contains("secret") {
+        return fault.hint("`faas secret list` shows which secrets the platform has");
+    }
+    if text.contains("namespace") && text.contains("valid") {
+        return fault.hint("`faas namespace list` shows the namespaces, `faas namespace create` makes one");
+    }
+    if ["pull", "resolve", "failed to fetch", "unable to find image"].iter().any(|word| text.contains(word)) {
+        return fault.hint(format!(
+            "the platform can't pull {}: was it pushed (`faas push`), and may the platform read that registry?",
+            deployment.image
+        ));
+    }
+    if is_ending(&text) {
+        return fault
+            .hint("its old process doesn't end on SIGTERM: give it a handler for that signal, then deploy again");
+    }
+    fault
+}
+
+/// Waits until a replica is available and listens. "Available" alone is no promise: faasd says it as soon as the
+/// container runs.
+async fn answers(api: &GatewayApi, id: &FunctionId, wait: Duration, progress: &dyn Progress) -> Result<Deployed> {
+    let end = Instant::now() + wait;
+    let mut pause = Duration::from_millis(20);
+    let mut up = false;
+    loop {
+        if !up {
+            up = api.ready(id).await.or_else(|fault| match fault.kind {
+                // Kubernetes tells of a new function a moment later.
+                Kind::NotFound => Ok(false),
+                _ => Err(fault),
+            })?;
+        }
+        if up && listens(api, id).await {
+            return api.describe(id).await;
+        }
+        if Instant::now() + pause > end {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+    if up {
+        progress
+            .warn(&id.name, &format!("is deployed, but does not answer after {}", humantime::format_duration(wait)));
+        return api.describe(id).await;
+    }
+    Err(Fault::timed_out(format!("{id} is deployed, but no replica is up after {}", humantime::format_duration(wait)))
+        .hint(format!("`faas logs {id}` and the platform's events say why")))
+}
+
+/// Asks the path that every OpenFaaS workload serves for health checks, through the gateway.
+async fn listens(api: &GatewayApi, id: &FunctionId) -> bool {
+    let request = Request {
+        method: Method::GET,
+        path: "/_/health".into(),
+        headers: HeaderMap::new(),
+        body: Box::pin(futures_util::stream::empty()),
+        length: Some(0),
+        timeout: Some(Duration::from_secs(5)),
+    };
+    let Ok(response) = api.client.call(&id.to_string(), false, request).await else { return false };
+    if !response.status().is_server_error() {
+        return true;
+    }
+    // The gateway's own 500 is empty or says that it can't reach the function; a function's own is an answer.
+    let mut words = Vec::new();
+    let mut rest = body(response);
+    while let Some(Ok(chunk)) = rest.next().await {
+        words.extend_from_slice(&chunk);
+        if words.len() > 1024 {
+            break;
+        }
+    }
+    let words = String::from_utf8_lossy(&words);
+    !words.trim().is_empty() && !words.contains("Can't reach service") && !words.contains("connection refused")
+}

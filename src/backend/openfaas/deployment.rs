@@ -1,0 +1,161 @@
+//! A function and its image as the gateway's deployment request.
+use std::time::Duration;
+
+use crate::artifact::Artifact;
+use crate::backend::{ARTIFACT_KEY, Change, SPEC_KEY, STACK_KEY};
+use crate::error::{Fault, Result};
+use crate::function::Resources;
+use crate::wire::{FunctionDeployment, Quantities};
+
+/// Where the connector for cron reads when to call; see its README in the openfaas organisation.
+const SCHEDULE: &str = "schedule";
+const TOPIC: (&str, &str) = ("topic", "cron-function");
+
+/// The request body.
+///
+/// # Errors
+/// When the artifact is no image.
+pub fn of(change: &Change) -> Result<FunctionDeployment> {
+    let function = &change.function;
+    let Artifact::Image { reference, .. } = &change.artifact else {
+        return Err(Fault::failed(format!("can't deploy {}", function.name))
+            .cause("OpenFaaS runs container images, and something else was built"));
+    };
+
+    let mut environment = function.environment.clone();
+    let mut set = |name: &str, value: String| {
+        environment.entry(name.into()).or_insert(value);
+    };
+    if let Some(timeout) = function.timeout {
+        // of-watchdog's read and write timeouts are 10 s each unless told: they would cut a longer call.
+        for name in ["exec_timeout", "read_timeout", "write_timeout"] {
+            set(name, go_duration(timeout));
+        }
+    }
+    if let Some(most) = function.concurrency {
+        set("max_inflight", most.to_string());
+    }
+
+    let mut labels = function.labels.clone();
+    let scale = &function.scale;
+    let mut label = |name: &str, value: String| labels.insert(format!("com.openfaas.scale.{name}"), value);
+    match scale.min {
+        Some(0) => drop(label("zero", "true".into())),
+        Some(min) => drop(label("min", min.to_string())),
+        None => {}
+    }
+    if let Some(max) = scale.max {
+        label("max", max.to_string());
+    }
+    if let Some(target) = scale.target {
+        label("target", target.to_string());
+    }
+    if let Some(idle) = scale.idle {
+        label("zero-duration", go_duration(idle));
+    }
+
+    let mut annotations = function.annotations.clone();
+    if let Some(schedule) = &function.schedule {
+        annotations.entry(TOPIC.0.into()).or_insert_with(|| TOPIC.1.into());
+        annotations.insert(SCHEDULE.into(), schedule.clone());
+    }
+    annotations.insert(SPEC_KEY.into(), change.spec.clone());
+    annotations.insert(ARTIFACT_KEY.into(), change.artifact.identity().into());
+    annotations.insert(STACK_KEY.into(), change.stack.clone());
+
+    Ok(FunctionDeployment {
+        service: function.name.clone(),
+        image: reference.clone(),
+        namespace: function.namespace.clone(),
+        env_process: function.process.clone(),
+        env_vars: some(environment, |e| e.is_empty()),
+        constraints: some(function.constraints.clone(), Vec::is_empty),
+        secrets: some(function.secrets.clone(), Vec::is_empty),
+        labels: Some(labels),
+        annotations: Some(annotations),
+        limits: quantities(&function.limits),
+        requests: quantities(&function.requests),
+        read_only_root_filesystem: function.read_only,
+        bundle: None,
+    })
+}
+
+fn some<T>(value: T, is_empty: impl Fn(&T) -> bool) -> Option<T> {
+    (!is_empty(&value)).then_some(value)
+}
+
+fn quantities(resources: &Resources) -> Option<Quantities> {
+    some(resources, |r| r.is_empty()).map(|r| Quantities { memory: r.memory.clone(), cpu: r.cpu.clone() })
+}
+
+/// As Go reads durations: `90s`, `1500ms`.
+fn go_duration(duration: Duration) -> String {
+    if duration.subsec_millis() == 0 {
+        format!("{}s", duration.as_secs())
+    } else {
+        format!("{}ms", duration.as_millis())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::How;
+    use crate::function::{Function, Scale};
+
+    fn change(function: Function) -> Change {
+        Change {
+            function,
+            artifact: Artifact::Image { reference: "reg/tax:1".into(), digest: Some("sha256:abc".into()) },
+            spec: "s1".into(),
+            stack: "shop".into(),
+            how: How::Upsert,
+        }
+    }
+
+    #[test]
+    fn scale_timeout_and_concurrency_are_said_in_openfaas_words() {
+        let body = of(&change(Function {
+            name: "tax".into(),
+            timeout: Some(Duration::from_secs(90)),
+            concurrency: Some(7),
+            scale: Scale { min: Some(0), max: Some(5), target: Some(50), idle: Some(Duration::from_millis(1500)) },
+            schedule: Some("*/5 * * * *".into()),
+            environment: [("exec_timeout".to_owned(), "30s".to_owned())].into(),
+            ..Function::default()
+        }))
+        .unwrap();
+        insta::assert_json_snapshot!(body, @r#"
+        {
+          "service": "tax",
+          "image": "reg/tax:1",
+          "envVars": {
+            "exec_timeout": "30s",
+            "max_inflight": "7",
+            "read_timeout": "90s",
+            "write_timeout": "90s"
+          },
+          "labels": {
+            "com.openfaas.scale.max": "5",
+            "com.openfaas.scale.target": "50",
+            "com.openfaas.scale.zero": "true",
+            "com.openfaas.scale.zero-duration": "1500ms"
+          },
+          "annotations": {
+            "faas.dev/artifact": "sha256:abc",
+            "faas.dev/spec": "s1",
+            "faas.dev/stack": "shop",
+            "schedule": "*/5 * * * *",
+            "topic": "cron-function"
+          }
+        }
+        "#);
+    }
+
+    #[test]
+    fn only_images_are_deployed() {
+        let mut change = change(Function { name: "tax".into(), ..Function::default() });
+        change.artifact = Artifact::Archive { path: "x.zip".into(), sha256: "1".into(), entry: "h".into() };
+        assert!(of(&change).unwrap_err().to_string().contains("container images"));
+    }
+}
