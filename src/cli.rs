@@ -9,6 +9,7 @@ use crate::error::{OrFault, Result};
 use crate::output::{Format, Output};
 
 mod completion;
+mod template;
 mod version;
 
 /// One command line for functions, wherever they run.
@@ -56,6 +57,7 @@ pub struct Global {
 #[derive(Subcommand)]
 enum Command {
     Completion(completion::Completion),
+    Template(template::Template),
     Version(version::Version),
 }
 
@@ -63,6 +65,7 @@ impl Command {
     fn run(self, context: &Context, global: &Global) -> Result<()> {
         match self {
             Self::Completion(command) => command.run(context),
+            Self::Template(command) => command.run(context, global),
             Self::Version(command) => command.run(context, global),
         }
     }

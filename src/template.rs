@@ -1,1 +1,276 @@
-//! Templates: catalogues, manifests, rendering.
+//! Templates: one folder a language, from the project's `template/` or from the store inside this binary.
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use include_dir::{Dir, include_dir};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Fault, OrFault, Result};
+
+pub mod file;
+pub mod manifest;
+mod render;
+
+pub use file::{Content, File};
+pub use manifest::Manifest;
+
+/// The store inside this binary: `template/<lang>/…`, as in any repository of OpenFaaS templates.
+static STORE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/template-store/template");
+/// The store's catalogue, in the format of OpenFaaS's template store.
+static CATALOGUE: &str = include_str!("../template-store/templates.json");
+const MANIFEST: &str = "template.yml";
+
+/// The templates that a project can use.
+pub struct Catalogue {
+    root: PathBuf,
+    known: Mutex<BTreeMap<String, Arc<Template>>>,
+}
+
+/// A template in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Its name, as `lang:` has it.
+    pub name: String,
+    /// The language it is for.
+    pub language: String,
+    /// What it is, in a few words.
+    pub description: String,
+    /// Where it comes from: `built in`, or the folder in the project.
+    pub source: String,
+    /// Whether its functions run as processes, without a container engine.
+    pub native: bool,
+}
+
+/// An entry of `templates.json`.
+#[derive(Debug, Clone, Deserialize)]
+struct Entry {
+    template: String,
+    description: String,
+}
+
+/// A template: its manifest and its files.
+pub struct Template {
+    /// Its name, as `lang:` has it.
+    pub name: String,
+    /// What its `template.yml` says.
+    pub manifest: Manifest,
+    /// Where it comes from.
+    pub origin: Origin,
+    files: Vec<File>,
+}
+
+/// Where a template comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The store inside this binary.
+    BuiltIn,
+    /// A folder in the project, absolute.
+    Folder(PathBuf),
+}
+
+impl Catalogue {
+    /// The templates of the project at `root`: those in `template/`, then the built-in ones.
+    #[must_use]
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_owned(), known: Mutex::default() }
+    }
+
+    /// The template for `lang`, read once.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::NotFound`] when there is none; a usage fault when its `template.yml` is missing or wrong.
+    pub fn get(&self, lang: &str) -> Result<Arc<Template>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(template) = known.get(lang) {
+            return Ok(Arc::clone(template));
+        }
+        let template = Arc::new(self.read(lang)?);
+        known.insert(lang.to_owned(), Arc::clone(&template));
+        Ok(template)
+    }
+
+    fn read(&self, lang: &str) -> Result<Template> {
+        if !is_name(lang) {
+            return Err(Fault::usage(format!("`{lang}` is no template name"))
+                .hint("a template is named by letters, digits and -_.@"));
+        }
+        let folder = self.root.join("template").join(lang);
+        if folder.is_dir() {
+            return Template::from_folder(lang, &folder);
+        }
+        match STORE.get_dir(lang) {
+            Some(dir) => Template::from_store(lang, dir),
+            None => Err(self.unknown(lang)),
+        }
+    }
+
+    fn unknown(&self, lang: &str) -> Fault {
+        let names: Vec<String> = self.list().into_iter().map(|summary| summary.name).collect();
+        Fault::not_found(format!("there is no template `{lang}`"))
+            .cause(format!("known are {}", names.join(", ")))
+            .hint(format!("choose one of these, or put your own into template/{lang}/ beside the stack file"))
+    }
+
+    /// All templates by name. One whose `template.yml` can't be read is listed all the same.
+    #[must_use]
+    pub fn list(&self) -> Vec<Summary> {
+        let described: BTreeMap<String, String> = serde_json::from_str::<Vec<Entry>>(CATALOGUE)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|entry| (entry.template, entry.description))
+            .collect();
+        let mut names: Vec<String> = STORE.dirs().filter_map(|dir| name_of(dir.path())).collect();
+        if let Ok(entries) = std::fs::read_dir(self.root.join("template")) {
+            let folders = entries.flatten().filter(|e| e.path().is_dir()).filter_map(|e| name_of(&e.path()));
+            names.extend(folders.filter(|name| is_name(name)));
+        }
+        names.sort();
+        names.dedup();
+        let summary = |name: String| {
+            let template = self.get(&name).ok();
+            let built_in = template.as_ref().is_some_and(|t| t.origin == Origin::BuiltIn);
+            Summary {
+                language: template.as_ref().and_then(|t| t.manifest.language.clone()).unwrap_or_default(),
+                description: described.get(&name).filter(|_| built_in).cloned().unwrap_or_default(),
+                source: if built_in { "built in".into() } else { format!("template/{name}") },
+                native: template.as_ref().is_some_and(|t| t.manifest.native.is_some()),
+                name,
+            }
+        };
+        names.into_iter().map(summary).collect()
+    }
+}
+
+fn name_of(path: &Path) -> Option<String> {
+    Some(path.file_name()?.to_str()?.to_owned())
+}
+
+/// Whether `lang` can be a folder's name below `template/`, and nothing else.
+fn is_name(lang: &str) -> bool {
+    !lang.is_empty()
+        && !lang.starts_with('.')
+        && lang.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'@'))
+}
+
+impl Template {
+    fn from_folder(name: &str, folder: &Path) -> Result<Self> {
+        let shown = format!("template/{name}/{MANIFEST}");
+        let text = match std::fs::read_to_string(folder.join(MANIFEST)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Fault::usage(format!("the template `{name}` has no {MANIFEST}"))
+                    .cause(format!("{shown} is not there"))
+                    .hint(format!("add {shown}, or delete the folder to use the built-in template")));
+            }
+            Err(error) => return Err(Fault::usage(format!("can't read {shown}")).cause(error)),
+        };
+        let files = file::walk(folder, folder, &format!("the template `{name}`"))?;
+        let files = files.into_iter().map(File::keeping).collect();
+        let manifest = Manifest::parse(&text, &shown)?;
+        Ok(Self { name: name.into(), manifest, origin: Origin::Folder(folder.to_owned()), files })
+    }
+
+    fn from_store(name: &str, dir: &'static Dir<'static>) -> Result<Self> {
+        let manifest = dir.get_file(dir.path().join(MANIFEST)).and_then(include_dir::File::contents_utf8);
+        let manifest = Manifest::parse(manifest.unwrap_or_default(), &format!("template/{name}/{MANIFEST}"))?;
+        let mut files = Vec::new();
+        file::embedded(dir, dir.path(), &mut files);
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Self { name: name.into(), manifest, origin: Origin::BuiltIn, files })
+    }
+
+    /// Its files, sorted by path.
+    #[must_use]
+    pub fn files(&self) -> &[File] {
+        &self.files
+    }
+
+    /// Writes the handler that a new function starts with into the folder `into`, which must not be there yet; files
+    /// ending in `.tera` are rendered for the function `name`.
+    ///
+    /// # Errors
+    /// When a file can't be read, rendered or written.
+    pub fn write_handler(&self, name: &str, into: &Path) -> Result<()> {
+        let handler = self.manifest.handler_folder();
+        let below = self.files.iter().filter_map(|file| Some((file, file.path.strip_prefix(handler).ok()?)));
+        write_all(below, name, &self.name, into)
+    }
+
+    /// Writes the whole template into the folder `into`, as it is.
+    ///
+    /// # Errors
+    /// When a file can't be read or written.
+    pub fn copy_to(&self, into: &Path) -> Result<()> {
+        for file in &self.files {
+            file.write_to(&into.join(&file.path))?;
+        }
+        Ok(())
+    }
+
+    /// A digest of its files: paths, modes and contents.
+    ///
+    /// # Errors
+    /// When a file can't be read.
+    pub fn digest(&self) -> Result<blake3::Hash> {
+        let mut hasher = blake3::Hasher::new();
+        for file in &self.files {
+            hasher.update(file.path.as_os_str().as_encoded_bytes());
+            hasher.update(&[0, u8::from(file.executable())]);
+            hasher.update(file.digest()?.as_bytes());
+        }
+        Ok(hasher.finalize())
+    }
+}
+
+fn write_all<'a>(files: impl Iterator<Item = (&'a File, &'a Path)>, name: &str, lang: &str, into: &Path) -> Result<()> {
+    std::fs::create_dir_all(into).or_fault(|| format!("can't make the folder {}", into.display()))?;
+    for (file, path) in files {
+        if path.extension().is_some_and(|extension| extension == "tera") {
+            let text = render::render(&file.path, &file.content.read()?, name, lang)?;
+            let to = into.join(path.with_extension(""));
+            file::write(&to, text.as_bytes(), file.mode)?;
+        } else {
+            file.write_to(&into.join(path))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_template_is_whole_and_described() {
+        let catalogue = Catalogue::new(Path::new("/nowhere"));
+        let names: Vec<String> = catalogue.list().into_iter().map(|summary| summary.name).collect();
+        for name in &names {
+            let template = catalogue.get(name).unwrap();
+            let handler = template.manifest.handler_folder();
+            assert!(template.files().iter().any(|f| f.path.starts_with(handler)), "{name} has no handler");
+        }
+        let described: Vec<Entry> = serde_json::from_str(CATALOGUE).unwrap();
+        assert_eq!(described.into_iter().map(|entry| entry.template).collect::<Vec<_>>(), names);
+    }
+
+    #[test]
+    fn names_that_leave_the_template_folder_are_refused() {
+        let catalogue = Catalogue::new(Path::new("/nowhere"));
+        for lang in ["../x", "a/b", "..", ".hidden", ""] {
+            assert_eq!(catalogue.get(lang).err().map(|f| f.kind), Some(crate::error::Kind::Usage), "{lang}");
+        }
+    }
+
+    #[test]
+    fn a_template_of_the_project_wins() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("template/python3");
+        std::fs::create_dir_all(folder.join("function")).unwrap();
+        std::fs::write(folder.join(MANIFEST), "language: mine\nfprocess: cat\n").unwrap();
+        std::fs::write(folder.join("function/handler.txt"), "x").unwrap();
+        let template = Catalogue::new(root.path()).get("python3").unwrap();
+        assert_eq!(template.manifest.language.as_deref(), Some("mine"));
+        assert_eq!(template.origin, Origin::Folder(folder));
+    }
+}

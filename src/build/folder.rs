@@ -1,0 +1,241 @@
+//! The context folder `build/NAME`, laid out as faas-cli does; made whole or not at all, and only when something changed.
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde::Serialize;
+
+use super::index::{Record, now};
+use super::tree::{self, Tree};
+use super::{Options, Project};
+use crate::error::{Fault, Kind, OrFault, Result};
+use crate::function::Function;
+use crate::progress::Progress;
+use crate::template::file::cant_write;
+
+/// A context folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Shrinkwrapped {
+    /// The function.
+    pub name: String,
+    /// Its folder, absolute.
+    pub dir: PathBuf,
+    /// Whether it was made anew.
+    pub rebuilt: bool,
+    /// The digest of everything in it.
+    pub content: String,
+}
+
+/// Makes the context folders of all `functions` that are built here. All are tried; the faults of those that failed are
+/// told through `progress` and in the one that is returned.
+///
+/// # Errors
+/// When at least one failed.
+pub fn shrinkwrap(
+    functions: &[Function],
+    project: &Project<'_>,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Vec<Shrinkwrapped>> {
+    lock(project)?;
+    let mut results: Vec<Option<Result<Shrinkwrapped>>> = Vec::new();
+    results.resize_with(functions.len(), || None);
+    let results = Mutex::new(results);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        // By handfuls, so that the threads seldom meet.
+        loop {
+            let from = next.fetch_add(16, Ordering::Relaxed);
+            if from >= functions.len() {
+                return;
+            }
+            let until = (from + 16).min(functions.len());
+            let done: Vec<_> =
+                functions[from..until].iter().map(|function| prepare(function, project, options)).collect();
+            let mut results = results.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            for (slot, one) in results[from..until].iter_mut().zip(done) {
+                *slot = Some(one);
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(8));
+    std::thread::scope(|scope| {
+        for _ in 1..threads.min(functions.len().div_ceil(16)) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    project.index.save();
+    let results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut done = Vec::new();
+    let mut faults = Vec::new();
+    for (function, result) in functions.iter().zip(results.into_iter().flatten()) {
+        match result {
+            Ok(one) => done.push(one),
+            Err(fault) => {
+                if functions.len() > 1 {
+                    progress.failed(&function.name, &fault.to_string());
+                }
+                faults.push(fault);
+            }
+        }
+    }
+    match worst(faults, functions.len(), "build") {
+        Some(fault) => Err(fault),
+        None => Ok(done),
+    }
+}
+
+/// The fault for several: the only one as it is, else how many failed, with the worst one's kind and the first hint.
+pub(crate) fn worst(mut faults: Vec<Fault>, of: usize, verb: &str) -> Option<Fault> {
+    if faults.len() <= 1 && of <= 1 {
+        return faults.pop();
+    }
+    let kind = faults.iter().map(|fault| fault.kind).max_by_key(|kind| (*kind != Kind::Failed, *kind))?;
+    let mut fault = Fault::new(kind, format!("{} of {of} functions did not {verb}", faults.len()));
+    fault.cause = faults.first().map(ToString::to_string);
+    fault.hint = faults.iter().find_map(|fault| fault.hint.clone());
+    Some(fault)
+}
+
+/// Keeps other builds of the project out until `project` is dropped, and clears away what killed ones left.
+pub(super) fn lock(project: &Project<'_>) -> Result<()> {
+    if project.lock.get().is_some() {
+        return Ok(());
+    }
+    let dir = &project.build_dir;
+    if std::fs::symlink_metadata(dir).is_ok_and(|m| m.is_symlink() || !m.is_dir()) {
+        return Err(Fault::usage(format!("{} is in the way: builds go there", dir.display()))
+            .hint("move it away; it must be a folder of its own, not a link"));
+    }
+    std::fs::create_dir_all(dir).map_err(|error| cant_write(dir, &error))?;
+    // The folder itself is the lock, so that nothing of it shows in the folder.
+    let file = std::fs::File::open(dir).or_fault(|| format!("can't open {}", dir.display()))?;
+    file.lock().or_fault(|| format!("can't lock {}", dir.display()))?;
+    if project.lock.set(file).is_ok() {
+        sweep(dir);
+    }
+    Ok(())
+}
+
+/// Clears away what killed builds left in `dir`; whoever calls it holds the lock, so nobody uses them.
+pub(super) fn sweep(dir: &Path) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(b".tmp-") {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// A folder that is removed again unless it is kept.
+pub(super) struct Temporary {
+    pub path: PathBuf,
+    armed: bool,
+}
+
+impl Temporary {
+    pub fn new(path: PathBuf) -> Self {
+        let _ = std::fs::remove_dir_all(&path);
+        Self { path, armed: true }
+    }
+
+    /// A folder that is there, and removed unless it is finished.
+    pub fn unfinished(path: PathBuf) -> Self {
+        Self { path, armed: true }
+    }
+
+    pub fn keep(mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if self.armed {
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// Makes the context folder of one function, unless it is there and nothing changed.
+pub(super) fn prepare(function: &Function, project: &Project<'_>, options: &Options) -> Result<Shrinkwrapped> {
+    let looked = now();
+    let tree = tree::assemble(function, project, options, true)?;
+    let dir = project.build_dir.join(&function.name);
+    let stamp = tree.stamp()?.to_hex().to_string();
+    let known = project.index.get(&function.name);
+    if let Some(known) = known.filter(|known| known.stamp == stamp)
+        && output(&dir, &tree).is_some_and(|output| output == known.output)
+    {
+        return Ok(Shrinkwrapped { name: function.name.clone(), dir, rebuilt: false, content: known.content });
+    }
+    let temporary = Temporary::new(project.build_dir.join(format!(".tmp-{}", function.name)));
+    let content = tree.write(&temporary.path)?.to_hex().to_string();
+    replace(temporary, &dir)?;
+    let output = output(&dir, &tree).unwrap_or_default();
+    let newest = tree.newest();
+    project.index.set(&function.name, Record { stamp, content: content.clone(), output }, newest, looked);
+    Ok(Shrinkwrapped { name: function.name.clone(), dir, rebuilt: true, content })
+}
+
+/// Puts the folder in the place of `dir`, in one step where the file system can.
+fn replace(new: Temporary, dir: &Path) -> Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    let fail = |error: std::io::Error| cant_write(dir, &error);
+    match std::fs::rename(&new.path, dir) {
+        Ok(()) => {
+            new.keep();
+            return Ok(());
+        }
+        Err(error) if std::fs::symlink_metadata(dir).is_err() => return Err(fail(error)),
+        Err(_) => {}
+    }
+    match renameat_with(CWD, &new.path, CWD, dir, RenameFlags::EXCHANGE) {
+        // What was there before is now the temporary one, and goes with it.
+        Ok(()) => {
+            if std::fs::symlink_metadata(&new.path).is_ok_and(|m| !m.is_dir()) {
+                let _ = std::fs::remove_file(&new.path);
+            }
+            Ok(())
+        }
+        Err(_) => {
+            let old = Temporary::new(
+                new.path.with_file_name(format!(".tmp-old-{}", dir.file_name().unwrap_or_default().to_string_lossy())),
+            );
+            std::fs::rename(dir, &old.path).map_err(fail)?;
+            std::fs::rename(&new.path, dir).map_err(fail)?;
+            new.keep();
+            Ok(())
+        }
+    }
+}
+
+/// The stamp of the folder that was made from `tree`; `None` when something of it is missing.
+fn output(dir: &Path, tree: &Tree) -> Option<String> {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |path: &Path| {
+        let metadata = std::fs::symlink_metadata(path).ok()?;
+        for n in [metadata.ino(), metadata.len()] {
+            hasher.update(&n.to_le_bytes());
+        }
+        for n in [metadata.mtime(), metadata.mtime_nsec(), i64::from(metadata.mode())] {
+            hasher.update(&n.to_le_bytes());
+        }
+        Some(())
+    };
+    let mut folders = BTreeSet::from([Path::new("")]);
+    let mut path = dir.to_owned();
+    for file in &tree.files {
+        path.push(&file.path);
+        add(&path)?;
+        path.clear();
+        path.push(dir);
+        folders.extend(file.path.ancestors().skip(1));
+    }
+    for folder in folders {
+        add(&dir.join(folder))?;
+    }
+    Some(hasher.finalize().to_hex().to_string())
+}

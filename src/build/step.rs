@@ -1,0 +1,140 @@
+//! The commands of a template's `install:` and `check:`, run in the bundle; their whole process group ends with them.
+use std::collections::VecDeque;
+use std::path::Path;
+use std::process::Stdio;
+
+use regex::Regex;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::error::{Fault, OrFault, Result};
+use crate::progress::Progress;
+use crate::template::manifest::Step;
+
+/// How many of the last lines a failure shows.
+const SHOWN: usize = 20;
+
+/// Whether the step is for the bundle in `dir`.
+///
+/// # Errors
+/// When its regular expression is none.
+pub fn applies(step: &Step, dir: &Path) -> Result<bool> {
+    if step.unless.as_ref().is_some_and(|path| dir.join(path).exists()) {
+        return Ok(false);
+    }
+    let Some(when) = &step.when else { return Ok(true) };
+    let Ok(text) = std::fs::read_to_string(dir.join(when)) else { return Ok(false) };
+    if let Some(pattern) = &step.matches {
+        let regex = Regex::new(pattern)
+            .map_err(|error| Fault::usage(format!("the template's `matches: {pattern}` is wrong")).cause(error))?;
+        return Ok(regex.is_match(&text));
+    }
+    Ok(text.lines().map(str::trim).any(|line| !line.is_empty() && !line.starts_with('#')))
+}
+
+/// Runs the step in `dir`, its output line by line to `progress`.
+///
+/// # Errors
+/// When it can't be started or fails: the last lines of its output, and the step's hint.
+pub async fn run(step: &Step, dir: &Path, name: &str, what: &str, progress: &dyn Progress) -> Result<()> {
+    if let Some(probe) = &step.probe {
+        let (ok, said) = execute(probe, dir, name, &mut |_| {}).await?;
+        if !ok {
+            let mut fault = Fault::failed(format!("{name}: {what} needs `{probe}` to work")).cause(said);
+            fault.hint = step.hint.clone();
+            return Err(fault);
+        }
+    }
+    progress.step(name, what);
+    let (ok, said) = execute(&step.run, dir, name, &mut |line| progress.line(name, line)).await?;
+    if ok {
+        return Ok(());
+    }
+    let mut fault = Fault::failed(format!("{name}: {what} failed: {}", step.run)).cause(said);
+    if step.probe.is_none() {
+        fault.hint = step.hint.clone();
+    }
+    Err(fault)
+}
+
+/// Runs a command line; whether it went well, and its last lines of output.
+async fn execute(line: &str, dir: &Path, name: &str, each: &mut (dyn FnMut(&str) + Send)) -> Result<(bool, String)> {
+    let words = shell_words::split(line)
+        .map_err(|error| Fault::usage(format!("the template's command `{line}` can't be split")).cause(error))?;
+    let Some((program, arguments)) = words.split_first() else {
+        return Err(Fault::usage("the template has an empty command"));
+    };
+    let mut child = Group(
+        Command::new(program)
+            .args(arguments)
+            .current_dir(dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .or_fault(|| format!("{name}: can't start `{program}`"))?,
+    );
+    let mut last: VecDeque<String> = VecDeque::with_capacity(SHOWN);
+    let mut out = lines(child.0.stdout.take());
+    let mut err = lines(child.0.stderr.take());
+    let mut open = (out.is_some(), err.is_some());
+    while open.0 || open.1 {
+        let line = tokio::select! {
+            line = next(&mut out), if open.0 => line.inspect_none(|| open.0 = false),
+            line = next(&mut err), if open.1 => line.inspect_none(|| open.1 = false),
+        };
+        if let Some(line) = line {
+            each(&line);
+            if last.len() == SHOWN {
+                last.pop_front();
+            }
+            last.push_back(line);
+        }
+    }
+    let status = child.0.wait().await.or_fault(|| format!("{name}: lost `{program}`"))?;
+    let mut said = Vec::from(last).join("\n");
+    if said.is_empty() {
+        said = status.to_string();
+    }
+    Ok((status.success(), said))
+}
+
+trait InspectNone {
+    fn inspect_none(self, f: impl FnOnce()) -> Self;
+}
+
+impl<T> InspectNone for Option<T> {
+    fn inspect_none(self, f: impl FnOnce()) -> Self {
+        if self.is_none() {
+            f();
+        }
+        self
+    }
+}
+
+fn lines<R: AsyncRead>(stream: Option<R>) -> Option<BufReader<R>> {
+    stream.map(BufReader::new)
+}
+
+/// The next line, without its end and whatever bytes are no text; `None` at the end.
+async fn next<R: AsyncRead + Unpin>(reader: &mut Option<BufReader<R>>) -> Option<String> {
+    let mut line = Vec::new();
+    match reader.as_mut()?.read_until(b'\n', &mut line).await {
+        Ok(n) if n > 0 => Some(String::from_utf8_lossy(&line).trim_end().to_owned()),
+        _ => None,
+    }
+}
+
+/// A child whose process group is killed when it is dropped before it ended.
+struct Group(Child);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let pid = self.0.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
+        if let Some(pid) = pid {
+            let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Everything that goes into a function's build: its template, its handler over that, and what is copied in besides.
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use ignore::gitignore::GitignoreBuilder;
+
+use super::{Options, Project, WATCHDOG};
+use crate::error::{Fault, OrFault, Result};
+use crate::function::Function;
+use crate::template::file::{self, Content, File, Stamp};
+use crate::template::{Manifest, Template};
+
+/// What handlers leave out of a build, one pattern a line, as in `.gitignore`.
+const IGNORE: &str = ".faasignore";
+
+/// The files of a build, sorted by path, and the template that they came with.
+pub struct Tree {
+    /// The files.
+    pub files: Vec<File>,
+    /// The template; `None` for `lang: dockerfile`, which needs none.
+    pub template: Option<Arc<Template>>,
+}
+
+/// Whether the function brings a Dockerfile of its own instead of a handler.
+#[must_use]
+pub fn is_dockerfile(function: &Function) -> bool {
+    function.lang.eq_ignore_ascii_case("dockerfile")
+}
+
+/// Finds everything that goes into the build of `function`. Only looks at the files, reads none of them.
+///
+/// # Errors
+/// When the handler, the template or a copied path is missing, or holds what can't be built.
+pub fn assemble(function: &Function, project: &Project<'_>, options: &Options, image: bool) -> Result<Tree> {
+    check_name(&function.name)?;
+    if function.lang.is_empty() {
+        return Err(Fault::usage(format!("{}: no `lang` says how to build it", function.name))
+            .hint("add `lang:` to the function, or `skip_build: true` when its image is made elsewhere"));
+    }
+    let template = if is_dockerfile(function) { None } else { Some(project.catalogue.get(&function.lang)?) };
+    let into = Path::new(template.as_ref().map_or("", |t| t.manifest.handler_folder()));
+    let mut files: BTreeMap<PathBuf, File> = BTreeMap::new();
+    let mut add = |file: File| files.insert(file.path.clone(), file);
+    for file in template.iter().flat_map(|t| t.files()) {
+        add(file.clone());
+    }
+    for file in handler(function, project)? {
+        add(File { path: into.join(&file.path), ..file });
+    }
+    let extra = options.copy_extra.iter().chain(project.copy).chain(&function.build.copy);
+    for path in extra {
+        for file in copied(path, project)? {
+            add(File { path: into.join(&file.path), ..file });
+        }
+    }
+    if image && wants_watchdog(template.as_deref().map(|t| &t.manifest), function)? {
+        add(watchdog(function, project)?);
+    }
+    Ok(Tree { files: files.into_values().collect(), template })
+}
+
+/// Names become folders, so nothing but a plain name will do.
+fn check_name(name: &str) -> Result<()> {
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    if name.is_empty() || name.starts_with('.') || !plain {
+        return Err(Fault::usage(format!("`{name}` is no name for a function"))
+            .hint("use lower-case letters, digits and `-`, starting and ending with a letter or digit"));
+    }
+    Ok(())
+}
+
+fn handler(function: &Function, project: &Project<'_>) -> Result<Vec<File>> {
+    let folder = &function.build.handler;
+    let shown = folder.strip_prefix(project.root).unwrap_or(folder).display();
+    if !folder.is_dir() {
+        let what = if folder.exists() { "is not a folder" } else { "is not there" };
+        return Err(Fault::usage(format!("{}: the handler folder {shown} {what}", function.name))
+            .hint("`handler:` is relative to the stack file; `faas new` makes a function with its folder"));
+    }
+    let ignored = match std::fs::symlink_metadata(folder.join(IGNORE)) {
+        Ok(_) => {
+            let mut builder = GitignoreBuilder::new(folder);
+            if let Some(error) = builder.add(folder.join(IGNORE)) {
+                return Err(Fault::usage(format!("{}: can't use {shown}/{IGNORE}", function.name)).cause(error));
+            }
+            Some(builder.build().or_fault(|| format!("{}: can't use {shown}/{IGNORE}", function.name))?)
+        }
+        Err(_) => None,
+    };
+    let wanted = |path: &Path, is_dir: bool| {
+        // `build` and `template` are ours and `.secrets` holds values, when the handler is the project itself.
+        let reserved = ["build", "template", ".secrets", IGNORE].iter().any(|name| path == Path::new(name));
+        !reserved && !ignored.as_ref().is_some_and(|ignored| ignored.matched(path, is_dir).is_ignore())
+    };
+    file::walk_filtered(folder, project.root, &format!("the handler of {}", function.name), &wanted)
+}
+
+/// What a `copy` path stands for, by its path in the project.
+fn copied(path: &Path, project: &Project<'_>) -> Result<Vec<File>> {
+    let shown = path.strip_prefix(project.root).unwrap_or(path).display().to_string();
+    let absolute = project.root.join(path);
+    let real = match std::fs::canonicalize(&absolute) {
+        Ok(real) => real,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Fault::usage(format!("`copy` names {shown}, which is not there")));
+        }
+        Err(error) => return Err(Fault::usage(format!("`copy` names {shown}, which can't be read")).cause(error)),
+    };
+    let root = std::fs::canonicalize(project.root).or_fault(|| format!("can't read {}", project.root.display()))?;
+    if real == root {
+        return Err(Fault::usage(format!("`copy` names {shown}, which is the whole project"))
+            .hint("name the folders that the functions need"));
+    }
+    if !real.starts_with(&root) {
+        return Err(Fault::usage(format!("`copy` names {shown}, which is outside the project"))
+            .cause(format!("{} is not below {}", real.display(), root.display()))
+            .hint("copy it into the project"));
+    }
+    let lexical = normalised(&absolute);
+    let below = lexical.strip_prefix(project.root).or_else(|_| real.strip_prefix(&root)).unwrap_or(&real).to_owned();
+    let metadata = std::fs::metadata(&real).or_fault(|| format!("can't read {shown}"))?;
+    if metadata.is_dir() {
+        let files = file::walk(&real, project.root, &format!("`copy` path {shown}"))?;
+        return Ok(files.into_iter().map(|file| File { path: below.join(&file.path), ..file }).collect());
+    }
+    if !metadata.is_file() {
+        return Err(Fault::usage(format!("`copy` names {shown}, which is neither file nor folder")));
+    }
+    use std::os::unix::fs::MetadataExt;
+    let (mode, stamp) = (metadata.mode() & 0o777, Stamp::of(&metadata));
+    Ok(vec![File { path: below, mode, content: Content::Disk(real, stamp), kept: None }])
+}
+
+/// The path without `.` and `..`, by its words alone.
+fn normalised(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut done, part| {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                done.pop();
+            }
+            part => done.push(part),
+        }
+        done
+    })
+}
+
+/// Whether the image takes our watchdog: the template says so, or the function's own Dockerfile names it.
+fn wants_watchdog(manifest: Option<&Manifest>, function: &Function) -> Result<bool> {
+    if let Some(manifest) = manifest {
+        return Ok(manifest.watchdog);
+    }
+    match std::fs::read_to_string(function.build.handler.join("Dockerfile")) {
+        Ok(text) => Ok(text.contains(WATCHDOG) && !function.build.handler.join(WATCHDOG).exists()),
+        Err(error) => Err(Fault::usage(format!("{}: its handler folder has no Dockerfile", function.name))
+            .cause(error)
+            .hint("`lang: dockerfile` builds the Dockerfile in the handler folder; or choose another `lang`")),
+    }
+}
+
+fn watchdog(function: &Function, project: &Project<'_>) -> Result<File> {
+    let missing = || {
+        Fault::failed(format!("{}: its image needs the program {WATCHDOG}, which is not there", function.name))
+            .hint(format!("put {WATCHDOG} beside the faas program, or name it in FAAS_WATCHDOG"))
+    };
+    let path = project.watchdog.as_ref().ok_or_else(missing)?;
+    let metadata = std::fs::metadata(path).or_fault(|| format!("can't read {}", path.display()))?;
+    let content = Content::Disk(path.clone(), Stamp::of(&metadata));
+    Ok(File { path: WATCHDOG.into(), mode: 0o755, content, kept: None })
+}
+
+impl Tree {
+    /// Changes when any file was added, removed, or (as the disk tells without reading) changed.
+    ///
+    /// # Errors
+    /// When a built-in file can't be digested.
+    pub fn stamp(&self) -> Result<blake3::Hash> {
+        let mut hasher = blake3::Hasher::new();
+        for file in &self.files {
+            hasher.update(file.path.as_os_str().as_encoded_bytes());
+            hasher.update(&[0]);
+            hasher.update(&file.mode.to_le_bytes());
+            match &file.content {
+                Content::Embedded(_) => {
+                    hasher.update(file.digest()?.as_bytes());
+                }
+                Content::Disk(_, stamp) => {
+                    hasher.update(&stamp.size.to_le_bytes());
+                    hasher.update(&stamp.inode.to_le_bytes());
+                    hasher.update(&stamp.changed.to_le_bytes());
+                }
+            }
+        }
+        Ok(hasher.finalize())
+    }
+
+    /// When the file that changed last did so, in nanoseconds since 1970.
+    #[must_use]
+    pub fn newest(&self) -> i128 {
+        let changed = |file: &File| match &file.content {
+            Content::Embedded(_) => 0,
+            Content::Disk(_, stamp) => stamp.changed,
+        };
+        self.files.iter().map(changed).max().unwrap_or(0)
+    }
+
+    /// Writes all files into the folder `into`, which must be empty or not there, and gives the digest of it all.
+    ///
+    /// # Errors
+    /// When a file can't be read or written.
+    pub fn write(&self, into: &Path) -> Result<blake3::Hash> {
+        std::fs::create_dir_all(into).map_err(|error| file::cant_write(into, &error))?;
+        let mut content = Digest::default();
+        for file in &self.files {
+            let digest = file.write_to(&into.join(&file.path))?;
+            content.add(file, digest);
+        }
+        Ok(content.0.finalize())
+    }
+
+    /// The digest of it all, as [`Tree::write`] gives it, without writing anything.
+    ///
+    /// # Errors
+    /// When a file can't be read.
+    pub fn digest(&self) -> Result<blake3::Hash> {
+        let mut content = Digest::default();
+        for file in &self.files {
+            content.add(file, file.digest()?);
+        }
+        Ok(content.0.finalize())
+    }
+}
+
+/// The digest of files: paths, contents, and whether they may be executed. Other permission bits depend on the umask
+/// of who checked the project out, and change nothing.
+#[derive(Default)]
+struct Digest(blake3::Hasher);
+
+impl Digest {
+    fn add(&mut self, file: &File, content: blake3::Hash) {
+        self.0.update(file.path.as_os_str().as_encoded_bytes());
+        self.0.update(&[0, u8::from(file.executable())]);
+        self.0.update(content.as_bytes());
+    }
+}

@@ -1,0 +1,233 @@
+//! `template.yml`: faas-cli's fields, and the `native:` block that says how to run without a container engine.
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::artifact::RunSpec;
+use crate::error::{Fault, Result};
+use crate::problem::{Place, Problem};
+
+/// What a template says about itself. Keys that are not ours are left alone, as templates of the OpenFaaS store have
+/// some of their own.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Manifest {
+    /// The language, for people.
+    pub language: Option<String>,
+    /// The process that the watchdog in the image starts.
+    pub fprocess: Option<String>,
+    /// Names for sets of packages, taken by `--build-option`.
+    #[serde(default)]
+    pub build_options: Vec<BuildOption>,
+    /// Shown by `faas new`.
+    pub welcome_message: Option<String>,
+    handler_folder: Option<String>,
+    /// Whether the image needs our `faas-watchdog` beside its Dockerfile.
+    #[serde(default)]
+    pub watchdog: bool,
+    /// How it runs as a process; `None` when it needs a container engine.
+    pub native: Option<Native>,
+    /// How its handlers are tested; run in the native bundle.
+    pub test: Option<String>,
+}
+
+/// A name for a set of packages.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct BuildOption {
+    /// What `--build-option` takes.
+    pub name: String,
+    /// What goes into `ADDITIONAL_PACKAGE`.
+    #[serde(default)]
+    pub packages: Vec<String>,
+}
+
+/// How functions of a template run as processes.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Native {
+    /// Programs that must be there, perhaps with the oldest version that will do: `python3>=3.9`.
+    #[serde(default)]
+    pub requires: Vec<String>,
+    /// How to get what is required, for the message that says it is missing.
+    pub get: Option<String>,
+    /// What installs the dependencies, in order, run in the bundle's folder.
+    #[serde(default)]
+    pub install: Vec<Step>,
+    /// What looks for mistakes before anything is deployed, run in the bundle's folder.
+    #[serde(default)]
+    pub check: Vec<Step>,
+    /// The command line.
+    pub run: String,
+    /// The invoker's mode: `http` (default), `streaming` or `classic`.
+    #[serde(default = "http")]
+    pub mode: String,
+    /// Environment; the function's own wins.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// A path that answers 2xx once the process is ready.
+    pub ready_path: Option<String>,
+}
+
+fn http() -> String {
+    "http".into()
+}
+
+/// A command, perhaps only when a file asks for it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(from = "Written")]
+pub struct Step {
+    /// The command line, split as a shell splits words.
+    pub run: String,
+    /// Only when this file is there and holds more than blanks and `#` comments.
+    pub when: Option<String>,
+    /// And only when this regular expression is found in that file.
+    pub matches: Option<String>,
+    /// And not when this file is there.
+    pub unless: Option<String>,
+    /// A command that must work before `run` is tried.
+    pub probe: Option<String>,
+    /// What to do when `probe` or `run` does not work.
+    pub hint: Option<String>,
+}
+
+/// A step as it is written: a command line alone, or a map.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Line(String),
+    Map(Map),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Map {
+    run: String,
+    when: Option<String>,
+    matches: Option<String>,
+    unless: Option<String>,
+    probe: Option<String>,
+    hint: Option<String>,
+}
+
+impl From<Written> for Step {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Line(run) => Self { run, when: None, matches: None, unless: None, probe: None, hint: None },
+            Written::Map(Map { run, when, matches, unless, probe, hint }) => {
+                Self { run, when, matches, unless, probe, hint }
+            }
+        }
+    }
+}
+
+impl Manifest {
+    /// Reads a `template.yml`; `shown` is its name in messages.
+    ///
+    /// # Errors
+    /// A usage fault that points at the place.
+    pub fn parse(text: &str, shown: &str) -> Result<Self> {
+        if text.trim().is_empty() {
+            return Err(Fault::usage(format!("{shown} is empty")).hint("it needs at least `language:` and `fprocess:`"));
+        }
+        let manifest: Self = serde_saphyr::from_str(text).map_err(|error| {
+            let place = error.location().map(|at| place(text, shown, at.line(), at.column()));
+            Fault::usage(format!("{shown} can't be used")).problems(vec![Problem::error("", said(&error)).at(place)])
+        })?;
+        let handler = Path::new(manifest.handler_folder());
+        let inside = handler.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if !inside || handler.as_os_str().is_empty() {
+            let place = find(text, shown, "handler_folder");
+            let problem = Problem::error("handler_folder", "`handler_folder` must be a folder inside the template");
+            return Err(Fault::usage(format!("{shown} can't be used")).problems(vec![problem.at(place)]));
+        }
+        if let Some(native) = &manifest.native
+            && !matches!(native.mode.as_str(), "http" | "streaming" | "classic")
+        {
+            let message = format!("`{}` is no mode of the invoker", native.mode);
+            let problem = Problem::error("native.mode", message).hint("use http, streaming or classic");
+            let place = find(text, shown, "mode");
+            return Err(Fault::usage(format!("{shown} can't be used")).problems(vec![problem.at(place)]));
+        }
+        Ok(manifest)
+    }
+
+    /// The folder in the build that the handler goes into, relative.
+    #[must_use]
+    pub fn handler_folder(&self) -> &str {
+        self.handler_folder.as_deref().unwrap_or("function")
+    }
+}
+
+impl Native {
+    /// How the invoker runs it.
+    #[must_use]
+    pub fn run_spec(&self) -> RunSpec {
+        RunSpec {
+            command: self.run.clone(),
+            mode: self.mode.clone(),
+            environment: self.environment.clone(),
+            ready_path: self.ready_path.clone(),
+        }
+    }
+}
+
+/// The parser's words without its own rendering of the place.
+fn said(error: &serde_saphyr::Error) -> String {
+    let text = error.without_snippet().to_string();
+    let line = text.lines().next().unwrap_or_default();
+    let line = line.strip_prefix("error: ").unwrap_or(line);
+    let end = line.find(" at line ").unwrap_or(line.len());
+    line[..end].to_owned()
+}
+
+fn place(text: &str, file: &str, line: u64, column: u64) -> Place {
+    let line = usize::try_from(line).unwrap_or(1).max(1);
+    let column = usize::try_from(column).unwrap_or(1).max(1);
+    let shown = text.lines().nth(line - 1).unwrap_or_default();
+    Place { file: file.into(), line, column, length: 1, text: Arc::from(shown) }
+}
+
+fn find(text: &str, file: &str, key: &str) -> Option<Place> {
+    let line = text.lines().position(|line| line.trim_start().starts_with(&format!("{key}:")))?;
+    let shown = text.lines().nth(line)?;
+    let column = shown.len() - shown.trim_start().len() + 1;
+    Some(Place { length: key.len(), ..place(text, file, line as u64 + 1, column as u64) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_is_pointed_at() {
+        let text = "language: x\nnative:\n  requires: []\n  rum: cat\n";
+        let fault = Manifest::parse(text, "template/x/template.yml").unwrap_err();
+        let place = fault.problems[0].place.clone().unwrap();
+        assert_eq!((place.line, &*place.text), (4, "  rum: cat"), "{fault:?}");
+        assert!(fault.problems[0].message.contains("rum"), "{fault:?}");
+    }
+
+    #[test]
+    fn keys_of_other_tools_are_left_alone() {
+        let text = "language: go\nfprocess: ./handler\nmount_ssh: true\nsomething: [1]\n";
+        assert_eq!(Manifest::parse(text, "t").unwrap().fprocess.as_deref(), Some("./handler"));
+    }
+
+    #[test]
+    fn handler_folders_outside_the_template_are_refused() {
+        for folder in ["../x", "/etc", "a/../../b", "''"] {
+            let fault = Manifest::parse(&format!("language: x\nhandler_folder: {folder}\n"), "t").unwrap_err();
+            assert_eq!(fault.problems[0].place.as_ref().map(|p| p.line), Some(2), "{folder}");
+        }
+    }
+
+    #[test]
+    fn a_step_is_a_line_or_a_map() {
+        let text = "native:\n  run: x\n  install:\n    - one two\n    - {run: three, when: f.txt}\n";
+        let native = Manifest::parse(text, "t").unwrap().native.unwrap();
+        assert_eq!(native.install[0].run, "one two");
+        assert_eq!(native.install[1].when.as_deref(), Some("f.txt"));
+        assert_eq!(native.mode, "http");
+    }
+}

@@ -1,0 +1,377 @@
+"""The HTTP server around handler.py: python3's shim between the invoker and the user's function."""
+import asyncio
+import contextvars
+import importlib
+import inspect
+import io
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+from http import HTTPStatus
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+MAX_HEAD = 64 * 1024
+REASONS = {status.value: status.phrase for status in HTTPStatus}
+TEXT, BYTES, JSON = "text/plain; charset=utf-8", "application/octet-stream", "application/json"
+
+# Where print() goes while a request is handled; threads and tasks of other requests have their own.
+printed = contextvars.ContextVar("printed", default=None)
+
+
+class Stdout:
+    """sys.stdout: the request's own while one is handled, else the process's, which is the log."""
+
+    def __init__(self, log):
+        self._log = log
+
+    def __getattr__(self, name):
+        return getattr(printed.get() or self._log, name)
+
+    # Not left to __getattr__: print() and the interpreter's end look these up on every call.
+    def write(self, text):
+        return (printed.get() or self._log).write(text)
+
+    def flush(self):
+        return (printed.get() or self._log).flush()
+
+
+class Headers(dict):
+    """Header fields by lower-case name; looked up in any case. A repeated one is joined by commas."""
+
+    def add(self, name, value):
+        name = name.lower()
+        have = dict.get(self, name)
+        self[name] = value if have is None else f"{have}{'; ' if name == 'cookie' else ', '}{value}"
+
+    def get(self, name, default=None):
+        return dict.get(self, name.lower(), default)
+
+    def __getitem__(self, name):
+        return dict.__getitem__(self, name.lower())
+
+    def __contains__(self, name):
+        return dict.__contains__(self, name.lower())
+
+
+class Event:
+    """One HTTP request."""
+
+    __slots__ = ("body", "headers", "method", "query", "path")
+
+    def __init__(self, method, target, headers, body):
+        url = urlsplit(target)
+        self.method, self.headers, self.body = method, headers, body
+        self.path, self.query = unquote(url.path), dict(parse_qsl(url.query, keep_blank_values=True))
+
+    def text(self):
+        """The body as text."""
+        return self.body.decode("utf-8", "surrogateescape")
+
+    def json(self):
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+class Context:
+    """What is the same for every request."""
+
+    __slots__ = ("function_name", "hostname")
+
+    def __init__(self):
+        self.function_name = os.environ.get("OPENFAAS_NAME", "")
+        self.hostname = socket.gethostname()
+
+
+class Refused(Exception):
+    """A request that is no good HTTP: the status to answer before the connection is closed."""
+
+
+def encode(body):
+    """A body as bytes or chunks of bytes, and its content type."""
+    if body is None:
+        return b"", None
+    if isinstance(body, str):
+        return body.encode("utf-8", "surrogateescape"), TEXT
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        return bytes(body), BYTES
+    if inspect.isgenerator(body) or inspect.isasyncgen(body):
+        return body, TEXT
+    return json.dumps(body).encode(), JSON
+
+
+def reply(result):
+    """Status, header fields and body of what handle(event, context) returned."""
+    status, fields, body = 200, {}, result
+    if isinstance(result, dict) and ("statusCode" in result or "body" in result):
+        status, fields, body = result.get("statusCode", 200), result.get("headers") or {}, result.get("body")
+    elif isinstance(result, tuple) and len(result) in (2, 3) and isinstance(result[1], int):
+        body, status, fields = result if len(result) == 3 else (*result, {})
+    body, kind = encode(body)
+    fields = [(str(k), v) for k, vs in dict(fields).items() for v in (vs if isinstance(vs, (list, tuple)) else [vs])]
+    if kind and not any(k.lower() == "content-type" for k, _ in fields):
+        fields.append(("Content-Type", kind))
+    return int(status), fields, body
+
+
+def load():
+    """The user's module, and a function from Event to (status, fields, body); None when it serves by itself."""
+    sys.path[:0] = [HERE, os.path.join(HERE, ".deps"), os.path.join(HERE, "function")]
+    module = importlib.import_module("function.handler")
+    handle = getattr(module, "handle", None)
+    if not callable(handle):
+        if callable(getattr(module, "main", None)):
+            return module, None
+        sys.exit("function/handler.py defines neither handle(req), handle(event, context) nor main()")
+    awaited = inspect.iscoroutinefunction(handle)
+
+    def call(*arguments):
+        return asyncio.run(handle(*arguments)) if awaited else handle(*arguments)
+
+    needed = [p for p in inspect.signature(handle).parameters.values()
+              if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
+    if len(needed) >= 2:
+        context = Context()
+        return module, lambda event: reply(call(event, context))
+
+    def plain(event):
+        out = io.BytesIO()
+        text = io.TextIOWrapper(out, "utf-8", "surrogateescape", newline="", write_through=True)
+        token = printed.set(text)
+        try:
+            result = call(event.text())
+        except SystemExit as end:  # a script's way to stop early
+            if end.code not in (None, 0):
+                raise RuntimeError(f"exit({end.code!r})") from end
+            result = None
+        finally:
+            printed.reset(token)
+        status, fields, body = reply(result) if isinstance(result, tuple) else (200, None, None)
+        if fields is None:
+            body, kind = encode(result)
+            fields = [("Content-Type", kind or TEXT)]
+        text.flush()
+        before = out.getvalue()
+        if before:
+            body = before + body if isinstance(body, bytes) else chain(before, body)
+            if result is not None and not isinstance(result, (str, tuple)):
+                fields = [("Content-Type", TEXT)]
+        return status, fields, body
+
+    return module, plain
+
+
+def chain(first, rest):
+    """Bytes, then chunks."""
+    yield first
+    yield from chunks(rest)
+
+
+def chunks(body):
+    """The chunks of a streamed body as bytes."""
+    if inspect.isasyncgen(body):
+        loop = asyncio.new_event_loop()
+        try:
+            while True:
+                try:
+                    yield encode(loop.run_until_complete(body.__anext__()))[0]
+                except StopAsyncIteration:
+                    return
+        finally:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+    for chunk in body:
+        yield encode(chunk)[0]
+
+
+class Server:
+    """HTTP/1.1 over one thread a connection; the invoker keeps as many connections as it has requests in flight."""
+
+    def __init__(self, handle, port):
+        self.handle = handle
+        self.stopping = False
+        self.busy = 0
+        self.idle = threading.Condition()
+        self.socket = socket.create_server(("127.0.0.1", port), backlog=1024)
+
+    def serve(self):
+        while not self.stopping:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                break
+            threading.Thread(target=self.connection, args=(connection,), daemon=True).start()
+
+    def stop(self, *_):
+        """Takes no more requests; those in flight are finished by drain()."""
+        self.stopping = True
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+    def drain(self):
+        with self.idle:
+            self.idle.wait_for(lambda: self.busy == 0)
+
+    def connection(self, connection):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        reader = connection.makefile("rb", 64 * 1024)
+        try:
+            while not self.stopping and self.request(connection, reader):
+                pass
+        except (ConnectionError, TimeoutError):
+            pass  # the caller has gone; there is nobody to tell
+        except Exception:
+            traceback.print_exc()
+        finally:
+            reader.close()
+            connection.close()
+
+    def request(self, connection, reader):
+        """Answers one request; whether the connection can take another."""
+        line = reader.readline(MAX_HEAD)
+        if not line:
+            return False
+        with self.idle:
+            self.busy += 1
+        try:
+            try:
+                method, target, version, headers = head(line, reader)
+                body = read_body(connection, reader, headers)
+            except Refused as refused:
+                send(connection, refused.args[0], [], b"", False, "GET", "HTTP/1.1")
+                return False
+            tokens = headers.get("connection", "").lower()
+            keep = "close" not in tokens and (version == "HTTP/1.1" or "keep-alive" in tokens)
+            try:
+                status, fields, body = self.handle(Event(method, target, headers, body))
+            except Exception as error:
+                traceback.print_exc()
+                status, fields = 500, [("Content-Type", TEXT)]
+                body = f"{type(error).__name__}: {error}\n".encode("utf-8", "replace")
+            keep = keep and not self.stopping
+            return send(connection, status, fields, body, keep, method, version)
+        finally:
+            with self.idle:
+                self.busy -= 1
+                self.idle.notify_all()
+
+
+def head(line, reader):
+    """Method, target, version and header fields of a request whose first line was read."""
+    try:
+        method, target, version = line.decode("latin-1").split()
+    except ValueError:
+        raise Refused(400) from None
+    if version not in ("HTTP/1.1", "HTTP/1.0"):
+        raise Refused(505)
+    headers, size = Headers(), len(line)
+    while True:
+        line = reader.readline(MAX_HEAD)
+        size += len(line)
+        if size > MAX_HEAD:
+            raise Refused(431)
+        if line in (b"\r\n", b"\n"):
+            return method, target, version, headers
+        name, colon, value = line.decode("latin-1").partition(":")
+        if not colon or not name or name != name.strip():
+            raise Refused(400)
+        headers.add(name, value.strip())
+
+
+def read_body(connection, reader, headers):
+    """The whole body, whether its length is told or it comes in chunks."""
+    coding, length = headers.get("transfer-encoding"), headers.get("content-length")
+    if coding is None and length is None:
+        return b""
+    if coding is not None and (length is not None or coding.lower() != "chunked"):
+        raise Refused(400 if length is not None else 501)
+    if length is not None and not (length.isascii() and length.isdigit()):
+        raise Refused(400)
+    if headers.get("expect", "").lower() == "100-continue":
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+    if length is not None:
+        return exactly(reader, int(length))
+    parts = []
+    while True:
+        try:
+            size = int(reader.readline(MAX_HEAD).split(b";")[0], 16)
+        except ValueError:
+            raise Refused(400) from None
+        if size < 0:
+            raise Refused(400)
+        if size == 0:
+            break
+        parts.append(exactly(reader, size))
+        if reader.readline(3) != b"\r\n":
+            raise Refused(400)
+    while reader.readline(MAX_HEAD) not in (b"\r\n", b"\n", b""):
+        pass  # trailers
+    return b"".join(parts)
+
+
+def exactly(reader, size):
+    data = reader.read(size)
+    if len(data) != size:
+        raise ConnectionError("the body ended early")
+    return data
+
+
+def send(connection, status, fields, body, keep, method, version):
+    """Sends an answer; whether the connection can take another request."""
+    streamed = not isinstance(body, bytes)
+    bare = status in (204, 304) or status < 200
+    chunked = streamed and version == "HTTP/1.1" and not bare
+    keep = keep and (chunked or not streamed)
+    lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Unknown')}"]
+    for name, value in fields:
+        if name.lower() in ("content-length", "transfer-encoding", "connection"):
+            continue  # these are the server's
+        line = f"{name}: {value}"
+        if "\r" in line or "\n" in line:
+            raise ValueError(f"the header field {name!r} holds a line end")
+        lines.append(line)
+    if chunked:
+        lines.append("Transfer-Encoding: chunked")
+    elif not streamed and not bare:
+        lines.append(f"Content-Length: {len(body)}")
+    if not keep:
+        lines.append("Connection: close")
+    top = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+    silent = method == "HEAD" or bare
+    if not streamed:
+        connection.sendall(top if silent else top + body)
+        return keep
+    connection.sendall(top)
+    if silent:
+        body.close() if inspect.isgenerator(body) else None
+        return keep
+    for chunk in chunks(body):
+        if chunk:
+            connection.sendall(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
+    if chunked:
+        connection.sendall(b"0\r\n\r\n")
+    return keep
+
+
+def main():
+    sys.stdout.reconfigure(line_buffering=True)
+    sys.stdout = Stdout(sys.stdout)
+    port = os.environ.setdefault("PORT", "5000")
+    module, handle = load()
+    if handle is None:
+        return module.main()
+    server = Server(handle, int(port))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, server.stop)
+    server.serve()
+    server.drain()
+
+
+if __name__ == "__main__":
+    main()
