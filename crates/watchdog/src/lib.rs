@@ -1,1 +1,38 @@
-//! The invoker.
+//! The invoker: starts a function's process and speaks HTTP for it, the same way on every platform.
+//!
+//! The embedded platform calls [`Invoker`] in process; the binary `faas-watchdog` puts an HTTP server in front of it.
+//! Three modes: [`Mode::Http`] supervises one child that is itself an HTTP server on a loopback port,
+//! [`Mode::Streaming`] starts a process per request and streams stdin and stdout, [`Mode::Classic`] starts a process
+//! per request, hands it the whole body and answers with its whole output.
+
+mod body;
+mod cgi;
+mod config;
+mod duration;
+mod error;
+mod failure;
+mod fork;
+mod headers;
+mod invoker;
+mod lines;
+mod link;
+mod metrics;
+mod port;
+mod program;
+mod settings;
+mod spawn;
+mod supervisor;
+mod upstream;
+
+pub use body::Body;
+pub use config::{Config, Mode, Upstream};
+pub use duration::parse_duration;
+pub use error::Error;
+pub use invoker::Invoker;
+pub use lines::{LogSink, Stream};
+pub use metrics::Metrics;
+pub use settings::Settings;
+pub use spawn::reap_strangers;
+
+/// Any error of a body: what hyper accepts and what [`Body`] yields.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,229 @@
+//! Bodies: of requests on their way to the process, of responses on their way back.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use crate::BoxError;
+use crate::fork::Output;
+use crate::invoker::Ticket;
+use crate::link::{Endpoint, Link};
+
+/// A time limit that was reached in the middle of a body.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} reached")]
+pub(crate) struct Expired(pub(crate) &'static str);
+
+/// A moment after which waiting ends. The timer is made when there is something to wait for, which is rare.
+pub(crate) struct Deadline {
+    at: Option<Instant>,
+    name: &'static str,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Deadline {
+    pub(crate) fn new(at: Option<Instant>, name: &'static str) -> Self {
+        Deadline { at, name, sleep: None }
+    }
+
+    /// `since` plus `limit`, where a zero limit means none.
+    pub(crate) fn after(since: Instant, limit: Duration, name: &'static str) -> Self {
+        Deadline::new((!limit.is_zero()).then(|| since + limit), name)
+    }
+
+    /// To be called when there is nothing else to do.
+    pub(crate) fn poll_expired(&mut self, context: &mut Context<'_>) -> Poll<Expired> {
+        let Some(at) = self.at else { return Poll::Pending };
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
+        sleep.as_mut().poll(context).map(|()| Expired(self.name))
+    }
+
+    /// Runs a future until the deadline.
+    pub(crate) async fn limit<F: Future>(&self, future: F) -> Result<F::Output, Expired> {
+        match self.at {
+            Some(at) => tokio::time::timeout_at(at.into(), future).await.map_err(|_| Expired(self.name)),
+            None => Ok(future.await),
+        }
+    }
+}
+
+/// A request's body of whatever type, which must have arrived by its deadline.
+pub(crate) enum RequestBody {
+    Empty,
+    Full(Option<Bytes>),
+    Arriving { body: UnsyncBoxBody<Bytes, BoxError>, deadline: Deadline },
+}
+
+impl RequestBody {
+    pub(crate) fn new<B>(body: B, deadline: Deadline) -> Self
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        if body.is_end_stream() {
+            RequestBody::Empty
+        } else {
+            RequestBody::Arriving { body: body.map_err(Into::into).boxed_unsync(), deadline }
+        }
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.get_mut() {
+            RequestBody::Empty => Poll::Ready(None),
+            RequestBody::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            RequestBody::Arriving { body, deadline } => match Pin::new(body).poll_frame(context) {
+                Poll::Pending => deadline.poll_expired(context).map(|expired| Some(Err(expired.into()))),
+                ready => ready,
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            RequestBody::Empty => true,
+            RequestBody::Full(bytes) => bytes.is_none(),
+            RequestBody::Arriving { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            RequestBody::Empty => SizeHint::with_exact(0),
+            RequestBody::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            RequestBody::Arriving { body, .. } => body.size_hint(),
+        }
+    }
+}
+
+/// The body of a response. Dropped before its end, it ends the call: the connection to the child is closed, or the
+/// request's process group killed.
+pub struct Body(Source);
+
+enum Source {
+    Full(Option<Bytes>),
+    Child(Box<Exchange>),
+    Output(Box<Output>),
+}
+
+impl Body {
+    /// All of it at once.
+    pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
+        Body(Source::Full(Some(bytes.into()).filter(|bytes| !bytes.is_empty())))
+    }
+
+    pub(crate) fn child(exchange: Exchange) -> Self {
+        Body(Source::Child(Box::new(exchange)))
+    }
+
+    pub(crate) fn output(output: Output) -> Self {
+        Body(Source::Output(Box::new(output)))
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Body").finish_non_exhaustive()
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut self.get_mut().0 {
+            Source::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Source::Child(exchange) => exchange.poll_frame(context),
+            Source::Output(output) => output.poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Source::Full(bytes) => bytes.is_none(),
+            Source::Child(exchange) => exchange.incoming.is_end_stream(),
+            Source::Output(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Source::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Source::Child(exchange) => exchange.incoming.size_hint(),
+            Source::Output(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// A response of the child that is being read, with the connection it comes over.
+pub(crate) struct Exchange {
+    pub(crate) incoming: Incoming,
+    /// `None` once the response is complete.
+    pub(crate) link: Option<Box<Link>>,
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) ticket: Option<Ticket>,
+    pub(crate) deadline: Deadline,
+}
+
+impl Exchange {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        // Frames are put into `incoming` by `drive` alone, so only `drive` needs the waker.
+        let mut quiet = Context::from_waker(Waker::noop());
+        let frame = match Pin::new(&mut self.incoming).poll_frame(&mut quiet) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                if let Some(link) = &mut self.link {
+                    link.drive(context);
+                }
+                match Pin::new(&mut self.incoming).poll_frame(&mut quiet) {
+                    Poll::Ready(frame) => frame,
+                    Poll::Pending => {
+                        return self.deadline.poll_expired(context).map(|expired| Some(Err(self.cut(expired.into()))));
+                    }
+                }
+            }
+        };
+        match frame {
+            Some(Ok(frame)) => {
+                if self.incoming.is_end_stream() {
+                    self.finish(context);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(self.cut(error.into())))),
+            None => {
+                self.finish(context);
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    /// The response is complete: its connection is free for the next request.
+    fn finish(&mut self, context: &mut Context<'_>) {
+        if let Some(link) = self.link.take() {
+            self.endpoint.give_back(link, context);
+        }
+        self.ticket = None;
+    }
+
+    fn cut(&mut self, error: BoxError) -> BoxError {
+        if let Some(ticket) = self.ticket.take() {
+            ticket.note(&format!("response cut off: {error}"));
+        }
+        self.link = None;
+        error
+    }
+}

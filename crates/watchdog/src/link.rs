@@ -1,0 +1,147 @@
+//! A kept-alive connection to the child, driven by the task that uses it, and the pool of idle ones.
+//!
+//! hyper wants somebody to poll a client connection. A task of its own would cost a wake-up across tasks (and often
+//! across threads) for each direction of each request; here the request polls its connection itself, so a call is one
+//! task from end to end. The price: an upload that is still running makes progress only while the response is awaited
+//! or read.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::pin::{Pin, pin};
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Builder, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustix::net::{RecvFlags, recv};
+use tokio::net::TcpStream;
+
+use crate::body::RequestBody;
+
+/// Idle connections are given up after this time, as of-watchdog does: before the child closes them by itself, and
+/// before a child that serves one connection at a time has kept the next one waiting for long.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// A response head as large as of-watchdog takes it (Go's default).
+const MAX_HEAD: usize = 1 << 20;
+
+pub(crate) struct Link {
+    sender: SendRequest<RequestBody>,
+    /// `None` once it has ended.
+    connection: Option<Connection<TokioIo<TcpStream>, RequestBody>>,
+    /// The connection's socket.
+    socket: RawFd,
+    /// It has carried a request before.
+    pub(crate) used: bool,
+}
+
+/// A request that got no response.
+pub(crate) struct SendFailure {
+    pub(crate) error: hyper::Error,
+    /// The request, when nothing of it went out.
+    pub(crate) unsent: Option<Request<RequestBody>>,
+}
+
+impl Link {
+    async fn open(address: SocketAddr) -> std::io::Result<Box<Link>> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let socket = stream.as_raw_fd();
+        let (sender, connection) = Builder::new()
+            .max_buf_size(MAX_HEAD)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(std::io::Error::other)?;
+        Ok(Box::new(Link { sender, connection: Some(connection), socket, used: false }))
+    }
+
+    /// Moves bytes both ways.
+    pub(crate) fn drive(&mut self, context: &mut Context<'_>) {
+        if let Some(connection) = &mut self.connection
+            && Pin::new(connection).poll(context).is_ready()
+        {
+            // Dropped at once: that is what hands a request still queued in it back to its sender.
+            self.connection = None;
+        }
+    }
+
+    /// Sends a request and waits for the head of its response.
+    pub(crate) async fn send(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, SendFailure> {
+        let mut response = pin!(self.sender.try_send_request(request));
+        std::future::poll_fn(|context| {
+            self.drive(context);
+            // All that can make this ready happens in `drive`: no waker needed.
+            response.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        })
+        .await
+        .map_err(|mut failure| SendFailure { unsent: failure.take_message(), error: failure.into_error() })
+    }
+
+    /// Whether the other end still holds the idle connection open. The kernel is asked, since tokio learns of a close
+    /// only when it next looks for events.
+    fn is_open(&self) -> bool {
+        let Some(_owner) = &self.connection else { return false };
+        // SAFETY: the connection owns the socket and keeps it open while it is `Some`.
+        let socket = unsafe { BorrowedFd::borrow_raw(self.socket) };
+        let peeked = recv(socket, &mut [0u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        matches!(peeked, Err(rustix::io::Errno::WOULDBLOCK))
+    }
+
+    fn is_reusable(&self) -> bool {
+        self.connection.is_some() && self.sender.is_ready()
+    }
+}
+
+/// One start of the child: its address and the idle connections to it.
+pub(crate) struct Endpoint {
+    pub(crate) address: SocketAddr,
+    /// See [`crate::Upstream::prefix`].
+    pub(crate) prefix: String,
+    idle: Mutex<Vec<(Instant, Box<Link>)>>,
+}
+
+impl Endpoint {
+    pub(crate) fn new(address: SocketAddr, prefix: String) -> Self {
+        Endpoint { address, prefix, idle: Mutex::default() }
+    }
+
+    /// An idle connection, or a new one.
+    pub(crate) async fn link(&self) -> std::io::Result<Box<Link>> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match idle {
+            Some((since, link)) if since.elapsed() < IDLE && link.is_open() => Ok(link),
+            _ => Link::open(self.address).await,
+        }
+    }
+
+    /// A new connection.
+    pub(crate) async fn fresh(&self) -> std::io::Result<Box<Link>> {
+        Link::open(self.address).await
+    }
+
+    /// Keeps a connection for the next request if it can carry one.
+    pub(crate) fn give_back(&self, mut link: Box<Link>, context: &mut Context<'_>) {
+        if !link.is_reusable() {
+            link.drive(context);
+        }
+        if link.is_reusable() {
+            link.used = true;
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), link));
+        }
+    }
+
+    /// Closes what has been idle for too long. The last used are at the end.
+    pub(crate) fn sweep(&self) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = idle.partition_point(|(since, _)| since.elapsed() >= IDLE);
+        drop(idle.drain(..old).collect::<Vec<_>>());
+    }
+
+    /// Whether somebody accepts connections there.
+    pub(crate) async fn listens(address: SocketAddr) -> bool {
+        matches!(tokio::time::timeout(Duration::from_millis(500), TcpStream::connect(address)).await, Ok(Ok(_)))
+    }
+}
