@@ -9,7 +9,9 @@ use crate::error::{OrFault, Result};
 use crate::output::{Format, Output};
 
 mod completion;
+mod stack_file;
 mod template;
+mod validate;
 mod version;
 
 /// One command line for functions, wherever they run.
@@ -58,6 +60,7 @@ pub struct Global {
 enum Command {
     Completion(completion::Completion),
     Template(template::Template),
+    Validate(validate::Validate),
     Version(version::Version),
 }
 
@@ -66,6 +69,7 @@ impl Command {
         match self {
             Self::Completion(command) => command.run(context),
             Self::Template(command) => command.run(context, global),
+            Self::Validate(command) => command.run(context, global),
             Self::Version(command) => command.run(context, global),
         }
     }

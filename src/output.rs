@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::context::Env;
 use crate::error::{Fault, Result};
+use crate::problem::Problem;
 
 pub mod diagnostic;
 pub mod progress;
@@ -83,6 +84,11 @@ impl Output {
     /// A warning on stderr.
     pub fn warn(&self, line: impl std::fmt::Display) {
         eprint_line(&format!("{}: {line}", diagnostic::paint(self.colour, diagnostic::Tone::Warning, "warning")));
+    }
+
+    /// A problem on stderr, with its place.
+    pub fn problem(&self, problem: &Problem) {
+        eprint_line(diagnostic::problem(problem, self.colour).trim_end());
     }
 
     /// The error that ends the command: as text on stderr, or as JSON on stderr with `--output json`.

@@ -1,0 +1,193 @@
+//! Finding and reading the stack file for a command: by `-f` (a file, a URL, `-` for stdin), else in this folder.
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Global;
+use crate::context::Context;
+use crate::error::{Fault, Kind, OrFault, Result};
+use crate::runtime;
+use crate::stack::{self, MOST_BYTES, Options, Origin, Stack};
+
+/// The bytes of a stack file and where they come from.
+pub struct Document {
+    /// The file's bytes.
+    pub bytes: Vec<u8>,
+    /// Where they come from.
+    pub origin: Origin,
+    /// Whether it lies in a folder of this machine, so that what it names can be looked at.
+    pub is_file: bool,
+}
+
+/// The stack that the flags name, its warnings told; `None` when they name none and this folder has none.
+///
+/// # Errors
+/// No such file; everything wrong with it; no function selected.
+#[allow(dead_code, reason = "the session of the commands that deploy calls it")]
+pub fn load(context: &Context, global: &Global) -> Result<Option<Stack>> {
+    let Some(document) = read(context, global)? else { return Ok(None) };
+    let stack = parse(context, global, &document, global.target.as_deref())?;
+    for warning in &stack.warnings {
+        context.out.problem(warning);
+    }
+    Ok(Some(stack))
+}
+
+/// The stack in a document, with an overlay of it.
+///
+/// # Errors
+/// Everything wrong with it; no function selected.
+pub fn parse(context: &Context, global: &Global, document: &Document, target: Option<&str>) -> Result<Stack> {
+    let lookup = |name: &str| context.env.raw(name).map(str::to_owned);
+    let read = |path: &Path| {
+        let bytes = read_file(path)?;
+        String::from_utf8(bytes)
+            .map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, "it isn't UTF-8 text"))
+    };
+    let options = Options {
+        lookup: &lookup,
+        substitute: global.envsubst,
+        target,
+        strict: global.strict,
+        filter: global.filter.as_deref(),
+        regex: global.regex.as_deref(),
+        read: &read,
+    };
+    stack::parse(&document.bytes, document.origin.clone(), &options)
+}
+
+/// The stack file that the flags name, or that of this folder; `None` when there is neither.
+///
+/// # Errors
+/// A file or URL is named and can't be read.
+pub fn read(context: &Context, global: &Global) -> Result<Option<Document>> {
+    let here = || context.cwd.clone();
+    match global.yaml.as_deref().filter(|f| !f.is_empty()) {
+        None => {
+            let Some(path) = stack::find(&context.cwd) else { return Ok(None) };
+            let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            read_path(&path, name).map(Some)
+        }
+        Some("-") => {
+            let mut bytes = Vec::new();
+            limited(std::io::stdin().lock(), &mut bytes).or_fault(|| "can't read the stack file from stdin".into())?;
+            Ok(Some(Document { bytes, origin: Origin { name: "stdin".into(), root: here() }, is_file: false }))
+        }
+        Some(url) if url.contains("://") => {
+            let (name, bytes) = runtime::block_on(fetch(url))?;
+            Ok(Some(Document { bytes, origin: Origin { name, root: here() }, is_file: false }))
+        }
+        Some(name) => {
+            let path = context.absolute(Path::new(name));
+            if !path.is_dir() {
+                return read_path(&path, name.into()).map(Some);
+            }
+            let found = stack::find(&path).ok_or_else(|| {
+                Fault::usage(format!("`{name}` is a folder without a stack.yaml or stack.yml"))
+                    .hint("name a file, or make one there: `faas new NAME --lang python3`")
+            })?;
+            let file = PathBuf::from(name).join(found.file_name().unwrap_or_default());
+            read_path(&found, file.display().to_string()).map(Some)
+        }
+    }
+}
+
+/// The fault for a command that needs a stack file where there is none.
+#[must_use]
+pub fn missing() -> Fault {
+    Fault::usage("there is no stack.yaml or stack.yml in this folder")
+        .hint("make one with `faas new NAME --lang python3`, or name one with `-f FILE`")
+}
+
+fn read_path(path: &Path, name: String) -> Result<Document> {
+    let bytes = read_file(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Fault::usage(format!("there is no stack file `{name}`"))
+            .hint("look at the name, or make one with `faas new NAME --lang python3`"),
+        _ => Fault::failed(format!("can't read the stack file `{name}`")).cause(error),
+    })?;
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let root = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+    Ok(Document { bytes, origin: Origin { name, root }, is_file: true })
+}
+
+/// A file's bytes; of one that is too big only as many as show that.
+fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    let file = std::fs::File::open(path)?;
+    let length = file.metadata().map_or(0, |m| m.len());
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0).min(MOST_BYTES) + 1);
+    limited(file, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn limited(from: impl Read, into: &mut Vec<u8>) -> std::io::Result<usize> {
+    from.take(MOST_BYTES as u64 + 1).read_to_end(into)
+}
+
+/// The URL, without a password in it, and what it answers.
+async fn fetch(text: &str) -> Result<(String, Vec<u8>)> {
+    let mut url = url::Url::parse(text).map_err(|e| Fault::usage(format!("`{text}` is no URL")).cause(e))?;
+    let name = {
+        let mut shown = url.clone();
+        let _ = shown.set_username("").and_then(|()| shown.set_password(None));
+        shown.to_string()
+    };
+    let failed = |error: &dyn std::error::Error| {
+        let mut cause = error.to_string();
+        let mut source = error.source();
+        while let Some(inner) = source {
+            cause = inner.to_string();
+            source = inner.source();
+        }
+        Fault::failed(format!("can't fetch {name}")).cause(cause).hint("look at the URL and the network")
+    };
+    for _ in 0..10 {
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(Fault::usage(format!("can't fetch {name}: only http and https URLs are fetched")));
+        }
+        let mut response =
+            client(url.scheme() == "https").map_err(|e| failed(&e))?.get(url.clone()).send().await.map_err(|e| {
+                if e.is_timeout() {
+                    Fault::timed_out(format!("{name} didn't answer"))
+                } else {
+                    failed(&e.without_url())
+                }
+            })?;
+        let status = response.status();
+        if status.is_redirection() {
+            let location = response.headers().get(http::header::LOCATION).and_then(|l| l.to_str().ok());
+            let next = location.and_then(|l| url.join(l).ok());
+            url = next
+                .ok_or_else(|| Fault::failed(format!("can't fetch {name}: it answers {status} and leads nowhere")))?;
+            continue;
+        }
+        if !status.is_success() {
+            let kind = match status.as_u16() {
+                401 | 403 => Kind::Unauthorized,
+                404 | 410 => Kind::NotFound,
+                _ => Kind::Failed,
+            };
+            return Err(Fault::new(kind, format!("can't fetch {name}")).cause(format!("it answers {status}")));
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| failed(&e.without_url()))? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > MOST_BYTES {
+                return Err(stack::too_big(&name));
+            }
+        }
+        return Ok((name, bytes));
+    }
+    Err(Fault::failed(format!("can't fetch {name}: it redirects again and again")))
+}
+
+/// A client that follows no redirects. Without TLS the system's certificates, 40 ms of them, aren't loaded.
+fn client(tls: bool) -> reqwest::Result<reqwest::Client> {
+    // A second installation changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = reqwest::Client::builder()
+        .user_agent(concat!("faas/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(Duration::from_secs(10))
+        .timeout(Duration::from_secs(60));
+    if tls { builder.build() } else { builder.tls_certs_only([]).build() }
+}

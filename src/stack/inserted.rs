@@ -1,0 +1,166 @@
+//! Values of variables are put into the text, not into the tree. This finds those that changed what the text around
+//! them means, so that a password with a ` #` in it fails instead of being cut short.
+use granit_parser::ScalarStyle;
+
+use super::compose::Scalar;
+use super::report::{Field, Report};
+use super::source::{Source, Span};
+use super::substitute::Piece;
+
+/// Adds an error for every value that isn't wholly inside of one scalar, unless it was meant as YAML: a flow list or
+/// mapping, more items of a flow list, or lines of their own.
+pub fn check(source: &Source, scalars: &[Scalar], report: &mut Report) {
+    for piece in source.pieces().iter().filter(|p| !p.variable.is_empty()) {
+        if let Some(why) = harm(source, scalars, piece) {
+            let at = Span { start: piece.from, end: piece.to };
+            let message = format!("the value of `{}` {why}", piece.variable);
+            report.add_written(at, crate::problem::Problem::error(Field::ROOT.to_string(), message)).hint =
+                Some("put it in an `environment_file` or a secret, or change the quotes around it".into());
+        }
+    }
+}
+
+fn harm(source: &Source, scalars: &[Scalar], piece: &Piece) -> Option<&'static str> {
+    let text = source.text();
+    let value = &text[piece.start..piece.end];
+    let trimmed = value.trim_matches([' ', '\t', '\n', '\r']);
+    if trimmed.is_empty() {
+        return None;
+    }
+    let lines = value.contains('\n');
+    let start = piece.start + value.find(trimmed).unwrap_or(0);
+    let span = Span { start, end: start + trimmed.len() };
+    let line_start = text[..piece.start].rfind('\n').map_or(0, |i| i + 1);
+    let before = &text[line_start..piece.start];
+    if let Some(scalar) = containing(scalars, span) {
+        let quoted = matches!(scalar.style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
+        let block = matches!(scalar.style, ScalarStyle::Literal | ScalarStyle::Folded);
+        if block && scalar.span.start == span.start && !before.trim().is_empty() {
+            return Some("starts a block of text here");
+        }
+        return ((quoted && lines) || (!block && trimmed.contains('\n')))
+            .then_some("has several lines, which YAML would join to one");
+    }
+    if in_comment(scalars, before, line_start) {
+        return lines.then_some("has several lines, and only the first would be in the comment");
+    }
+    let flow = [('{', '}'), ('[', ']')].iter().any(|(a, b)| trimmed.starts_with(*a) && trimmed.ends_with(*b));
+    let alone = before.trim().is_empty() && text[piece.end..].lines().next().unwrap_or_default().trim().is_empty();
+    if flow || alone {
+        return None;
+    }
+    let mut at = span.start;
+    let items = !lines
+        && trimmed.contains(',')
+        && trimmed.split(',').all(|item| {
+            let inner = item.trim();
+            let start = at + item.find(inner).unwrap_or(0);
+            at += item.len() + 1;
+            inner.is_empty() || containing(scalars, Span { start, end: start + inner.len() }).is_some()
+        });
+    if items {
+        return None;
+    }
+    Some(if lines { "has several lines, which breaks the text around it" } else { "is cut or changed by YAML here" })
+}
+
+/// The scalar that all of `span` is in.
+fn containing(scalars: &[Scalar], span: Span) -> Option<&Scalar> {
+    let before = scalars.partition_point(|s| s.span.start <= span.start);
+    scalars[..before].iter().rev().take(2).find(|s| s.span.end >= span.end && s.span.end > s.span.start)
+}
+
+/// Whether the line's text before a value opens a comment outside of every scalar.
+fn in_comment(scalars: &[Scalar], before: &str, line_start: usize) -> bool {
+    before.char_indices().filter(|(_, c)| *c == '#').any(|(i, _)| {
+        let opens = before[..i].chars().next_back().is_none_or(|c| c == ' ' || c == '\t');
+        opens && containing(scalars, Span { start: line_start + i, end: line_start + i + 1 }).is_none()
+    })
+}
+
+/// For a text that isn't YAML at `at`: the value just before it that may be why.
+pub fn suspect(source: &Source, at: usize) -> Option<String> {
+    let text = source.text();
+    // Some errors stand at the quote that opens before the value.
+    let line_end = text[at.min(text.len())..].find('\n').map_or(text.len(), |i| at + i);
+    let piece = source.pieces().iter().rfind(|p| p.start <= line_end && !p.variable.is_empty())?;
+    let value = &text[piece.start..piece.end];
+    let risky = value
+        .contains(['\n', '"', '\'', '\\', '{', '}', '[', ']', '#', '&', '*', '!', '|', '>', '%', '@', '`'])
+        || value.contains(": ")
+        || value.ends_with(':')
+        || value.starts_with(['-', '?', ',']);
+    let near = at <= piece.end || text.get(piece.end..at).is_some_and(|between| !between.contains('\n'));
+    (risky && (near || value.contains(['\n', '"', '\'']))).then(|| {
+        let line = source.place_written(Span { start: piece.from, end: piece.to }).line;
+        format!(
+            "the value of `{}`, put in on line {line}, isn't fit for this place: put it in an `environment_file` or a \
+             secret, or change the quotes around it",
+            piece.variable
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::compose::compose;
+    use super::super::substitute::substitute;
+    use super::*;
+
+    /// What is wrong with `text` when `V` is `value`.
+    fn told(text: &str, value: &str) -> Vec<String> {
+        let (new, pieces) = substitute(text, &|_| Some(value.into())).expect("substituted");
+        let source = Source::new("s.yml", text).substituted(new.into_owned(), pieces);
+        let mut report = Report::new(&source, false);
+        compose(&source, &mut report);
+        report.finish().into_iter().map(|p| p.message + p.hint.as_deref().unwrap_or_default()).collect()
+    }
+
+    #[test]
+    fn values_that_change_the_meaning_are_errors() {
+        for (text, value) in [
+            ("k: ${V}\n", "abc #def"),
+            ("k: ${V}\n", "a: b"),
+            ("k: ${V}\n", "one\ntwo"),
+            ("k: ${V}\n", "one\nb: two"),
+            ("k: \"${V}\"\n", "one\ntwo"),
+            ("k: '${V}'\n", "one\n\ntwo"),
+            ("k: \"${V}\"\nl: \"x\"\n", "a\"b"),
+            ("k: \"${V}\"\n", "a\\qb"),
+            ("k: ${V}\n", "*x"),
+            ("k: ${V}\n", "&x y"),
+            ("k: ${V}\n", "!x y"),
+            ("k: ${V}\n", "@x"),
+            ("k: ${V}\n", "|"),
+            ("k: [${V}]\n", "a #b"),
+            ("k: |\n  ${V}\nl: 1\n", "one\n two"),
+            ("k: 1 # ${V}\nl: 1\n", "x\nm: 2"),
+        ] {
+            let told = told(text, value);
+            assert!(told.iter().any(|t| t.contains("the value of `V`")), "{text:?} {value:?}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn values_that_keep_to_themselves_are_fine() {
+        for (text, value) in [
+            ("k: ${V}\n", "plain"),
+            ("k: ${V}\n", ""),
+            ("k: ${V}/x\n", "registry:5000"),
+            ("k: ${V}\n", "  padded\n"),
+            ("k: \"${V}\"\n", "a: b #c"),
+            ("k: '${V}'\n", "a \"b\""),
+            ("k: ${V}\n", "\"quoted: #\""),
+            ("k: ${V}\n", "{a: 1, b: [2]}"),
+            ("k: [x, ${V}]\n", "a, b,c"),
+            ("k:\n  ${V}\n", "a: 1\n  b: 2"),
+            ("k: 1 # ${V}\n", "it's a: #comment"),
+            ("# ${V}\nk: 1\n", "'"),
+            ("${V}: 1\n", "key"),
+            ("k: |\n  a ${V} b\n", "x: #y"),
+            ("k: a # b\nl: ${V}\n", "it's"),
+        ] {
+            assert_eq!(told(text, value), [] as [&str; 0], "{text:?} {value:?}");
+        }
+    }
+}
