@@ -9,6 +9,8 @@ use crate::error::{OrFault, Result};
 use crate::output::{Format, Output};
 
 mod completion;
+#[cfg(feature = "local")]
+mod local;
 mod stack_file;
 mod template;
 mod validate;
@@ -59,6 +61,8 @@ pub struct Global {
 #[derive(Subcommand)]
 enum Command {
     Completion(completion::Completion),
+    #[cfg(feature = "local")]
+    Local(local::Local),
     Template(template::Template),
     Validate(validate::Validate),
     Version(version::Version),
@@ -68,6 +72,8 @@ impl Command {
     fn run(self, context: &Context, global: &Global) -> Result<()> {
         match self {
             Self::Completion(command) => command.run(context),
+            #[cfg(feature = "local")]
+            Self::Local(command) => command.run(context, global),
             Self::Template(command) => command.run(context, global),
             Self::Validate(command) => command.run(context, global),
             Self::Version(command) => command.run(context, global),

@@ -1,0 +1,293 @@
+//! The platform's database: one redb file, owned by the daemon. One thread writes, and commits what came in meanwhile
+//! as one transaction, so that a thousand accepted calls don't cost a thousand waits for the disk.
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
+
+use super::record::{FunctionRecord, Key, NamespaceRecord, QueuedCall};
+use crate::error::{Fault, OrFault, Result};
+
+const FUNCTIONS: TableDefinition<&str, &[u8]> = TableDefinition::new("functions");
+const NAMESPACES: TableDefinition<&str, &[u8]> = TableDefinition::new("namespaces");
+const QUEUE: TableDefinition<u64, &[u8]> = TableDefinition::new("queue");
+const BODIES: TableDefinition<u64, &[u8]> = TableDefinition::new("bodies");
+const DEAD: TableDefinition<u64, &[u8]> = TableDefinition::new("dead");
+
+/// Most writes that one transaction takes.
+const BATCH: usize = 1024;
+
+type Work = Box<dyn FnOnce(&WriteTransaction) -> Result<(), redb::Error> + Send>;
+
+struct Write {
+    work: Work,
+    done: oneshot::Sender<Result<()>>,
+}
+
+/// The database.
+#[derive(Clone)]
+pub(super) struct Store {
+    database: Arc<Database>,
+    writes: mpsc::Sender<Write>,
+}
+
+impl Store {
+    /// Opens the file, or makes it.
+    pub fn open(path: &Path) -> Result<Self> {
+        let database = Database::create(path).map_err(|e| {
+            let fault = Fault::failed(format!("can't open the database {}", path.display())).cause(&e);
+            match e {
+                redb::DatabaseError::DatabaseAlreadyOpen => fault.hint("another embedded platform has it open"),
+                _ => fault,
+            }
+        })?;
+        let prepare = || -> Result<(), redb::Error> {
+            let transaction = database.begin_write()?;
+            transaction.open_table(FUNCTIONS)?;
+            transaction.open_table(NAMESPACES)?;
+            transaction.open_table(QUEUE)?;
+            transaction.open_table(BODIES)?;
+            transaction.open_table(DEAD)?;
+            Ok(transaction.commit()?)
+        };
+        prepare().or_fault(|| format!("can't write to the database {}", path.display()))?;
+        let database = Arc::new(database);
+        let (writes, received) = mpsc::channel();
+        let writer = Arc::clone(&database);
+        std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || write_all(&writer, &received))
+            .or_fault(|| "can't start the database's thread".into())?;
+        Ok(Self { database, writes })
+    }
+
+    /// Does `work` in a transaction and waits until that is on the disk.
+    async fn write(
+        &self,
+        work: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error> + Send + 'static,
+    ) -> Result<()> {
+        let (done, answer) = oneshot::channel();
+        let ended = || Fault::failed("the database's thread has ended");
+        self.writes.send(Write { work: Box::new(work), done }).map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+
+    fn read<T>(&self, what: &str, work: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>) -> Result<T> {
+        let read = || work(&self.database.begin_read()?);
+        read().or_fault(|| format!("can't read {what} from the database"))
+    }
+
+    /// All functions.
+    pub fn functions(&self) -> Result<Vec<(Key, FunctionRecord)>> {
+        let rows: Vec<(String, FunctionRecord)> = self.read("the functions", |t| rows(&t.open_table(FUNCTIONS)?))?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|(row, record)| {
+                let (namespace, name) = row.split_once('/')?;
+                Some((Key::new(namespace, name), record))
+            })
+            .collect())
+    }
+
+    /// Keeps a function.
+    pub async fn put_function(&self, key: &Key, record: &FunctionRecord) -> Result<()> {
+        let (row, bytes) = (key.row(), json(record)?);
+        self.write(move |t| {
+            t.open_table(FUNCTIONS)?.insert(row.as_str(), bytes.as_slice())?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Forgets a function.
+    pub async fn remove_function(&self, key: &Key) -> Result<()> {
+        let row = key.row();
+        self.write(move |t| {
+            t.open_table(FUNCTIONS)?.remove(row.as_str())?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// All namespaces but the default one.
+    pub fn namespaces(&self) -> Result<Vec<(String, NamespaceRecord)>> {
+        self.read("the namespaces", |t| rows(&t.open_table(NAMESPACES)?))
+    }
+
+    /// Keeps a namespace.
+    pub async fn put_namespace(&self, name: &str, record: &NamespaceRecord) -> Result<()> {
+        let (row, bytes) = (name.to_owned(), json(record)?);
+        self.write(move |t| {
+            t.open_table(NAMESPACES)?.insert(row.as_str(), bytes.as_slice())?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Forgets a namespace.
+    pub async fn remove_namespace(&self, name: &str) -> Result<()> {
+        let row = name.to_owned();
+        self.write(move |t| {
+            t.open_table(NAMESPACES)?.remove(row.as_str())?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// All calls that are queued, oldest first, and the number that the next one gets.
+    pub fn queued(&self) -> Result<(Vec<(u64, QueuedCall)>, u64)> {
+        self.read("the queue", |t| {
+            let queued = numbered(&t.open_table(QUEUE)?)?;
+            let dead = t.open_table(DEAD)?.last()?.map_or(0, |(number, _)| number.value() + 1);
+            let next = queued.last().map_or(0, |(number, _)| number + 1).max(dead);
+            Ok((queued, next))
+        })
+    }
+
+    /// Calls that were put aside, oldest first.
+    pub fn dead(&self) -> Result<Vec<(u64, QueuedCall)>> {
+        self.read("the calls put aside", |t| numbered(&t.open_table(DEAD)?))
+    }
+
+    /// Keeps a call; with `body`, that too.
+    pub async fn put_call(&self, number: u64, call: &QueuedCall, body: Option<bytes::Bytes>) -> Result<()> {
+        let bytes = json(call)?;
+        self.write(move |t| {
+            t.open_table(QUEUE)?.insert(number, bytes.as_slice())?;
+            if let Some(body) = body {
+                t.open_table(BODIES)?.insert(number, body.as_ref())?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// A call and, when it lies in the database, its body.
+    pub fn call(&self, number: u64) -> Result<Option<(QueuedCall, Vec<u8>)>> {
+        self.read("a queued call", |t| {
+            let Some(row) = t.open_table(QUEUE)?.get(number)? else { return Ok(None) };
+            let body = t.open_table(BODIES)?.get(number)?.map(|b| b.value().to_vec()).unwrap_or_default();
+            Ok(serde_json::from_slice(row.value()).ok().map(|call| (call, body)))
+        })
+    }
+
+    /// Forgets a call that is done.
+    pub async fn remove_call(&self, number: u64) -> Result<()> {
+        self.write(move |t| {
+            t.open_table(QUEUE)?.remove(number)?;
+            t.open_table(BODIES)?.remove(number)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Puts a call aside that was tried too often; its body stays.
+    pub async fn bury_call(&self, number: u64, call: &QueuedCall) -> Result<()> {
+        let bytes = json(call)?;
+        self.write(move |t| {
+            t.open_table(QUEUE)?.remove(number)?;
+            t.open_table(DEAD)?.insert(number, bytes.as_slice())?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).or_fault(|| "can't write a database row".into())
+}
+
+/// Rows that another version wrote and this one can't read are passed over, with a word in the log.
+fn rows<T: DeserializeOwned>(
+    table: &impl ReadableTable<&'static str, &'static [u8]>,
+) -> Result<Vec<(String, T)>, redb::Error> {
+    let mut all = Vec::new();
+    for row in table.iter()? {
+        let (key, value) = row?;
+        match serde_json::from_slice(value.value()) {
+            Ok(record) => all.push((key.value().to_owned(), record)),
+            Err(e) => tracing::warn!("the database's row {} can't be read: {e}", key.value()),
+        }
+    }
+    Ok(all)
+}
+
+fn numbered(table: &impl ReadableTable<u64, &'static [u8]>) -> Result<Vec<(u64, QueuedCall)>, redb::Error> {
+    let mut all = Vec::new();
+    for row in table.iter()? {
+        let (key, value) = row?;
+        match serde_json::from_slice(value.value()) {
+            Ok(record) => all.push((key.value(), record)),
+            Err(e) => tracing::warn!("queued call {} can't be read: {e}", key.value()),
+        }
+    }
+    Ok(all)
+}
+
+fn write_all(database: &Database, received: &mpsc::Receiver<Write>) {
+    while let Ok(first) = received.recv() {
+        let mut batch = vec![first];
+        batch.extend(received.try_iter().take(BATCH - 1));
+        let (works, dones): (Vec<Work>, Vec<_>) = batch.into_iter().map(|w| (w.work, w.done)).unzip();
+        let commit = || -> Result<(), redb::Error> {
+            let transaction = database.begin_write()?;
+            for work in works {
+                work(&transaction)?;
+            }
+            Ok(transaction.commit()?)
+        };
+        let result = commit().or_fault(|| "can't write to the database".into());
+        for done in dones {
+            // Whoever asked may have gone; the write stands all the same.
+            let _ = done.send(result.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_written_is_there_when_the_file_is_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.redb");
+        let key = Key::new("shop", "tax");
+        let record = FunctionRecord { deployment: Default::default(), created: jiff::Timestamp::now(), replicas: 3 };
+        let call = QueuedCall {
+            call_id: "id".into(),
+            called: "tax".into(),
+            path: "/".into(),
+            headers: Vec::new(),
+            callback: None,
+            accepted: jiff::Timestamp::now(),
+            attempts: 0,
+            body_in_file: false,
+            failure: None,
+        };
+        {
+            let store = Store::open(&path).unwrap();
+            store.put_function(&key, &record).await.unwrap();
+            store.put_call(0, &call, Some("a".into())).await.unwrap();
+            store.put_call(7, &call, Some("b".into())).await.unwrap();
+            store.remove_call(0).await.unwrap();
+            store.bury_call(7, &call).await.unwrap();
+            store.put_call(8, &call, Some("c".into())).await.unwrap();
+        }
+        // The writing thread lets go of the file a moment after the last handle went.
+        let store = loop {
+            match Store::open(&path) {
+                Ok(store) => break store,
+                Err(_) => std::thread::yield_now(),
+            }
+        };
+        let functions = store.functions().unwrap();
+        assert_eq!((&functions[0].0, functions[0].1.replicas), (&key, 3));
+        let (queued, next) = store.queued().unwrap();
+        assert_eq!((queued.len(), queued[0].0, next), (1, 8, 9));
+        assert_eq!(store.call(8).unwrap().unwrap().1, b"c");
+        assert_eq!(store.dead().unwrap()[0].0, 7);
+    }
+}
