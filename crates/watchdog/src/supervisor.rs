@@ -68,6 +68,19 @@ impl Shared {
     }
 }
 
+/// How long an answer waits for the supervisor to see that the child has ended.
+const NOTICE: Duration = Duration::from_millis(50);
+
+impl Shared {
+    /// A call over this endpoint broke off. If that is because the child is ending, waits until it counts as gone, so
+    /// that whoever is told about it and calls again meets the next child and not the remains of this one.
+    pub(crate) async fn until_noticed(&self, endpoint: &Arc<Endpoint>) {
+        let mut phases = self.phase.subscribe();
+        let other = phases.wait_for(|phase| !matches!(phase, Phase::Ready(now) if Arc::ptr_eq(now, endpoint)));
+        let _ = tokio::time::timeout(NOTICE, other).await;
+    }
+}
+
 /// See [`crate::Invoker::wait_ready`].
 pub(crate) async fn wait_ready(shared: &Shared, until: tokio::time::Instant, within: Duration) -> Result<(), Error> {
     let mut phases = shared.phase.subscribe();
@@ -174,6 +187,10 @@ async fn live(shared: &Arc<Shared>, stop: &mut watch::Receiver<Stop>) -> Option<
             }
         }
     };
+    // At once: calls wait for the next child from here on.
+    if was_ready {
+        shared.phase.send_replace(Phase::Starting(None));
+    }
     // What it left behind may hold its port: dropping the group kills it.
     drop(process);
     // Its last words may still be in the pipe.

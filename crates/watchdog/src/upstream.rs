@@ -76,7 +76,14 @@ pub(crate) async fn call(
             Err(SendFailure { .. }) if used && let Some(head) = &spare => {
                 request = Request::from_parts(head.clone(), RequestBody::Empty);
             }
-            Err(SendFailure { error, .. }) => return Err(explain(&error)),
+            Err(SendFailure { error, .. }) => {
+                drop(link);
+                let failure = explain(&error);
+                if failure.status == StatusCode::BAD_GATEWAY {
+                    shared.until_noticed(&endpoint).await;
+                }
+                return Err(failure);
+            }
         }
         // The other idle connections are as old as this one was.
         fresh = true;

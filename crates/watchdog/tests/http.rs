@@ -216,6 +216,7 @@ async fn the_call_that_meets_a_crash_is_a_502_and_the_next_waits_for_the_restart
     let first = invoker.pid().unwrap();
     let (status, body) = call(&invoker, get("/crash")).await;
     assert_eq!((status, body.as_str()), (502, "the function's process broke off; see its log\n"));
+    log.wait_for("process ended: exit status 3").await;
     assert_eq!(call(&invoker, post("/echo", "again")).await, (200, "again".into()));
     assert_ne!(invoker.pid().unwrap(), first);
     log.wait_for("stderr: crashing on demand").await;

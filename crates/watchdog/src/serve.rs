@@ -1,0 +1,241 @@
+//! The HTTP server of the binary: the function's requests, the probes, the metrics; from start to SIGTERM.
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use faas_watchdog::{BoxError, Error, Invoker, LogSink, Settings};
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioTimer;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::console::Console;
+use crate::patient::Patient;
+
+/// The largest request head, as of-watchdog has it.
+const MAX_HEAD: usize = 1 << 20;
+
+type Reply = Response<Either<Full<Bytes>, faas_watchdog::Body>>;
+
+struct Server {
+    invoker: Arc<Invoker>,
+    settings: Settings,
+    log: Arc<dyn LogSink>,
+    /// SIGTERM has come.
+    closing: AtomicBool,
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub async fn serve(settings: Settings) -> ExitCode {
+    let log: Arc<dyn LogSink> = Arc::new(Console { prefix: settings.prefix_logs });
+    for warning in &settings.warnings {
+        log.note(warning);
+    }
+    match run(settings, log.clone()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log.note(&format!("faas-watchdog: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(settings: Settings, log: Arc<dyn LogSink>) -> Result<(), BoxError> {
+    let port = settings.port;
+    let listener = listen(port).await.map_err(|error| {
+        format!("can't listen on port {port}: {error}; choose another one with the variable `port`")
+    })?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    if std::process::id() == 1 {
+        tokio::spawn(reap(signal(SignalKind::child())?));
+    }
+    log.note(&format!(
+        "faas-watchdog {}: mode {}, command {:?}, port {port}",
+        env!("CARGO_PKG_VERSION"),
+        settings.config.mode.as_str(),
+        settings.config.command,
+    ));
+    let invoker = Invoker::start(settings.config.clone(), log.clone())?;
+    let server = Arc::new(Server { invoker, settings, log, closing: AtomicBool::new(false) });
+    tokio::spawn(announce(server.clone()));
+    if server.settings.metrics_port != port {
+        tokio::spawn(serve_metrics(server.clone()));
+    }
+
+    let graceful = GracefulShutdown::new();
+    let mut ends: Option<std::pin::Pin<Box<tokio::time::Sleep>>> = None;
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((socket, _)) => connect(&server, socket, &graceful),
+                // Out of file descriptors, most likely: some will be free in a moment.
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            },
+            _ = terminate.recv(), if ends.is_none() => ends = Some(close(&server)),
+            _ = interrupt.recv(), if ends.is_none() => ends = Some(close(&server)),
+            () = async { if let Some(ends) = &mut ends { ends.await } }, if ends.is_some() => break,
+        }
+    }
+    drop(listener);
+    let grace = server.settings.config.write_timeout;
+    let until = Instant::now() + grace;
+    if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
+        server.log.note(&format!("{} requests did not end within {grace:?}", server.invoker.in_flight()));
+    }
+    server.invoker.drain(until.saturating_duration_since(Instant::now())).await;
+    Ok(())
+}
+
+/// All addresses, by IPv6 where there is any.
+async fn listen(port: u16) -> std::io::Result<TcpListener> {
+    match TcpListener::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))).await {
+        Ok(listener) => Ok(listener),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(error),
+        Err(_) => TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).await,
+    }
+}
+
+/// The signal has come: the probes say no from now on. Returns how long to go on serving: not at all, unless a
+/// `healthcheck_interval` says that somebody routes by those probes.
+fn close(server: &Arc<Server>) -> std::pin::Pin<Box<tokio::time::Sleep>> {
+    server.closing.store(true, Ordering::SeqCst);
+    if !server.settings.suppress_lock {
+        let _ = std::fs::remove_file(lock_file());
+    }
+    let interval = server.settings.healthcheck_interval;
+    server.log.note(&format!("stopping: {} requests under way, no more in {interval:?}", server.invoker.in_flight()));
+    Box::pin(tokio::time::sleep(interval))
+}
+
+fn connect(server: &Arc<Server>, socket: TcpStream, graceful: &GracefulShutdown) {
+    let _ = socket.set_nodelay(true);
+    let config = &server.settings.config;
+    let read_timeout = Some(config.read_timeout).filter(|limit| !limit.is_zero());
+    let socket = Patient::new(socket, config.write_timeout);
+    let server = server.clone();
+    let service = service_fn(move |request| answer(server.clone(), request));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(read_timeout)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(socket, service);
+    // Its errors are the client's: gone, too slow, no HTTP. hyper has answered what can be answered.
+    tokio::spawn(graceful.watch(connection));
+}
+
+async fn answer(server: Arc<Server>, request: Request<Incoming>) -> Result<Reply, Infallible> {
+    Ok(match request.uri().path() {
+        "/_/health" => probe(&request, || async { server.health() }).await,
+        "/_/ready" => probe(&request, || server.ready()).await,
+        "/metrics" => metrics(&server.invoker),
+        _ => server.invoker.call(request).await.map(Either::Right),
+    })
+}
+
+impl Server {
+    fn health(&self) -> StatusCode {
+        if self.closing.load(Ordering::SeqCst) { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
+    }
+
+    async fn ready(&self) -> StatusCode {
+        match self.health() {
+            StatusCode::OK => self.invoker.readiness().await,
+            no => no,
+        }
+    }
+}
+
+async fn probe<F: Future<Output = StatusCode>>(request: &Request<Incoming>, ask: impl FnOnce() -> F) -> Reply {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "");
+    }
+    match ask().await {
+        StatusCode::OK => text(StatusCode::OK, "OK"),
+        status => text(status, ""),
+    }
+}
+
+fn metrics(invoker: &Invoker) -> Reply {
+    let mut reply = text(StatusCode::OK, invoker.metrics());
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    reply.headers_mut().insert(CONTENT_TYPE, kind);
+    reply
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Reply {
+    let mut reply = Response::new(Either::Left(Full::new(body.into())));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    reply
+}
+
+/// Metrics on the port where of-watchdog has them. Taken, they are on the main port only.
+async fn serve_metrics(server: Arc<Server>) {
+    let port = server.settings.metrics_port;
+    let listener = match listen(port).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            server.log.note(&format!("no metrics on port {port}: {error}; they are on port {}", server.settings.port));
+            return;
+        }
+    };
+    while let Ok((socket, _)) = listener.accept().await {
+        let server = server.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let reply = match request.uri().path() {
+                "/metrics" => metrics(&server.invoker),
+                _ => text(StatusCode::NOT_FOUND, ""),
+            };
+            std::future::ready(Ok::<_, Infallible>(reply))
+        });
+        let socket = Patient::new(socket, Duration::from_secs(5));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(Duration::from_secs(5))
+            .serve_connection(socket, service);
+        tokio::spawn(connection);
+    }
+}
+
+/// Says when the function is ready, or why it isn't, and writes the file that exec health checks look for.
+async fn announce(server: Arc<Server>) {
+    let patience = server.settings.config.start_wait;
+    while let Err(error) = server.invoker.wait_ready(patience).await {
+        if matches!(error, Error::Stopping) {
+            return;
+        }
+        server.log.note(&error.to_string());
+        tokio::time::sleep(patience).await;
+    }
+    server.log.note("ready");
+    if !server.settings.suppress_lock
+        && let Err(error) = std::fs::write(lock_file(), "")
+    {
+        server.log.note(&format!("can't write {}: {error}; suppress_lock=true does without", lock_file().display()));
+    }
+}
+
+/// of-watchdog's, which the health checks of existing images look for.
+fn lock_file() -> PathBuf {
+    std::env::temp_dir().join(".lock")
+}
+
+/// Process 1 inherits every orphan of its container.
+async fn reap(mut children: Signal) {
+    while children.recv().await.is_some() {
+        faas_watchdog::reap_strangers();
+    }
+}

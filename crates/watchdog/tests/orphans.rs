@@ -1,0 +1,35 @@
+//! What process 1 has to do: take the orphans, and leave the invoker's own children to the invoker.
+
+mod support;
+
+use faas_watchdog::Mode;
+use support::*;
+
+#[tokio::test]
+async fn orphans_are_taken_and_own_children_are_not() {
+    // Makes this process inherit orphans as process 1 does.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
+    let (http, log) = started(server()).await;
+    let script = "(sleep 0; exec true) >/dev/null 2>&1 & echo $!";
+    let (classic, _) = started(config(Mode::Classic, &["sh", "-c", script])).await;
+    let mut taken = 0;
+    for _ in 0..20 {
+        let (status, body) = call(&classic, get("/")).await;
+        assert_eq!(status, 200, "its process was taken away from the invoker: {body}");
+        let orphan: u32 = body.trim().parse().unwrap();
+        until_gone(orphan).await;
+        let stat = format!("/proc/{orphan}");
+        while std::path::Path::new(&stat).exists() {
+            taken += faas_watchdog::reap_strangers();
+        }
+    }
+    assert_eq!(taken, 20);
+    // A child of the invoker that has ended is the invoker's to wait for, however often we look.
+    let pid = http.pid().unwrap();
+    let reaper = std::thread::spawn(|| (0..2000).map(|_| faas_watchdog::reap_strangers()).sum::<usize>());
+    assert_eq!(call(&http, get("/crash")).await.0, 502);
+    log.wait_for("process ended: exit status 3").await;
+    assert_eq!(call(&http, get("/echo")).await.0, 200);
+    assert_ne!(http.pid(), Some(pid));
+    assert_eq!(reaper.join().unwrap(), 0);
+}
