@@ -11,6 +11,7 @@ use crate::output::{Format, Output};
 mod completion;
 #[cfg(feature = "local")]
 mod local;
+pub mod session;
 mod stack_file;
 mod template;
 mod validate;

@@ -282,3 +282,40 @@ pub fn bed(name: &str) -> Option<String> {
         }
     }
 }
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("address").port()
+}
+
+/// Copies a folder with all that is in it.
+pub fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("folder");
+    for entry in fs::read_dir(from).unwrap_or_else(|e| panic!("{}: {e}", from.display())) {
+        let entry = entry.expect("entry");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).expect("copy");
+        }
+    }
+}
+
+/// Stops the embedded platform of a test's home when the test ends, however it ends.
+pub struct Local {
+    command: Command,
+}
+
+impl Local {
+    pub fn of(done: &Done) -> Self {
+        Self { command: done.then().args(["local", "stop"]).command() }
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        let _ = self.command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+}

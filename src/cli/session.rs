@@ -1,0 +1,243 @@
+//! Which stack and which platform a command works with: from flags, environment, stack file and what runs here.
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use secrecy::SecretString;
+
+use super::{Global, stack_file};
+use crate::backend::Backend;
+use crate::context::Context;
+use crate::credential::Logins;
+use crate::error::{Fault, Result};
+use crate::function::{Function, FunctionId};
+use crate::stack::{ProviderKind, Stack};
+use crate::wire::client::{Auth, Client, Options};
+
+/// The gateway's address where nothing names another.
+pub const DEFAULT_GATEWAY: &str = "http://127.0.0.1:8080";
+
+/// Flags of every command that talks to a platform.
+#[derive(Args, Clone, Default)]
+pub struct GatewayFlags {
+    /// The gateway's address [default: OPENFAAS_URL, else the stack's, else http://127.0.0.1:8080]
+    #[arg(short, long, value_name = "URL")]
+    pub gateway: Option<String>,
+    /// Don't verify the gateway's certificate
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
+          action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
+    pub tls_no_verify: bool,
+    /// A token (JWT) to use instead of the saved login
+    #[arg(short = 'k', long, value_name = "TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// The namespace [default: OPENFAAS_NS, else the platform's]
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+}
+
+/// The stack, where there is one, and the platform.
+pub struct Session {
+    /// The stack file, where there is one.
+    pub stack: Option<Stack>,
+    /// The platform.
+    pub backend: Arc<dyn Backend>,
+    /// `--namespace`.
+    given_namespace: Option<String>,
+    /// `OPENFAAS_NS`.
+    default_namespace: Option<String>,
+}
+
+impl Session {
+    /// For commands that work with or without a stack file.
+    ///
+    /// # Errors
+    /// A stack file that is wrong; a provider that this build has not.
+    pub fn open(context: &Context, global: &Global, flags: &GatewayFlags) -> Result<Self> {
+        let stack = stack_file::load(context, global)?;
+        Self::with(context, flags, stack, Duration::ZERO)
+    }
+
+    /// For commands that need a stack file.
+    ///
+    /// # Errors
+    /// The same, and no stack file.
+    pub fn of_stack(context: &Context, global: &Global, flags: &GatewayFlags) -> Result<Self> {
+        let stack = stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
+        Self::with(context, flags, Some(stack), Duration::ZERO)
+    }
+
+    /// For a stack that is loaded already; what is applied is waited for at most `wait`, zero doesn't wait.
+    ///
+    /// # Errors
+    /// A provider that this build has not.
+    pub fn with(context: &Context, flags: &GatewayFlags, stack: Option<Stack>, wait: Duration) -> Result<Self> {
+        let backend = backend(context, flags, stack.as_ref(), wait)?;
+        let default_namespace = context.env.get("OPENFAAS_NS").map(Into::into);
+        let given_namespace = flags.namespace.clone().filter(|name| !name.is_empty());
+        Ok(Self { stack, backend, given_namespace, default_namespace })
+    }
+
+    /// For commands that deploy: as [`Session::with`], and the embedded platform is started when it is meant.
+    ///
+    /// # Errors
+    /// The same, and an embedded platform that can't be started.
+    pub fn for_deploy(
+        context: &Context,
+        flags: &GatewayFlags,
+        stack: Option<Stack>,
+        wait: Duration,
+        deploys: bool,
+    ) -> Result<Self> {
+        if deploys {
+            start(context, flags, stack.as_ref())?;
+        }
+        Self::with(context, flags, stack, wait)
+    }
+
+    /// The namespace that commands without a function work in.
+    #[must_use]
+    pub fn namespace(&self) -> Option<String> {
+        self.given_namespace.clone().or_else(|| self.default_namespace.clone())
+    }
+
+    /// A function named at the prompt: `name` or `name.namespace`, its namespace by flag, name, stack, environment.
+    #[must_use]
+    pub fn id(&self, name: &str) -> FunctionId {
+        let (name, in_name) = match name.split_once('.') {
+            Some((name, namespace)) => (name, Some(namespace.to_owned())),
+            None => (name, None),
+        };
+        let in_stack = self.stack.as_ref().and_then(|stack| stack.function(name)).and_then(|f| f.namespace.clone());
+        let namespace = self
+            .given_namespace
+            .clone()
+            .or(in_name)
+            .or(in_stack)
+            .or_else(|| self.default_namespace.clone());
+        FunctionId { name: name.into(), namespace }
+    }
+
+    /// The functions of the stack, each with the namespace that counts.
+    #[must_use]
+    pub fn functions(&self) -> Vec<Function> {
+        let functions = self.stack.iter().flat_map(|stack| stack.functions.iter().cloned());
+        functions.map(|f| Function { namespace: self.id(&f.name).namespace, ..f }).collect()
+    }
+}
+
+/// The registry of backends: which platform, at which address, with which login.
+fn backend(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>, wait: Duration) -> Result<Arc<dyn Backend>> {
+    let place = Place::find(context, flags, stack);
+    match place.kind {
+        #[cfg(feature = "local")]
+        ProviderKind::Local => {
+            Ok(Arc::new(crate::backend::local::Local::new(client(context, flags, &place.gateway)?, wait)))
+        }
+        #[cfg(feature = "openfaas")]
+        ProviderKind::OpenFaas => {
+            Ok(Arc::new(crate::backend::openfaas::OpenFaas::new(client(context, flags, &place.gateway)?, wait)))
+        }
+        kind => Err(Fault::unsupported(format!("provider `{}` is not in this build of faas", kind.as_str()))
+            .hint("`faas version` lists the backends that it has")),
+    }
+}
+
+/// A platform and its address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The platform.
+    pub kind: ProviderKind,
+    /// The gateway's address.
+    pub gateway: String,
+}
+
+impl Place {
+    /// By flag, environment, stack, what runs here, default; in this order. `OPENFAAS_URL` does not turn a `local`
+    /// stack into a remote one.
+    #[must_use]
+    pub fn find(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>) -> Self {
+        let running = running(context);
+        let given = flags.gateway.clone().or_else(|| {
+            let local = stack.is_some_and(|stack| stack.provider.kind == ProviderKind::Local);
+            context.env.get("OPENFAAS_URL").filter(|_| !local).map(Into::into)
+        });
+        let in_stack = stack.and_then(|stack| stack.provider.gateway.clone());
+        let kind = match stack {
+            Some(stack) => stack.provider.kind,
+            // Without a stack, what runs here is meant, unless an address says otherwise.
+            None if running.is_some() && (given.is_none() || given == running) => ProviderKind::Local,
+            None => ProviderKind::OpenFaas,
+        };
+        // There is one embedded platform: where it runs counts more than where the stack would start it.
+        let here = running.filter(|_| kind == ProviderKind::Local);
+        let gateway = given.or(here).or(in_stack).unwrap_or_else(|| DEFAULT_GATEWAY.into());
+        Self { kind, gateway: gateway.trim().trim_end_matches('/').to_owned() }
+    }
+}
+
+/// The address of the gateway that the flags, the environment and the stack mean.
+///
+/// # Errors
+/// A stack file that is wrong.
+pub fn gateway(context: &Context, global: &Global, flags: &GatewayFlags) -> Result<String> {
+    let stack = if flags.gateway.is_some() { None } else { stack_file::load(context, global)? };
+    Ok(Place::find(context, flags, stack.as_ref()).gateway)
+}
+
+#[cfg(feature = "local")]
+fn start(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>) -> Result<()> {
+    let place = Place::find(context, flags, stack);
+    if place.kind != ProviderKind::Local {
+        return Ok(());
+    }
+    let was = running(context);
+    let now = crate::runtime::block_on(crate::gateway::ensure_started(&context.dirs, &place.gateway))?;
+    if was.is_none() {
+        context.out.note(format_args!("the embedded platform runs at {}", now.url));
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "local"))]
+fn start(_: &Context, _: &GatewayFlags, _: Option<&Stack>) -> Result<()> {
+    Ok(())
+}
+
+#[cfg(feature = "local")]
+fn running(context: &Context) -> Option<String> {
+    crate::gateway::running(&context.dirs).map(|running| running.url)
+}
+
+#[cfg(not(feature = "local"))]
+fn running(_: &Context) -> Option<String> {
+    None
+}
+
+/// A client with the login that fits the address: a token from the flag, the embedded platform's own, a saved one.
+fn client(context: &Context, flags: &GatewayFlags, gateway: &str) -> Result<Client> {
+    let auth = match &flags.token {
+        Some(token) => Auth::Bearer(SecretString::from(token.clone())),
+        None => match own_token(context, gateway)? {
+            Some(password) => Auth::Basic { user: "admin".into(), password },
+            None => {
+                let found = Logins::new(&context.env, &context.cwd, &context.dirs).find(gateway)?;
+                found.warnings.iter().for_each(|warning| context.out.warn(warning));
+                found.auth
+            }
+        },
+    };
+    Client::new(gateway, Options { auth, verify_tls: !flags.tls_no_verify, ..Options::default() })
+}
+
+#[cfg(feature = "local")]
+fn own_token(context: &Context, gateway: &str) -> Result<Option<SecretString>> {
+    match running(context) {
+        Some(url) if url == gateway => crate::gateway::token(&context.dirs).map(Some),
+        _ => Ok(None),
+    }
+}
+
+#[cfg(not(feature = "local"))]
+fn own_token(_: &Context, _: &str) -> Result<Option<SecretString>> {
+    Ok(None)
+}
