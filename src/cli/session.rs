@@ -108,12 +108,8 @@ impl Session {
             None => (name, None),
         };
         let in_stack = self.stack.as_ref().and_then(|stack| stack.function(name)).and_then(|f| f.namespace.clone());
-        let namespace = self
-            .given_namespace
-            .clone()
-            .or(in_name)
-            .or(in_stack)
-            .or_else(|| self.default_namespace.clone());
+        let namespace =
+            self.given_namespace.clone().or(in_name).or(in_stack).or_else(|| self.default_namespace.clone());
         FunctionId { name: name.into(), namespace }
     }
 
@@ -129,10 +125,6 @@ impl Session {
 fn backend(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>, wait: Duration) -> Result<Arc<dyn Backend>> {
     let place = Place::find(context, flags, stack);
     match place.kind {
-        #[cfg(feature = "local")]
-        ProviderKind::Local => {
-            Ok(Arc::new(crate::backend::local::Local::new(client(context, flags, &place.gateway)?, wait)))
-        }
         #[cfg(feature = "openfaas")]
         ProviderKind::OpenFaas => {
             Ok(Arc::new(crate::backend::openfaas::OpenFaas::new(client(context, flags, &place.gateway)?, wait)))
