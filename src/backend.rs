@@ -16,6 +16,8 @@ use crate::progress::Progress;
 
 pub mod capabilities;
 pub mod gateway_api;
+#[cfg(feature = "local")]
+pub mod local;
 #[cfg(feature = "openfaas")]
 pub mod openfaas;
 

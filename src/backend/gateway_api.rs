@@ -17,6 +17,8 @@ use crate::function::{FunctionId, Resources};
 use crate::wire::client::{Client, LogsRequest, Request, body};
 use crate::wire::{self, FunctionStatus, LogMessage, Quantities};
 
+pub mod deployment;
+
 /// How much of a 404's body is looked at to tell the gateway's own from the function's.
 const PEEK: usize = 4096;
 

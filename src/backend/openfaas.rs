@@ -15,7 +15,6 @@ use crate::wire::client::Client;
 
 mod apply;
 mod check;
-mod deployment;
 
 /// What OpenFaaS can do.
 pub const CAPABILITIES: Capabilities = Capabilities {

@@ -5,8 +5,8 @@ use futures_util::StreamExt;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 
-use super::deployment;
-use crate::backend::gateway_api::GatewayApi;
+use crate::artifact::Artifact;
+use crate::backend::gateway_api::{GatewayApi, deployment};
 use crate::backend::{Change, Deployed, How, Secrets};
 use crate::error::{Fault, Kind, Result};
 use crate::function::FunctionId;
@@ -24,7 +24,11 @@ const ENDING_WAIT: Duration = Duration::from_secs(2);
 /// # Errors
 /// What the gateway refused, and why; [`Kind::TimedOut`] when no replica comes up.
 pub async fn apply(api: &GatewayApi, wait: Duration, change: &Change, progress: &dyn Progress) -> Result<Deployed> {
-    let deployment = deployment::of(change)?;
+    let Artifact::Image { reference, .. } = &change.artifact else {
+        return Err(Fault::failed(format!("can't deploy {}", change.function.name))
+            .cause("OpenFaaS runs container images, and something else was built"));
+    };
+    let deployment = deployment::of(change, reference.clone(), None);
     let id = change.function.id();
     secrets_are_there(api, &deployment).await?;
     progress.step(&id.name, "deploying");

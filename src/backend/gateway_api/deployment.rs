@@ -1,27 +1,17 @@
-//! A function and its image as the gateway's deployment request.
+//! A function as the gateway's deployment request: the same words for OpenFaaS and for the embedded platform.
 use std::time::Duration;
 
-use crate::artifact::Artifact;
 use crate::backend::{ARTIFACT_KEY, Change, SPEC_KEY, STACK_KEY};
-use crate::error::{Fault, Result};
 use crate::function::Resources;
-use crate::wire::{FunctionDeployment, Quantities};
+use crate::wire::{Bundle, FunctionDeployment, Quantities};
 
 /// Where the connector for cron reads when to call; see its README in the openfaas organisation.
 const SCHEDULE: &str = "schedule";
 const TOPIC: (&str, &str) = ("topic", "cron-function");
 
-/// The request body.
-///
-/// # Errors
-/// When the artifact is no image.
-pub fn of(change: &Change) -> Result<FunctionDeployment> {
+/// The request body, for what runs: an image, or a bundle with a name in the image's place.
+pub fn of(change: &Change, image: String, bundle: Option<Bundle>) -> FunctionDeployment {
     let function = &change.function;
-    let Artifact::Image { reference, .. } = &change.artifact else {
-        return Err(Fault::failed(format!("can't deploy {}", function.name))
-            .cause("OpenFaaS runs container images, and something else was built"));
-    };
-
     let mut environment = function.environment.clone();
     let mut set = |name: &str, value: String| {
         environment.entry(name.into()).or_insert(value);
@@ -63,9 +53,9 @@ pub fn of(change: &Change) -> Result<FunctionDeployment> {
     annotations.insert(ARTIFACT_KEY.into(), change.artifact.identity().into());
     annotations.insert(STACK_KEY.into(), change.stack.clone());
 
-    Ok(FunctionDeployment {
+    FunctionDeployment {
         service: function.name.clone(),
-        image: reference.clone(),
+        image,
         namespace: function.namespace.clone(),
         env_process: function.process.clone(),
         env_vars: some(environment, |e| e.is_empty()),
@@ -76,8 +66,8 @@ pub fn of(change: &Change) -> Result<FunctionDeployment> {
         limits: quantities(&function.limits),
         requests: quantities(&function.requests),
         read_only_root_filesystem: function.read_only,
-        bundle: None,
-    })
+        bundle,
+    }
 }
 
 fn some<T>(value: T, is_empty: impl Fn(&T) -> bool) -> Option<T> {
@@ -100,6 +90,7 @@ fn go_duration(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::artifact::Artifact;
     use crate::backend::How;
     use crate::function::{Function, Scale};
 
@@ -115,7 +106,7 @@ mod tests {
 
     #[test]
     fn scale_timeout_and_concurrency_are_said_in_openfaas_words() {
-        let body = of(&change(Function {
+        let function = Function {
             name: "tax".into(),
             timeout: Some(Duration::from_secs(90)),
             concurrency: Some(7),
@@ -123,8 +114,8 @@ mod tests {
             schedule: Some("*/5 * * * *".into()),
             environment: [("exec_timeout".to_owned(), "30s".to_owned())].into(),
             ..Function::default()
-        }))
-        .unwrap();
+        };
+        let body = of(&change(function), "reg/tax:1".into(), None);
         insta::assert_json_snapshot!(body, @r#"
         {
           "service": "tax",
@@ -150,12 +141,5 @@ mod tests {
           }
         }
         "#);
-    }
-
-    #[test]
-    fn only_images_are_deployed() {
-        let mut change = change(Function { name: "tax".into(), ..Function::default() });
-        change.artifact = Artifact::Archive { path: "x.zip".into(), sha256: "1".into(), entry: "h".into() };
-        assert!(of(&change).unwrap_err().to_string().contains("container images"));
     }
 }

@@ -1,0 +1,128 @@
+//! The embedded platform: functions are processes on this machine, behind the same API as OpenFaaS's gateway.
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::capabilities::{Can, Capabilities};
+use super::gateway_api::GatewayApi;
+use super::{Backend, Call, Change, Deployed, Info, LogQuery, LogStream, Namespaces, Reply, Scope, Secrets};
+use crate::artifact::ArtifactKind;
+use crate::error::{Fault, Kind, Result};
+use crate::function::{Function, FunctionId};
+use crate::problem::Problem;
+use crate::progress::Progress;
+use crate::wire::client::Client;
+
+mod apply;
+mod check;
+
+/// A deploy is answered once the new processes are ready, which may take a minute for each that is slow to start.
+pub const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What the embedded platform can do.
+pub const CAPABILITIES: Capabilities = Capabilities {
+    provider: "local",
+    asynchronous: Can::Yes,
+    logs: Can::Yes,
+    scale: Can::Yes,
+    scale_to_zero: Can::No {
+        why: "the embedded platform does not stop idle functions by itself",
+        instead: "`faas scale NAME --replicas 0` lets one sleep until its next call",
+    },
+    secrets: Can::Yes,
+    namespaces: Can::Yes,
+    traffic: Can::No {
+        why: "the embedded platform keeps one version of a function",
+        instead: "deploy the new version under a second name, or use provider `knative` or `lambda`",
+    },
+    read_only: Can::No {
+        why: "functions run as processes that share this machine's file system",
+        instead: "use provider `openfaas` or `knative`, where functions are containers",
+    },
+    constraints: Can::No {
+        why: "the embedded platform is one machine",
+        instead: "use provider `openfaas` or `knative`, which place functions on nodes",
+    },
+    limits: Can::No {
+        why: "functions run as processes without a control group",
+        instead: "use provider `openfaas`, `knative` or `lambda`, which limit memory and CPU",
+    },
+    schedule: Can::No {
+        why: "the embedded platform has no clock for functions",
+        instead: "call `faas invoke NAME` from cron",
+    },
+};
+
+/// The embedded platform that runs on this machine.
+#[derive(Debug)]
+pub struct Local {
+    api: GatewayApi,
+}
+
+impl Local {
+    /// The embedded platform behind `client`, which should be given [`TIMEOUT`].
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { api: GatewayApi { client } }
+    }
+}
+
+#[async_trait]
+impl Backend for Local {
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
+    }
+
+    fn wants(&self, _: &Function) -> ArtifactKind {
+        ArtifactKind::Bundle
+    }
+
+    fn check(&self, function: &Function) -> Vec<Problem> {
+        check::check(function)
+    }
+
+    async fn observe(&self, scope: &Scope) -> Result<Vec<Deployed>> {
+        self.api.observe(scope).await
+    }
+
+    async fn apply(&self, change: &Change, progress: &dyn Progress) -> Result<Deployed> {
+        apply::apply(&self.api, change, progress).await
+    }
+
+    async fn remove(&self, id: &FunctionId) -> Result<()> {
+        self.api.remove(id).await
+    }
+
+    async fn invoke(&self, id: &FunctionId, call: Call) -> Result<Reply> {
+        self.api.invoke(id, call).await
+    }
+
+    async fn logs(&self, query: LogQuery) -> Result<LogStream> {
+        self.api.logs(query).await
+    }
+
+    async fn scale(&self, id: &FunctionId, replicas: u32) -> Result<()> {
+        self.api.scale(id, replicas).await
+    }
+
+    async fn ready(&self, id: &FunctionId) -> Result<bool> {
+        self.api.ready(id).await
+    }
+
+    async fn info(&self) -> Result<Info> {
+        self.api.info().await
+    }
+
+    fn secrets(&self) -> Option<&dyn Secrets> {
+        Some(&self.api)
+    }
+
+    fn namespaces(&self) -> Option<&dyn Namespaces> {
+        Some(&self.api)
+    }
+}
+
+/// Whether the failure says that nothing was there.
+fn is_missing(fault: &Fault) -> bool {
+    fault.kind == Kind::NotFound
+}

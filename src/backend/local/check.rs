@@ -1,0 +1,88 @@
+//! What is wrong with a function on the embedded platform, told before anything is changed.
+use crate::function::{Function, UrlAccess};
+use crate::problem::Problem;
+
+/// Everything wrong with it, all at once.
+pub fn check(function: &Function) -> Vec<Problem> {
+    let at = |field: &str| format!("functions.{}.{field}", function.name);
+    let mut problems = Vec::new();
+    let mut warn = |field: &str, message: &str, hint: &str| {
+        problems.push(Problem::warning(at(field), message).hint(hint));
+    };
+    for (field, of) in [("limits", &function.limits), ("requests", &function.requests)] {
+        if !of.is_empty() {
+            warn(
+                field,
+                "the embedded platform does not limit processes: this has no effect",
+                "it has on the other providers",
+            );
+        }
+    }
+    if function.read_only {
+        warn(
+            "readonly_root_filesystem",
+            "a process sees this machine's file system as it is: this has no effect",
+            "it has on the other providers",
+        );
+    }
+    if !function.constraints.is_empty() {
+        warn(
+            "constraints",
+            "the embedded platform is one machine: this has no effect",
+            "it has on the other providers",
+        );
+    }
+    if function.schedule.is_some() {
+        warn(
+            "schedule",
+            "the embedded platform does not call by schedule",
+            "call `faas invoke` from cron while you try things out here",
+        );
+    }
+    if function.scale.idle.is_some() {
+        warn("scale.idle", "idle functions are not stopped here", "`faas scale` with 0 replicas lets one sleep");
+    }
+    if function.url == Some(UrlAccess::Iam) {
+        problems.push(
+            Problem::error(at("url"), "the embedded platform knows no identities: `url: iam` can't be kept")
+                .hint("use `url: public`; it listens on this machine only unless told otherwise"),
+        );
+    }
+    let scale = &function.scale;
+    if let (Some(min), Some(max)) = (scale.min, scale.max)
+        && min > max
+    {
+        problems.push(Problem::error(at("scale"), format!("`min` is {min}, more than `max`, which is {max}")));
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::function::{Resources, Scale};
+
+    #[test]
+    fn what_has_no_effect_is_a_warning_and_what_can_not_be_kept_an_error() {
+        assert!(check(&Function { name: "tax".into(), ..Function::default() }).is_empty());
+        let function = Function {
+            name: "tax".into(),
+            limits: Resources { memory: Some("64Mi".into()), cpu: None },
+            schedule: Some("* * * * *".into()),
+            read_only: true,
+            ..Function::default()
+        };
+        let fields: Vec<String> = check(&function).into_iter().filter(|p| !p.is_error()).map(|p| p.field).collect();
+        assert_eq!(
+            fields,
+            ["functions.tax.limits", "functions.tax.readonly_root_filesystem", "functions.tax.schedule"]
+        );
+        let function = Function {
+            name: "tax".into(),
+            url: Some(UrlAccess::Iam),
+            scale: Scale { min: Some(3), max: Some(2), ..Scale::default() },
+            ..Function::default()
+        };
+        assert_eq!(check(&function).iter().filter(|p| p.is_error()).count(), 2);
+    }
+}
