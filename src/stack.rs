@@ -13,6 +13,7 @@ mod check;
 mod compose;
 pub mod duration;
 pub mod edit;
+mod forms;
 mod function;
 mod inserted;
 mod node;

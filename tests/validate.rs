@@ -532,3 +532,59 @@ fn a_thousand_functions() {
     }
     stack(text).stdout("stack.yml: 1000 functions, valid\n").stderr("").run();
 }
+
+/// A server that gives each request in turn one of the answers, then ends.
+fn serve(answers: Vec<Vec<u8>>) -> String {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
+    let address = listener.local_addr().expect("address");
+    std::thread::spawn(move || {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().expect("connection");
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
+            let _ = stream.write_all(&answer);
+        }
+    });
+    format!("http://{address}/stack.yml")
+}
+
+fn answer(head: &str, body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+#[test]
+fn from_a_url() {
+    let url = serve(vec![answer("302 Found\r\nlocation: /real.yml", ""), answer("200 OK", GOOD)]);
+    Test::new().args(["validate", "-f", &url]).stdout(format!("{url}: 1 function, valid\n")).stderr("").run();
+    let url = serve(vec![answer("404 Not Found", "<html>")]);
+    Test::new()
+        .args(["validate", "-f", &url])
+        .status(4)
+        .stdout("")
+        .stderr(format!("error: can't fetch {url}: it answers 404 Not Found\n"))
+        .run();
+    let url = serve(vec![answer("500 Internal Server Error", "<html>")]);
+    Test::new().args(["validate", "-f", &url]).status(1).stderr_has("it answers 500 Internal Server Error").run();
+    let url = serve(vec![answer("200 OK", "<html><body>Sign in</body></html>")]);
+    Test::new().args(["validate", "-f", &url]).status(2).stderr_has("a stack file is a mapping").run();
+}
+
+#[test]
+fn a_url_that_cant_be_fetched() {
+    let url = serve(vec![b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\nprovider:".to_vec()]);
+    Test::new()
+        .args(["validate", "-f", &url])
+        .status(1)
+        .stdout("")
+        .stderr_has(format!("error: can't fetch {url}: "))
+        .run();
+    let url = serve(vec![answer("200 OK", &"#".repeat(11 << 20))]);
+    Test::new().args(["validate", "-f", &url]).status(2).stderr_has("is too big for a stack file").run();
+    let url = serve(vec![answer("302 Found\r\nlocation: /", ""); 12]);
+    Test::new().args(["validate", "-f", &url]).status(1).stderr_has("it redirects again and again").run();
+    let url = "http://me:hunter2@127.0.0.1:1/stack.yml";
+    let done = Test::new().args(["validate", "-f", url]).status(1).stderr_has("Connection refused").run();
+    assert!(!done.stderr.contains("hunter2"), "{}", done.stderr);
+    Test::new().args(["validate", "-f", "ftp://x/y"]).status(2).stderr_has("only http and https URLs").run();
+}

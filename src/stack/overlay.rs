@@ -19,7 +19,10 @@ pub fn lay<'a>(base: &mut Node<'a>, over: &Node<'a>) {
                     Some(at) if entry.node.is_null() => gone.push(*at),
                     Some(at) => lay(&mut entries[*at].node, &entry.node),
                     None if entry.node.is_null() => {}
-                    None => entries.push(entry.clone()),
+                    None => {
+                        let (key, span) = (entry.key.clone(), entry.span);
+                        entries.push(Entry { key, span, node: brought(&entry.node) });
+                    }
                 }
             }
             gone.sort_unstable();
@@ -27,8 +30,21 @@ pub fn lay<'a>(base: &mut Node<'a>, over: &Node<'a>) {
                 entries.remove(at);
             }
         }
-        _ => *base = over.clone(),
+        _ => *base = brought(over),
     }
+}
+
+/// Takes the nulls out of what an overlay brings where there was nothing: there is nothing to take away.
+fn brought<'a>(over: &Node<'a>) -> Node<'a> {
+    fn prune(node: &mut Node) {
+        if let Value::Map(entries) = &mut node.value {
+            entries.retain(|e| !e.node.is_null());
+            entries.iter_mut().for_each(|e| prune(&mut e.node));
+        }
+    }
+    let mut node = over.clone();
+    prune(&mut node);
+    node
 }
 
 /// Lays the overlay `target` over the file. What a target sets for all functions goes below what it sets for one.

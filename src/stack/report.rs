@@ -110,6 +110,11 @@ impl<'s> Report<'s> {
 
     /// Adds a key that `level` doesn't have, with the nearest that it has.
     pub fn unknown(&mut self, field: &Field, span: Span, level: &schema::Level) {
+        if self.is_full() {
+            self.failed |= self.strict;
+            self.hidden += 1;
+            return;
+        }
         let mut problem = Problem::warning(field.to_string(), format!("{} has no key `{}`", level.name, field.name()));
         problem.hint = schema::hint(level, field.name());
         if self.strict {
