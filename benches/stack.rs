@@ -62,7 +62,12 @@ fn main() {
         ("load, a target laid over", &targets, Some("prod")),
     ] {
         assert_eq!(load(text, target), 1000);
-        println!("{what}: {:.2} ms", median(rounds, || drop(black_box(load(black_box(text), target)))));
+        println!(
+            "{what}: {:.2} ms",
+            median(rounds, || {
+                black_box(load(black_box(text), target));
+            })
+        );
     }
     println!("append a function: {:.2} ms", median(rounds, || drop(black_box(edit::append(black_box(&plain), &new)))));
 }
