@@ -125,10 +125,16 @@ impl Session {
 fn backend(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>, wait: Duration) -> Result<Arc<dyn Backend>> {
     let place = Place::find(context, flags, stack);
     match place.kind {
-        #[cfg(feature = "openfaas")]
-        ProviderKind::OpenFaas => {
-            Ok(Arc::new(crate::backend::openfaas::OpenFaas::new(client(context, flags, &place.gateway)?, wait)))
+        #[cfg(feature = "local")]
+        ProviderKind::Local => {
+            use crate::backend::local::{Local, TIMEOUT};
+            Ok(Arc::new(Local::new(client(context, flags, &place.gateway, TIMEOUT)?)))
         }
+        #[cfg(feature = "openfaas")]
+        ProviderKind::OpenFaas => Ok(Arc::new(crate::backend::openfaas::OpenFaas::new(
+            client(context, flags, &place.gateway, Options::default().timeout)?,
+            wait,
+        ))),
         kind => Err(Fault::unsupported(format!("provider `{}` is not in this build of faas", kind.as_str()))
             .hint("`faas version` lists the backends that it has")),
     }
@@ -206,7 +212,7 @@ fn running(_: &Context) -> Option<String> {
 }
 
 /// A client with the login that fits the address: a token from the flag, the embedded platform's own, a saved one.
-fn client(context: &Context, flags: &GatewayFlags, gateway: &str) -> Result<Client> {
+fn client(context: &Context, flags: &GatewayFlags, gateway: &str, timeout: Duration) -> Result<Client> {
     let auth = match &flags.token {
         Some(token) => Auth::Bearer(SecretString::from(token.clone())),
         None => match own_token(context, gateway)? {
@@ -218,7 +224,7 @@ fn client(context: &Context, flags: &GatewayFlags, gateway: &str) -> Result<Clie
             }
         },
     };
-    Client::new(gateway, Options { auth, verify_tls: !flags.tls_no_verify, ..Options::default() })
+    Client::new(gateway, Options { auth, verify_tls: !flags.tls_no_verify, timeout })
 }
 
 #[cfg(feature = "local")]
