@@ -10,6 +10,9 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
+#[cfg(feature = "local")]
+pub mod platform;
+
 /// One run of the binary, or several in the same folder: `let dir = Test::new().file(..).args(..).run();` then
 /// `dir.then().args(..).run()`.
 pub struct Test {

@@ -1,0 +1,242 @@
+//! The embedded platform at a prompt: the daemon's life, functions, calls, secrets, logs, who is let in.
+#![cfg(feature = "local")]
+mod support;
+
+use std::io::{BufRead, BufReader, Read};
+
+use support::Test;
+use support::platform::{Platform, is_alive};
+
+#[test]
+fn it_starts_once_says_where_it_is_and_stops() {
+    let platform = Platform::start();
+    platform.faas(["local", "start"]).stdout(format!("The embedded platform runs already on {}\n", platform.url)).run();
+    platform.faas(["local", "status"]).stdout_has(&platform.url).stdout_has("Functions:  0\n").run();
+    assert_eq!(platform.get("/healthz").status, 200);
+    platform.faas(["local", "stop"]).stdout("Stopped the embedded platform\n").run();
+    platform.faas(["local", "stop"]).stdout("The embedded platform does not run\n").run();
+    platform.faas(["local", "status"]).status(4).stderr_has("`faas local start` starts it").run();
+    platform.faas(["local", "logs"]).stdout_has("stopped\n").run();
+}
+
+#[test]
+fn a_taken_port_is_told_with_who_has_it_and_how_to_choose_another() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    Test::new()
+        .args(["local", "start", "--port", &port.to_string()])
+        .status(1)
+        .stderr_has(format!("port {port} is taken by "))
+        .stderr_has(format!("(pid {})", std::process::id()))
+        .stderr_has("`faas local start --port N`")
+        .stderr_has("`provider.gateway`")
+        .run();
+}
+
+#[test]
+fn a_function_is_deployed_called_described_scaled_and_removed() {
+    let platform = Platform::start();
+    assert_eq!(platform.deploy("echo", &platform.python("echo")).status, 200);
+    let answer = platform.post("/function/echo/a/b?c=d", "hello");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "echo POST /a/b?c=d hello"));
+    for header in ["x-call-id", "x-start-time", "x-served-by", "x-duration-seconds"] {
+        assert!(answer.header(header).is_some(), "{header}");
+    }
+    let described = platform.admin("GET", "/system/function/echo", "").json();
+    assert_eq!((&described["name"], &described["availableReplicas"]), (&"echo".into(), &1.into()));
+    let scaled = platform.admin("POST", "/system/scale-function/echo", r#"{"serviceName":"echo","replicas":3}"#);
+    assert_eq!(scaled.status, 200);
+    platform
+        .until("three replicas", || platform.admin("GET", "/system/functions", "").json()[0]["availableReplicas"] == 3);
+    platform.admin("POST", "/system/scale-function/echo", r#"{"serviceName":"echo","replicas":0}"#);
+    assert!(platform.admin("GET", "/system/function/echo", "").json().get("replicas").is_none());
+    assert_eq!(platform.post("/function/echo", "woken").text(), "echo POST / woken");
+    let metrics = platform.get("/metrics").text();
+    assert!(metrics.contains(r#"gateway_function_invocation_total{code="200",function_name="echo.openfaas-fn"} 2"#));
+    assert_eq!(platform.admin("DELETE", "/system/functions", r#"{"functionName":"echo"}"#).status, 200);
+    assert_eq!(platform.post("/function/echo", "").status, 404);
+}
+
+#[test]
+fn a_function_that_does_not_come_up_is_refused_with_its_last_words_and_the_old_one_stays() {
+    let platform = Platform::start();
+    let words = "import sys; sys.exit('no module named tax')";
+    let refused = platform.deploy("tax", &platform.bundle("broken", &[("main.py", words)], "python3 main.py"));
+    assert_eq!(refused.status, 400);
+    assert!(refused.text().contains("no module named tax"), "{}", refused.text());
+    assert_eq!(platform.admin("GET", "/system/function/tax", "").status, 404);
+    assert_eq!(platform.deploy("tax", &platform.python("good")).status, 200);
+    let refused = platform.update("tax", &platform.bundle("broken2", &[("main.py", words)], "python3 main.py"));
+    assert_eq!(refused.status, 400);
+    assert_eq!(platform.post("/function/tax", "x").text(), "good POST / x");
+    let missing = platform.update("tax", &platform.bundle("missing", &[], "no-such-program"));
+    assert!(missing.text().contains("no-such-program: no such program"), "{}", missing.text());
+}
+
+#[test]
+fn only_the_token_lets_in_and_only_under_its_own_name() {
+    let platform = Platform::start();
+    assert_eq!(platform.get("/system/functions").status, 401);
+    let host = platform.request("GET", "/system/functions", &[("Host", "evil.example")], b"");
+    assert_eq!(host.status, 403);
+    assert!(host.text().contains("--allow-host evil.example"), "{}", host.text());
+    let page = [("Origin", "http://evil.example"), ("Authorization", &platform.authorization)];
+    assert_eq!(platform.request("GET", "/system/functions", &page, b"").status, 403);
+    assert_eq!(platform.request("GET", "/function/none", &[("Host", "evil.example")], b"").status, 403);
+    let token = std::path::Path::new(&platform.local).join("token");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(token).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_function_sees_its_own_environment_and_nothing_of_the_platforms() {
+    let platform = Platform::with(Test::new().env("DAEMONS_OWN", "secret").env("LANG", "C.UTF-8"), &[]);
+    let mut deployment = Platform::deployment("echo", &platform.python("echo"));
+    deployment["envVars"] = serde_json::json!({"A": "1", "LANG": "de"});
+    deployment["envProcess"] = "python3 main.py".into();
+    assert_eq!(platform.admin("POST", "/system/functions", &deployment.to_string()).status, 200);
+    let environment = platform.get("/function/echo/env").text();
+    for line in ["A=1", "LANG=de", "OPENFAAS_NAME=echo", "OPENFAAS_NAMESPACE=openfaas-fn", "fprocess=python3 main.py"] {
+        assert!(environment.lines().any(|l| l == line), "{line} is not in\n{environment}");
+    }
+    assert!(!environment.contains("DAEMONS_OWN"), "{environment}");
+    assert!(environment.contains("FAAS_SECRETS_DIR="), "{environment}");
+}
+
+#[test]
+fn bodies_pass_through_whole_both_ways() {
+    let platform = Platform::start();
+    platform.deploy("echo", &platform.python("echo"));
+    let large: Vec<u8> = (0..5_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let answer = platform.request("POST", "/function/echo/raw", &[], &large);
+    assert!(answer.body == large, "{} bytes came back", answer.body.len());
+    assert_eq!(answer.header("content-length"), Some("5000000"));
+    assert_eq!(answer.header("content-type"), Some("text/plain"));
+    let kept = platform.request("POST", "/function/echo/status/418", &[("X-Call-Id", "mine")], b"");
+    assert_eq!((kept.status, kept.header("x-call-id"), kept.header("x-label")), (418, Some("mine"), Some("echo")));
+}
+
+#[test]
+fn a_new_value_of_a_secret_is_seen_by_the_running_function() {
+    let platform = Platform::start();
+    let mut deployment = Platform::deployment("echo", &platform.python("echo"));
+    deployment["secrets"] = serde_json::json!(["api-key"]);
+    let refused = platform.admin("POST", "/system/functions", &deployment.to_string());
+    assert_eq!((refused.status, refused.text().as_str()), (400, "unable to find secret: api-key\n"));
+    platform.admin("POST", "/system/secrets", r#"{"name":"api-key","value":"one"}"#);
+    assert_eq!(platform.admin("POST", "/system/functions", &deployment.to_string()).status, 200);
+    assert_eq!(platform.get("/function/echo/secret/api-key").text(), "one");
+    let pid = platform.get("/function/echo/pid").text();
+    platform.admin("PUT", "/system/secrets", r#"{"name":"api-key","rawValue":"dHdv"}"#);
+    assert_eq!(platform.get("/function/echo/secret/api-key").text(), "two");
+    assert_eq!(platform.get("/function/echo/pid").text(), pid, "the function was not restarted");
+    let file = platform.local.join("secrets/openfaas-fn/api-key");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_log_is_told_from_its_end_and_followed_until_the_platform_stops() {
+    let platform = Platform::start();
+    platform.deploy("echo", &platform.python("echo"));
+    for line in ["one", "two", "three"] {
+        platform.get(&format!("/function/echo/log/{line}"));
+    }
+    let told = |query: &str| -> Vec<String> {
+        let answer = platform.admin("GET", &format!("/system/logs?name=echo&{query}"), "");
+        answer
+            .text()
+            .lines()
+            .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["text"].to_string())
+            .collect()
+    };
+    platform.until("the lines are kept", || told("tail=1") == ["\"three\""]);
+    assert_eq!(told("tail=2"), ["\"two\"", "\"three\""]);
+    let headers = [("Authorization", platform.authorization.as_str())];
+    let socket = platform.send("GET", "/system/logs?name=echo&follow=true&tail=1", &headers, b"");
+    let mut lines = BufReader::new(socket);
+    let mut next = |wanted: &str| {
+        let mut line = String::new();
+        while !line.contains(wanted) {
+            line.clear();
+            assert!(lines.read_line(&mut line).unwrap() > 0, "ended before {wanted}");
+        }
+    };
+    next("three");
+    platform.get("/function/echo/log/four");
+    next("four");
+    platform.faas(["local", "stop"]).run();
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).unwrap();
+    assert!(rest.ends_with("0\r\n\r\n"), "the answer was cut: {rest}");
+}
+
+#[test]
+fn no_call_is_lost_while_a_function_is_updated() {
+    let platform = Platform::start();
+    platform.deploy("echo", &platform.python("v0"));
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut seen = std::collections::BTreeSet::new();
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        let answer = platform.get("/function/echo/pause");
+                        assert_eq!(answer.status, 200, "{}", answer.text());
+                        seen.insert(answer.text());
+                    }
+                    seen
+                })
+            })
+            .collect();
+        for version in ["v1", "v2", "v3"] {
+            assert_eq!(platform.update("echo", &platform.python(version)).status, 200);
+            // From here on nobody gets the old one.
+            assert_eq!(platform.get("/function/echo/pause").text(), version);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        for caller in callers {
+            assert!(!caller.join().unwrap().is_empty());
+        }
+    });
+}
+
+#[test]
+fn a_function_that_crashes_is_started_again() {
+    let platform = Platform::start();
+    platform.deploy("echo", &platform.python("echo"));
+    let before: u64 = platform.get("/function/echo/pid").text().parse().unwrap();
+    let crashed = platform.get("/function/echo/crash");
+    assert_eq!(crashed.status, 502, "{}", crashed.text());
+    platform.until("the function answers again", || platform.get("/function/echo").status == 200);
+    assert_ne!(platform.get("/function/echo/pid").text(), before.to_string());
+    assert!(!is_alive(before));
+}
+
+#[test]
+fn namespaces_part_functions_and_secrets() {
+    let platform = Platform::start();
+    let namespace = r#"{"name":"shop","labels":{"openfaas":"1"}}"#;
+    assert_eq!(platform.admin("POST", "/system/namespace/", namespace).status, 201);
+    let mut deployment = Platform::deployment("tax", &platform.python("shop"));
+    deployment["namespace"] = "shop".into();
+    assert_eq!(platform.admin("POST", "/system/functions", &deployment.to_string()).status, 200);
+    platform.deploy("tax", &platform.python("default"));
+    assert_eq!(platform.get("/function/tax.shop").text(), "shop GET / ");
+    assert_eq!(platform.get("/function/tax").text(), "default GET / ");
+    assert_eq!(platform.get("/function/tax.openfaas-fn").text(), "default GET / ");
+    assert_eq!(platform.admin("DELETE", "/system/namespace/shop", namespace).status, 500);
+    let remove = r#"{"functionName":"tax","namespace":"shop"}"#;
+    assert_eq!(platform.admin("DELETE", "/system/functions", remove).status, 200);
+    assert_eq!(platform.admin("DELETE", "/system/namespace/shop", namespace).status, 202);
+    assert_eq!(platform.get("/function/tax").text(), "default GET / ");
+}
+
+#[test]
+fn an_image_is_refused_with_the_way_out() {
+    let platform = Platform::start();
+    let refused = platform.admin("POST", "/system/functions", r#"{"service":"tax","image":"shop/tax:1"}"#);
+    assert_eq!(refused.status, 400);
+    assert!(refused.text().contains("`faas up` with provider `local`"), "{}", refused.text());
+}
