@@ -113,6 +113,7 @@ class Handler(BaseHTTPRequestHandler):
         """Answers, and closes the connection without having said so."""
         self.answer(b"closing")
         self.close_connection = True
+        self.server.closed_on_demand.add(self.connection)
 
     def on_head_of(self, query):
         self.answer(b"x" * int(query["bytes"]))
@@ -138,10 +139,13 @@ if os.environ.get("FAIL_UNTIL"):
 
 class Server(ThreadingHTTPServer):
     request_queue_size = 128
+    closed_on_demand = set()
 
     def shutdown_request(self, request):
         super().shutdown_request(request)
-        say("connection closed")
+        if request in self.closed_on_demand:
+            self.closed_on_demand.remove(request)
+            say("connection closed")
 
 
 Server(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()

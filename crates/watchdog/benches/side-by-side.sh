@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Requests per second of faas-watchdog and of OpenFaaS' watchdogs, side by side in one run, the same upstream for all.
+#
+#   benches/side-by-side.sh [SECONDS per measurement, 5] [ROUNDS, 2]
+#
+# Needs wrk; OF_WATCHDOG and CLASSIC_WATCHDOG name the binaries to compare with (left out when not set).
+set -euo pipefail
+seconds=${1:-5} rounds=${2:-2}
+here=$(cd "$(dirname "$0")/.." && pwd)
+cd "$here"
+command -v wrk >/dev/null || { echo "needs wrk (Debian package wrk)" >&2; exit 1; }
+
+cargo build --release -q --bin faas-watchdog --example upstream
+target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+ours=${FAAS_WATCHDOG:-$target/release/faas-watchdog} upstream=$target/release/examples/upstream
+
+folder=$(mktemp -d)
+started=()
+finish() { for pid in "${started[@]}"; do kill -9 "$pid" 2>/dev/null || true; done; rm -rf "$folder"; }
+trap finish EXIT
+printf 'wrk.method = "POST"\nwrk.body = string.rep("x", 100)\n' >"$folder/post.lua"
+
+# port NAME=VALUE… -- COMMAND: starts it and waits until it answers.
+start() {
+    local port=$1; shift
+    local variables=()
+    while [ "$1" != -- ]; do variables+=("$1"); shift; done; shift
+    env -i PATH="$PATH" TMPDIR="$folder" "${variables[@]}" "$@" >"$folder/log.$port" 2>&1 &
+    started+=($!)
+    for _ in $(seq 500); do
+        curl -sf -o /dev/null -d x "http://127.0.0.1:$port/" && return
+        sleep 0.02
+    done
+    echo "nothing answers on port $port:" >&2; tail -5 "$folder/log.$port" >&2; exit 1
+}
+
+measure() { # name port connections
+    wrk -t1 -c"$3" -d"${seconds}s" --latency -s "$folder/post.lua" "http://127.0.0.1:$2/" >"$folder/wrk"
+    awk -v name="$1" -v c="$3" '
+        /Requests\/sec/ { rate = $2 } /99%/ { p99 = $2 } /Non-2xx/ { bad = $NF }
+        END { printf "%-34s %3d connections %9.0f req/s  p99 %-9s %s\n", name, c, rate, p99, bad ? bad " not 2xx" : "" }' "$folder/wrk"
+}
+
+# One of OpenFaaS' watchdogs at a time: they all want port 8081 for metrics.
+stop_last() { kill -9 "${started[-1]}" 2>/dev/null || true; wait "${started[-1]}" 2>/dev/null || true; unset 'started[-1]'; }
+
+for round in $(seq "$rounds"); do
+    echo "round $round"
+    start 19001 PORT=19001 -- "$upstream"
+    for c in 8 50; do measure "upstream alone" 19001 $c; done
+    stop_last
+    start 19010 port=19010 metrics_port=19019 mode=http fprocess="$upstream" -- "$ours"
+    for c in 1 8 50; do measure "faas-watchdog http" 19010 $c; done
+    stop_last
+    if [ -n "${OF_WATCHDOG:-}" ]; then
+        start 19020 port=19020 mode=http fprocess="$upstream" PORT=19021 http_upstream_url=http://127.0.0.1:19021 -- "$OF_WATCHDOG"
+        for c in 1 8 50; do measure "of-watchdog http" 19020 $c; done
+        stop_last; for pid in $(pgrep -f "^$upstream" || true); do grep -zq '^PORT=19021$' "/proc/$pid/environ" 2>/dev/null && kill -9 "$pid"; done
+    fi
+    for mode in serializing streaming; do
+        start 19030 port=19030 metrics_port=19039 mode=$mode fprocess=cat -- "$ours"
+        for c in 1 8; do measure "faas-watchdog $mode" 19030 $c; done
+        stop_last
+        if [ -n "${OF_WATCHDOG:-}" ]; then
+            start 19040 port=19040 mode=$mode fprocess=cat -- "$OF_WATCHDOG"
+            for c in 1 8; do measure "of-watchdog $mode" 19040 $c; done
+            stop_last
+        fi
+    done
+    if [ -n "${CLASSIC_WATCHDOG:-}" ]; then
+        start 19050 port=19050 fprocess=cat -- "$CLASSIC_WATCHDOG"
+        for c in 1 8; do measure "classic-watchdog" 19050 $c; done
+        stop_last
+    fi
+done
