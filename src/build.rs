@@ -10,14 +10,26 @@ use crate::function::Function;
 use crate::progress::Progress;
 use crate::template::Catalogue;
 
+#[cfg(feature = "image")]
+mod archive;
 pub mod bundle;
+#[cfg(feature = "image")]
+pub mod engine;
 pub mod folder;
+#[cfg(feature = "image")]
+pub mod image;
 mod index;
+#[cfg(feature = "image")]
+pub mod push;
 mod requires;
 mod step;
+pub mod tag;
 pub mod tree;
 
 pub use folder::{Shrinkwrapped, shrinkwrap};
+#[cfg(feature = "image")]
+pub use push::{push, push_all};
+pub use tag::TagMode;
 
 use index::Index;
 
@@ -43,6 +55,8 @@ pub struct Project<'a> {
     pub watchdog: Option<PathBuf>,
     index: Index,
     lock: OnceLock<std::fs::File>,
+    #[cfg(feature = "image")]
+    engine: tokio::sync::OnceCell<engine::Engine>,
 }
 
 /// How to build.
@@ -52,6 +66,8 @@ pub struct Options {
     pub no_cache: bool,
     /// Look for newer base images.
     pub pull: bool,
+    /// What `--tag` adds to images' names.
+    pub tag: TagMode,
     /// Build arguments; they win over the function's own.
     pub args: BTreeMap<String, String>,
     /// Every `ADDITIONAL_PACKAGE` given.
@@ -91,6 +107,8 @@ impl<'a> Project<'a> {
             watchdog: find_watchdog(&context.env, &context.dirs.cache),
             index: Index::open(&context.dirs.cache, root),
             lock: OnceLock::new(),
+            #[cfg(feature = "image")]
+            engine: tokio::sync::OnceCell::new(),
         }
     }
 }
@@ -105,7 +123,11 @@ fn find_watchdog(env: &Env, cache: &Path) -> Option<PathBuf> {
 /// The watchdog's name as a file.
 pub(crate) const WATCHDOG: &str = "faas-watchdog";
 
-/// Builds a function as an artifact of the given kind, unless nothing changed since it was built last.
+/// Builds a function as an artifact of the given kind, unless nothing changed since it was built last. A function with
+/// `skip_build` gives the name of its image, whatever the kind.
+///
+/// The digest of an image is its registry's when it was pushed before, else the engine's id; [`push()`] gives the
+/// registry's.
 ///
 /// # Errors
 /// When the function's files or its template can't be used, a program is missing, or a step of the build fails.
@@ -116,7 +138,14 @@ pub async fn build(
     options: &Options,
     progress: &dyn Progress,
 ) -> Result<Built> {
+    if function.build.skip {
+        let reference = tag::reference(function, options.tag, project.root)?;
+        let artifact = Artifact::Image { reference, digest: None };
+        return Ok(Built { artifact, rebuilt: false, reason: "made elsewhere (skip_build)".into() });
+    }
     match kind {
+        #[cfg(feature = "image")]
+        ArtifactKind::Image => image::build(function, project, options, progress).await,
         ArtifactKind::Bundle => bundle::build(function, project, options, progress).await,
         kind => Err(Fault::unsupported(format!("{}: can't build {}", function.name, said(kind)))),
     }
@@ -128,4 +157,41 @@ fn said(kind: ArtifactKind) -> &'static str {
         ArtifactKind::Archive => "a zip archive",
         ArtifactKind::Bundle => "a native bundle",
     }
+}
+
+/// Builds functions, so many at a time, each as the kind that `kind` says. All are tried; how each went is told through
+/// `progress`.
+///
+/// # Errors
+/// When at least one failed.
+pub async fn build_all<'f>(
+    functions: &'f [Function],
+    kind: impl Fn(&Function) -> ArtifactKind,
+    project: &Project<'_>,
+    options: &Options,
+    parallel: usize,
+    progress: &dyn Progress,
+) -> Result<Vec<(&'f Function, Built)>> {
+    use futures_util::StreamExt;
+    let one = async |function: &'f Function| {
+        let result = build(function, kind(function), project, options, progress).await;
+        match &result {
+            Ok(built) => progress.done(&function.name, &built.reason),
+            Err(fault) if functions.len() > 1 => {
+                progress.failed(&function.name, &folder::without(fault, &function.name))
+            }
+            Err(_) => {}
+        }
+        result.map(|built| (function, built))
+    };
+    let results: Vec<_> =
+        futures_util::stream::iter(functions.iter().map(one)).buffered(parallel.max(1)).collect().await;
+    let (mut built, mut faults) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(one) => built.push(one),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    folder::worst(faults, functions.len(), "build").map_or(Ok(built), Err)
 }

@@ -8,9 +8,13 @@ use crate::context::{Context, Dirs, Env};
 use crate::error::{OrFault, Result};
 use crate::output::{Format, Output};
 
+mod build;
 mod completion;
 #[cfg(feature = "local")]
 mod local;
+mod new;
+#[cfg(feature = "image")]
+mod push;
 pub mod session;
 mod stack_file;
 mod template;
@@ -61,9 +65,13 @@ pub struct Global {
 
 #[derive(Subcommand)]
 enum Command {
+    Build(build::Build),
     Completion(completion::Completion),
     #[cfg(feature = "local")]
     Local(local::Local),
+    New(new::New),
+    #[cfg(feature = "image")]
+    Push(push::Push),
     Template(template::Template),
     Validate(validate::Validate),
     Version(version::Version),
@@ -72,9 +80,13 @@ enum Command {
 impl Command {
     fn run(self, context: &Context, global: &Global) -> Result<()> {
         match self {
+            Self::Build(command) => command.run(context, global),
             Self::Completion(command) => command.run(context),
             #[cfg(feature = "local")]
             Self::Local(command) => command.run(context, global),
+            Self::New(command) => command.run(context, global),
+            #[cfg(feature = "image")]
+            Self::Push(command) => command.run(context, global),
             Self::Template(command) => command.run(context, global),
             Self::Validate(command) => command.run(context, global),
             Self::Version(command) => command.run(context, global),

@@ -1,7 +1,7 @@
 //! Templates: one folder a language, from the project's `template/` or from the store inside this binary.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use include_dir::{Dir, include_dir};
 use serde::{Deserialize, Serialize};
@@ -81,13 +81,15 @@ impl Catalogue {
     /// # Errors
     /// [`crate::error::Kind::NotFound`] when there is none; a usage fault when its `template.yml` is missing or wrong.
     pub fn get(&self, lang: &str) -> Result<Arc<Template>> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(template) = known.get(lang) {
+        if let Some(template) = self.known().get(lang) {
             return Ok(Arc::clone(template));
         }
         let template = Arc::new(self.read(lang)?);
-        known.insert(lang.to_owned(), Arc::clone(&template));
-        Ok(template)
+        Ok(Arc::clone(self.known().entry(lang.to_owned()).or_insert(template)))
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Template>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self, lang: &str) -> Result<Template> {

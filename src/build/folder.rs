@@ -52,8 +52,10 @@ pub fn shrinkwrap(
                 return;
             }
             let until = (from + 16).min(functions.len());
-            let done: Vec<_> =
-                functions[from..until].iter().map(|function| prepare(function, project, options)).collect();
+            let done: Vec<_> = functions[from..until]
+                .iter()
+                .map(|function| prepare(function, project, options).map(|(done, _)| done))
+                .collect();
             let mut results = results.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             for (slot, one) in results[from..until].iter_mut().zip(done) {
                 *slot = Some(one);
@@ -76,7 +78,7 @@ pub fn shrinkwrap(
             Ok(one) => done.push(one),
             Err(fault) => {
                 if functions.len() > 1 {
-                    progress.failed(&function.name, &fault.to_string());
+                    progress.failed(&function.name, &without(&fault, &function.name));
                 }
                 faults.push(fault);
             }
@@ -86,6 +88,12 @@ pub fn shrinkwrap(
         Some(fault) => Err(fault),
         None => Ok(done),
     }
+}
+
+/// The fault's words without the name of what it is about, for lines that start with it.
+pub(crate) fn without(fault: &Fault, name: &str) -> String {
+    let text = fault.to_string();
+    text.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text).to_owned()
 }
 
 /// The fault for several: the only one as it is, else how many failed, with the worst one's kind and the first hint.
@@ -101,10 +109,38 @@ pub(crate) fn worst(mut faults: Vec<Fault>, of: usize, verb: &str) -> Option<Fau
 }
 
 /// Keeps other builds of the project out until `project` is dropped, and clears away what killed ones left.
-pub(super) fn lock(project: &Project<'_>) -> Result<()> {
-    if project.lock.get().is_some() {
-        return Ok(());
+fn lock(project: &Project<'_>) -> Result<()> {
+    if project.lock.get().is_none() {
+        let file = open_lock(project)?;
+        file.lock().or_fault(|| format!("can't lock {}", project.build_dir.display()))?;
+        locked(project, file);
     }
+    Ok(())
+}
+
+/// The same for async callers: waiting for another build can be interrupted.
+#[cfg(feature = "image")]
+pub(super) async fn lock_async(project: &Project<'_>, subject: &str, progress: &dyn Progress) -> Result<()> {
+    let mut told = false;
+    while project.lock.get().is_none() {
+        let file = open_lock(project)?;
+        match file.try_lock() {
+            Ok(()) => locked(project, file),
+            Err(std::fs::TryLockError::WouldBlock) => {
+                if !std::mem::replace(&mut told, true) {
+                    progress.step(subject, "waiting for another build in this project");
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            Err(std::fs::TryLockError::Error(error)) => {
+                return Err(Fault::failed(format!("can't lock {}", project.build_dir.display())).cause(error));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn open_lock(project: &Project<'_>) -> Result<std::fs::File> {
     let dir = &project.build_dir;
     if std::fs::symlink_metadata(dir).is_ok_and(|m| m.is_symlink() || !m.is_dir()) {
         return Err(Fault::usage(format!("{} is in the way: builds go there", dir.display()))
@@ -112,16 +148,17 @@ pub(super) fn lock(project: &Project<'_>) -> Result<()> {
     }
     std::fs::create_dir_all(dir).map_err(|error| cant_write(dir, &error))?;
     // The folder itself is the lock, so that nothing of it shows in the folder.
-    let file = std::fs::File::open(dir).or_fault(|| format!("can't open {}", dir.display()))?;
-    file.lock().or_fault(|| format!("can't lock {}", dir.display()))?;
+    std::fs::File::open(dir).or_fault(|| format!("can't open {}", dir.display()))
+}
+
+fn locked(project: &Project<'_>, file: std::fs::File) {
     if project.lock.set(file).is_ok() {
-        sweep(dir);
+        sweep(&project.build_dir);
     }
-    Ok(())
 }
 
 /// Clears away what killed builds left in `dir`; whoever calls it holds the lock, so nobody uses them.
-pub(super) fn sweep(dir: &Path) {
+fn sweep(dir: &Path) {
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         if entry.file_name().as_encoded_bytes().starts_with(b".tmp-") {
             let _ = std::fs::remove_dir_all(entry.path());
@@ -160,7 +197,7 @@ impl Drop for Temporary {
 }
 
 /// Makes the context folder of one function, unless it is there and nothing changed.
-pub(super) fn prepare(function: &Function, project: &Project<'_>, options: &Options) -> Result<Shrinkwrapped> {
+pub(super) fn prepare(function: &Function, project: &Project<'_>, options: &Options) -> Result<(Shrinkwrapped, Tree)> {
     let looked = now();
     let tree = tree::assemble(function, project, options, true)?;
     let dir = project.build_dir.join(&function.name);
@@ -169,7 +206,8 @@ pub(super) fn prepare(function: &Function, project: &Project<'_>, options: &Opti
     if let Some(known) = known.filter(|known| known.stamp == stamp)
         && output(&dir, &tree).is_some_and(|output| output == known.output)
     {
-        return Ok(Shrinkwrapped { name: function.name.clone(), dir, rebuilt: false, content: known.content });
+        let done = Shrinkwrapped { name: function.name.clone(), dir, rebuilt: false, content: known.content };
+        return Ok((done, tree));
     }
     let temporary = Temporary::new(project.build_dir.join(format!(".tmp-{}", function.name)));
     let content = tree.write(&temporary.path)?.to_hex().to_string();
@@ -177,7 +215,7 @@ pub(super) fn prepare(function: &Function, project: &Project<'_>, options: &Opti
     let output = output(&dir, &tree).unwrap_or_default();
     let newest = tree.newest();
     project.index.set(&function.name, Record { stamp, content: content.clone(), output }, newest, looked);
-    Ok(Shrinkwrapped { name: function.name.clone(), dir, rebuilt: true, content })
+    Ok((Shrinkwrapped { name: function.name.clone(), dir, rebuilt: true, content }, tree))
 }
 
 /// Puts the folder in the place of `dir`, in one step where the file system can.

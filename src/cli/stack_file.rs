@@ -23,7 +23,6 @@ pub struct Document {
 ///
 /// # Errors
 /// No such file; everything wrong with it; no function selected.
-#[allow(dead_code, reason = "the session of the commands that deploy calls it")]
 pub fn load(context: &Context, global: &Global) -> Result<Option<Stack>> {
     let Some(document) = read(context, global)? else { return Ok(None) };
     let stack = parse(context, global, &document, global.target.as_deref())?;

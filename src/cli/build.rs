@@ -1,0 +1,211 @@
+//! `faas build`: functions to what their platform runs, or with `--shrinkwrap` to their context folders.
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{Global, stack_file};
+use crate::artifact::{Artifact, ArtifactKind};
+use crate::build::{self, Options, Project, TagMode};
+use crate::context::Context;
+use crate::error::{Fault, Result};
+use crate::function::Function;
+use crate::output::progress;
+use crate::runtime;
+use crate::stack::{ProviderKind, Stack};
+use crate::template::Catalogue;
+
+/// Build the functions of the stack; those that did not change are left alone
+#[derive(Args)]
+#[command(after_help = "Examples:\n  faas build\n  faas build --filter 'tax*' --tag sha --parallel 4\n  \
+                        faas build --shrinkwrap && docker build build/tax")]
+pub struct Build {
+    #[command(flatten)]
+    flags: BuildFlags,
+    /// Only write the context folders build/NAME
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
+          action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
+    shrinkwrap: bool,
+    #[command(flatten)]
+    alone: Alone,
+}
+
+/// `--tag`, of every command that names images.
+#[derive(Args, Clone, Default)]
+pub struct TagFlag {
+    /// What the image's tag says besides: latest, sha, branch, describe (from git) or digest (of the handler)
+    #[arg(long, default_value = "latest", value_name = "MODE", value_parser = clap::value_parser!(TagMode))]
+    pub tag: TagMode,
+}
+
+/// Flags of every command that builds.
+#[derive(Args, Clone, Default)]
+pub struct BuildFlags {
+    #[command(flatten)]
+    tag: TagFlag,
+    /// Build even when nothing changed, without the engine's cache
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
+          action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
+    no_cache: bool,
+    /// Look for newer base images
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
+          action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
+    pull: bool,
+    /// How many at a time
+    #[arg(long, default_value_t = parallel(), value_name = "N", hide_default_value = true)]
+    parallel: usize,
+    /// A build argument of the image, before those of the stack
+    #[arg(short = 'b', long = "build-arg", value_name = "KEY=VALUE")]
+    build_args: Vec<String>,
+    /// A set of packages that the template has a name for
+    #[arg(short = 'o', long = "build-option", value_name = "NAME")]
+    build_options: Vec<String>,
+    /// A label of the image
+    #[arg(long = "build-label", value_name = "KEY=VALUE")]
+    build_labels: Vec<String>,
+    /// A file or folder of the project to copy into each handler's folder
+    #[arg(long, value_name = "PATH")]
+    copy_extra: Vec<PathBuf>,
+}
+
+/// One function without a stack file.
+#[derive(Args)]
+struct Alone {
+    /// Without a stack file: the function's name
+    #[arg(long, requires_all = ["lang", "handler"], value_name = "NAME")]
+    name: Option<String>,
+    /// Without a stack file: the function's template
+    #[arg(long, value_name = "LANG")]
+    lang: Option<String>,
+    /// Without a stack file: the handler's folder
+    #[arg(long, value_name = "DIR")]
+    handler: Option<PathBuf>,
+    /// Without a stack file: the image to build
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
+}
+
+/// How many builds or pushes run at a time unless told.
+#[must_use]
+pub fn parallel() -> usize {
+    std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8))
+}
+
+impl BuildFlags {
+    /// How to build.
+    ///
+    /// # Errors
+    /// When a `KEY=VALUE` has no `=`.
+    pub fn options(&self, context: &Context) -> Result<Options> {
+        let mut args = pairs("--build-arg", &self.build_args)?;
+        let packages = args.extract_if(.., |(key, _)| key == "ADDITIONAL_PACKAGE").map(|(_, value)| value).collect();
+        Ok(Options {
+            no_cache: self.no_cache,
+            pull: self.pull,
+            tag: self.tag.tag,
+            args: args.into_iter().collect(),
+            packages,
+            options: self.build_options.clone(),
+            labels: pairs("--build-label", &self.build_labels)?.into_iter().collect::<BTreeMap<_, _>>(),
+            copy_extra: self.copy_extra.iter().map(|path| context.absolute(path)).collect(),
+        })
+    }
+
+    /// How many at a time.
+    #[must_use]
+    pub fn parallel(&self) -> usize {
+        self.parallel.max(1)
+    }
+}
+
+fn pairs(flag: &str, given: &[String]) -> Result<Vec<(String, String)>> {
+    let pair = |text: &String| match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(Fault::usage(format!("`{flag} {text}` is no KEY=VALUE"))),
+    };
+    given.iter().map(pair).collect()
+}
+
+/// What functions are built as for a platform.
+#[must_use]
+pub fn kind(provider: ProviderKind) -> ArtifactKind {
+    match provider {
+        ProviderKind::Local => ArtifactKind::Bundle,
+        _ => ArtifactKind::Image,
+    }
+}
+
+/// A line of the result.
+#[derive(Serialize)]
+struct Line<'a> {
+    name: &'a str,
+    artifact: &'a Artifact,
+    rebuilt: bool,
+    reason: &'a str,
+}
+
+impl Build {
+    /// Runs it.
+    pub fn run(self, context: &Context, global: &Global) -> Result<()> {
+        let options = self.flags.options(context)?;
+        if let Some(function) = self.alone.function(context) {
+            return self.build(&[function], &context.cwd, &[], ArtifactKind::Image, &options, context);
+        }
+        let Stack { origin, configuration, functions, provider, .. } =
+            stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
+        self.build(&functions, &origin.root, &configuration.copy, kind(provider.kind), &options, context)
+    }
+
+    fn build(
+        &self,
+        functions: &[Function],
+        root: &std::path::Path,
+        copy: &[PathBuf],
+        kind: ArtifactKind,
+        options: &Options,
+        context: &Context,
+    ) -> Result<()> {
+        let catalogue = Catalogue::new(root);
+        let project = Project::new(context, root, copy, &catalogue);
+        let progress = progress::for_output(&context.out);
+        if self.shrinkwrap {
+            let built_here: Vec<Function> = functions.iter().filter(|f| !f.build.skip).cloned().collect();
+            let done = build::shrinkwrap(&built_here, &project, options, progress.as_ref())?;
+            return context.out.result(&done, || {
+                let mut text = String::with_capacity(done.len() * 40);
+                for one in &done {
+                    let name = &one.name;
+                    text += &match one.rebuilt {
+                        true => format!("{name} shrink-wrapped to build/{name}\n"),
+                        false => format!("{name}: unchanged in build/{name}\n"),
+                    };
+                }
+                text
+            });
+        }
+        let parallel = self.flags.parallel();
+        let work = build::build_all(functions, |_| kind, &project, options, parallel, progress.as_ref());
+        let built = runtime::block_on(work)?;
+        let lines: Vec<Line<'_>> = built
+            .iter()
+            .map(|(function, built)| Line {
+                name: &function.name,
+                artifact: &built.artifact,
+                rebuilt: built.rebuilt,
+                reason: &built.reason,
+            })
+            .collect();
+        // For people, the progress on stderr has said it all.
+        context.out.result(&lines, String::new)
+    }
+}
+
+impl Alone {
+    fn function(&self, context: &Context) -> Option<Function> {
+        let mut function = Function { name: self.name.clone()?, lang: self.lang.clone()?, ..Function::default() };
+        function.build.handler = context.absolute(self.handler.as_ref()?);
+        function.build.image.clone_from(&self.image);
+        Some(function)
+    }
+}

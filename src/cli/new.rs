@@ -1,0 +1,257 @@
+//! `faas new`: a function from a template, and the stack file that it is in; all of it or nothing.
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::Global;
+use crate::context::Context;
+use crate::error::{Fault, OrFault, Result};
+use crate::function::Resources;
+use crate::stack::{self, NewFunction, ProviderKind, edit, find};
+use crate::template::{Catalogue, Template};
+
+/// Make a function from a template, and its stack file
+#[derive(Args)]
+#[command(after_help = "Examples:\n  faas new tax --lang python3\n  faas new vat --lang node --append stack.yml\n  \
+                        faas new --list")]
+pub struct New {
+    /// The function's name
+    #[arg(required_unless_present = "list", value_name = "NAME")]
+    name: Option<String>,
+    /// The template to make it from; `--list` names them
+    #[arg(long, value_name = "LANG")]
+    lang: Option<String>,
+    /// The platform that it is for
+    #[arg(long, value_name = "NAME", default_value = "local",
+          value_parser = ["local", "openfaas", "knative", "lambda"])]
+    provider: String,
+    /// The folder for the handler [default: ./NAME]
+    #[arg(long, value_name = "DIR")]
+    handler: Option<String>,
+    /// What stands before the image's name: a registry and an account
+    #[arg(short, long, env = "OPENFAAS_PREFIX", value_name = "PREFIX")]
+    prefix: Option<String>,
+    /// The gateway's address
+    #[arg(short, long, env = "OPENFAAS_URL", value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    gateway: String,
+    /// The most memory it may use, as 128Mi
+    #[arg(long, value_name = "MEMORY")]
+    memory_limit: Option<String>,
+    /// The most CPU it may use, as 100m
+    #[arg(long, value_name = "CPU")]
+    cpu_limit: Option<String>,
+    /// The memory it is given at least
+    #[arg(long, value_name = "MEMORY")]
+    memory_request: Option<String>,
+    /// The CPU it is given at least
+    #[arg(long, value_name = "CPU")]
+    cpu_request: Option<String>,
+    /// Add it to this stack file
+    #[arg(short, long, value_name = "FILE")]
+    append: Option<PathBuf>,
+    /// List the templates
+    #[arg(long)]
+    list: bool,
+    /// Leave out the notes
+    #[arg(short = 'q')]
+    brief: bool,
+}
+
+/// What was made.
+#[derive(Serialize)]
+struct Made<'a> {
+    name: &'a str,
+    lang: &'a str,
+    handler: &'a str,
+    image: &'a str,
+    stack: String,
+}
+
+impl New {
+    /// Runs it.
+    pub fn run(self, context: &Context, global: &Global) -> Result<()> {
+        let stack = self.stack_path(context, global);
+        let root = stack.parent().unwrap_or(&context.cwd).to_owned();
+        let catalogue = Catalogue::new(&root);
+        if self.list {
+            return list(&catalogue, context);
+        }
+        let name = self.name.as_deref().unwrap_or_default();
+        check_name(name)?;
+        let lang = match self.lang.as_deref() {
+            Some(lang @ ("python" | "python27")) => {
+                context.out.warn(format!("the language `{lang}` has ended: `python3` is used"));
+                "python3".to_owned()
+            }
+            Some(lang) => lang.to_owned(),
+            None => ask(&catalogue, context)?,
+        };
+        let template = catalogue.get(&lang)?;
+        let handler = self.handler.clone().unwrap_or_else(|| format!("./{name}"));
+        let image = match self.prefix.as_deref().map(|prefix| prefix.trim_end_matches('/')).filter(|p| !p.is_empty()) {
+            Some(prefix) => format!("{prefix}/{name}:latest"),
+            None => format!("{name}:latest"),
+        };
+        let function = NewFunction {
+            name: name.to_owned(),
+            lang: lang.clone(),
+            handler: handler.clone(),
+            image: image.clone(),
+            limits: Resources { memory: self.memory_limit.clone(), cpu: self.cpu_limit.clone() },
+            requests: Resources { memory: self.memory_request.clone(), cpu: self.cpu_request.clone() },
+        };
+        let text = self.stack_text(&stack, &function, context)?;
+        let folder = root.join(&handler);
+        write(
+            &Wanted { root: &root, folder: &folder, stack: &stack, text: &text, template: &template, name },
+            self.append.is_some(),
+        )?;
+        ignore(&root, context);
+        let shown = stack.strip_prefix(&context.cwd).unwrap_or(&stack).display().to_string();
+        let made = Made { name, lang: &lang, handler: &handler, image: &image, stack: shown };
+        context.out.result(&made, || self.said(&made, &template, context))
+    }
+
+    fn stack_path(&self, context: &Context, global: &Global) -> PathBuf {
+        match (&self.append, &global.yaml) {
+            (Some(path), _) => context.absolute(path),
+            (None, Some(path)) => context.absolute(Path::new(path)),
+            (None, None) => find(&context.cwd).unwrap_or_else(|| context.cwd.join("stack.yml")),
+        }
+    }
+
+    /// The text of the stack file with the function in it.
+    fn stack_text(&self, stack: &Path, function: &NewFunction, context: &Context) -> Result<String> {
+        let shown = stack.strip_prefix(&context.cwd).unwrap_or(stack).display();
+        if self.append.is_some() {
+            let text = std::fs::read_to_string(stack).map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => Fault::not_found(format!("there is no stack file {shown} to add to"))
+                    .hint("leave --append out to make one"),
+                _ => Fault::usage(format!("can't read {shown}")).cause(error),
+            })?;
+            return edit::append(&text, function);
+        }
+        if stack.exists() {
+            return Err(Fault::usage(format!("{shown} is there already")).hint(format!(
+                "add the function to it: `faas new {} --lang {} --append {shown}`",
+                function.name, function.lang
+            )));
+        }
+        let provider = ProviderKind::from_name(&self.provider).unwrap_or(ProviderKind::Local);
+        Ok(edit::fresh(provider, &self.gateway, function))
+    }
+
+    fn said(&self, made: &Made<'_>, template: &Template, context: &Context) -> String {
+        let mut text = format!("Function created in folder: {}\nStack file written: {}\n", made.handler, made.stack);
+        if self.brief || context.out.quiet {
+            return text;
+        }
+        if let Some(notes) = &template.manifest.welcome_message {
+            text += &format!("\nNotes:\n{}\n", notes.trim_end());
+        }
+        text += &format!("\nNext:\n  faas up\n  echo hello | faas invoke {}\n", made.name);
+        text
+    }
+}
+
+fn list(catalogue: &Catalogue, context: &Context) -> Result<()> {
+    let names: Vec<String> = catalogue.list().into_iter().map(|summary| summary.name).collect();
+    context.out.result(&names, || {
+        let lines: String = names.iter().map(|name| format!("- {name}\n")).collect();
+        format!("Languages available as templates:\n{lines}")
+    })
+}
+
+fn check_name(name: &str) -> Result<()> {
+    stack::check_name(name).map_err(|why| {
+        let mut fault = Fault::usage(format!("`{name}` can't be a function's name: {why}"));
+        fault.hint = stack::better_name(name).map(|better| format!("`{better}` can"));
+        fault
+    })
+}
+
+/// Asks for the language on a terminal.
+fn ask(catalogue: &Catalogue, context: &Context) -> Result<String> {
+    let list = catalogue.list();
+    let names: Vec<&str> = list.iter().map(|summary| summary.name.as_str()).collect();
+    if !context.out.interactive || !std::io::stdin().is_terminal() {
+        return Err(Fault::usage("--lang is missing")
+            .cause(format!("the languages are {}", names.join(", ")))
+            .hint(format!("as in: faas new NAME --lang {}", names.last().unwrap_or(&"python3"))));
+    }
+    let items: Vec<String> =
+        list.iter().map(|summary| format!("{:12} {}", summary.name, summary.description)).collect();
+    let theme = dialoguer::theme::ColorfulTheme::default();
+    let chosen = dialoguer::FuzzySelect::with_theme(&theme).with_prompt("Language").items(&items).interact_opt();
+    match chosen.map_err(|error| Fault::failed("can't ask for the language").cause(error).hint("use --lang"))? {
+        Some(chosen) => Ok(names[chosen].to_owned()),
+        None => Err(Fault::interrupted()),
+    }
+}
+
+/// What is to be there afterwards.
+struct Wanted<'a> {
+    root: &'a Path,
+    folder: &'a Path,
+    stack: &'a Path,
+    text: &'a str,
+    template: &'a Template,
+    name: &'a str,
+}
+
+/// Makes the handler's folder and the stack file beside their places, then puts both there.
+fn write(wanted: &Wanted<'_>, replace: bool) -> Result<()> {
+    let Wanted { root, folder, stack, text, template, name } = wanted;
+    if std::fs::symlink_metadata(folder).is_ok() {
+        let shown = folder.strip_prefix(root).unwrap_or(folder).display();
+        return Err(Fault::usage(format!("the folder {shown} is there already"))
+            .hint("choose another name, or another folder by --handler"));
+    }
+    let failed = || format!("can't make the function {name} in {}", root.display());
+    // Removed with everything in it unless the end is reached.
+    let temporary = tempfile::Builder::new().prefix(".faas-new-").tempdir_in(root).or_fault(failed)?;
+    template.write_handler(name, &temporary.path().join("handler"))?;
+    let mut file = tempfile::Builder::new().prefix(".faas-new-").tempfile_in(root).or_fault(failed)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).or_fault(failed)?;
+    let mode = match std::fs::metadata(stack) {
+        Ok(metadata) => metadata.permissions(),
+        Err(_) => std::os::unix::fs::PermissionsExt::from_mode(0o644),
+    };
+    file.as_file().set_permissions(mode).or_fault(failed)?;
+
+    let missing: Vec<&Path> = folder.ancestors().skip(1).take_while(|path| !path.exists()).collect();
+    let undo = || {
+        let _ = std::fs::remove_dir_all(folder);
+        missing.iter().for_each(|path| drop(std::fs::remove_dir(path)));
+    };
+    let parent = folder.parent().unwrap_or(root);
+    let put = std::fs::create_dir_all(parent)
+        .and_then(|()| std::fs::rename(temporary.path().join("handler"), folder))
+        .and_then(|()| match replace {
+            true => file.persist(stack).map(drop).map_err(|error| error.error),
+            false => file.persist_noclobber(stack).map(drop).map_err(|error| error.error),
+        });
+    put.map_err(|error| {
+        undo();
+        Fault::failed(failed()).cause(error)
+    })
+}
+
+/// Keeps what is built and what is secret out of git. That it can't be done is worth a word and no more.
+fn ignore(root: &Path, context: &Context) {
+    let path = root.join(".gitignore");
+    let have = std::fs::read_to_string(&path).unwrap_or_default();
+    let is_there = |wanted: &str| have.lines().any(|line| line.trim().trim_matches('/') == wanted);
+    let missing: Vec<&str> = ["build", ".secrets"].into_iter().filter(|wanted| !is_there(wanted)).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let gap = if have.is_empty() || have.ends_with('\n') { "" } else { "\n" };
+    let added = format!("{gap}{}\n", missing.join("\n"));
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
+    if let Err(error) = file.and_then(|mut file| file.write_all(added.as_bytes())) {
+        context.out.warn(format!("can't write {}: {error}", path.display()));
+    }
+}

@@ -1,0 +1,52 @@
+//! `faas push`: images to their registries.
+use clap::Args;
+use serde::Serialize;
+
+use super::build::{TagFlag, parallel};
+use super::{Global, stack_file};
+use crate::build::{self, Project};
+use crate::context::Context;
+use crate::error::Result;
+use crate::output::{progress, table};
+use crate::runtime;
+use crate::template::Catalogue;
+
+/// Push the functions' images to their registries
+#[derive(Args)]
+#[command(after_help = "Example:\n  faas push --filter tax")]
+pub struct Push {
+    #[command(flatten)]
+    tag: TagFlag,
+    /// How many at a time
+    #[arg(long, default_value_t = parallel(), value_name = "N", hide_default_value = true)]
+    parallel: usize,
+}
+
+#[derive(Serialize)]
+struct Pushed {
+    name: String,
+    image: String,
+    digest: String,
+}
+
+impl Push {
+    /// Runs it.
+    pub fn run(self, context: &Context, global: &Global) -> Result<()> {
+        let stack = stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
+        let catalogue = Catalogue::new(&stack.origin.root);
+        let project = Project::new(context, &stack.origin.root, &stack.configuration.copy, &catalogue);
+        let mut images = Vec::new();
+        for function in stack.functions.iter().filter(|function| !function.build.skip) {
+            let image = build::tag::reference(function, self.tag.tag, &stack.origin.root)?;
+            images.push((function.name.clone(), image));
+        }
+        let progress = progress::for_output(&context.out);
+        let digests = runtime::block_on(build::push_all(&images, &project, self.parallel, progress.as_ref()))?;
+        let pushed: Vec<Pushed> =
+            images.into_iter().zip(digests).map(|((name, image), digest)| Pushed { name, image, digest }).collect();
+        context.out.result(&pushed, || {
+            let row = |p: &Pushed| vec![p.name.clone(), p.image.clone(), p.digest.clone()];
+            table::columns(&["NAME", "IMAGE", "DIGEST"], &pushed.iter().map(row).collect::<Vec<_>>())
+        })
+    }
+}

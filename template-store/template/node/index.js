@@ -1,0 +1,188 @@
+'use strict';
+// The HTTP server around handler.js: node's shim between the invoker and the user's function.
+const fs = require('fs');
+const http = require('http');
+const os = require('os');
+const path = require('path');
+const { pathToFileURL } = require('url');
+
+const TEXT = 'text/plain; charset=utf-8';
+const FOLDER = path.join(__dirname, 'function');
+process.env.PORT = process.env.PORT || '5000';
+
+// The module's file: handler.js or handler.mjs, else what package.json names.
+function entry() {
+  for (const name of ['handler.js', 'handler.mjs', 'handler.cjs']) {
+    const file = path.join(FOLDER, name);
+    if (fs.existsSync(file)) return file;
+  }
+  return require.resolve(FOLDER);
+}
+
+async function load() {
+  const file = entry();
+  let module;
+  try {
+    module = require(file);
+  } catch (error) {
+    if (error.code !== 'ERR_REQUIRE_ESM' && !(error instanceof SyntaxError && /import|export/.test(error.message))) throw error;
+    module = await import(pathToFileURL(file).href);
+  }
+  const named = module.handle || (module.default && module.default.handle) || module.default || module;
+  if (typeof named === 'function') return { handle: named };
+  const main = module.main || (module.default && module.default.main);
+  if (typeof main === 'function') return { main };
+  throw new Error('function/handler.js exports neither a function, nor `handle`, nor `main`');
+}
+
+// What handle(event, context) may answer by, besides returning something.
+class Context {
+  constructor(settle) {
+    this.functionName = process.env.OPENFAAS_NAME || '';
+    this.hostname = os.hostname();
+    this.statusCode = undefined;
+    this.headerFields = {};
+    this.settle = settle;
+  }
+
+  status(code) {
+    if (code === undefined) return this.statusCode || 200;
+    this.statusCode = code;
+    return this;
+  }
+
+  headers(fields) {
+    if (fields === undefined) return this.headerFields;
+    Object.assign(this.headerFields, fields);
+    return this;
+  }
+
+  answer(body) {
+    return { statusCode: this.statusCode || 200, headers: this.headerFields, body };
+  }
+
+  succeed(body) {
+    this.settle(null, this.answer(body));
+    return this;
+  }
+
+  fail(error) {
+    this.statusCode = this.statusCode || 500;
+    this.settle(null, this.answer(error instanceof Error ? error.message : error));
+    return this;
+  }
+}
+
+function parsed(raw, type) {
+  const kind = (type || '').split(';')[0].trim().toLowerCase();
+  const text = raw.toString('utf8');
+  if (kind === 'application/json' && text) {
+    try {
+      return JSON.parse(text);
+    } catch {
+      return text; // the handler sees what was sent
+    }
+  }
+  if (kind === 'application/x-www-form-urlencoded') return Object.fromEntries(new URLSearchParams(text));
+  return text;
+}
+
+// Resolves to what the handler answered, however it does so.
+function call(handle, request, raw) {
+  if (handle.length < 2) return Promise.resolve(handle(raw.toString('utf8')));
+  return new Promise((resolve, reject) => {
+    const url = new URL(request.url, 'http://function');
+    const event = {
+      body: parsed(raw, request.headers['content-type']),
+      rawBody: raw,
+      headers: request.headers,
+      method: request.method,
+      path: url.pathname,
+      query: Object.fromEntries(url.searchParams),
+    };
+    const settle = (error, answer) => (error ? reject(error) : resolve(answer));
+    const context = new Context(settle);
+    const callback = (error, body) => settle(error, context.answer(body));
+    const returned = handle(event, context, callback);
+    const awaited = returned !== null && typeof returned === 'object' && typeof returned.then === 'function';
+    if (handle.length >= 3 && !awaited) return; // it calls back; what the arrow happens to return is nothing
+    Promise.resolve(returned).then((result) => {
+      if (result instanceof Context) return; // `return context.succeed(…)` has settled it
+      if (result !== undefined) resolve(whole(result) ? result : context.answer(result));
+      // An async handler that returns nothing has answered with nothing; another may still use its context.
+      else if (awaited) resolve(context.answer(undefined));
+    }, reject);
+  });
+}
+
+// Whether a result is a whole answer and not a body.
+function whole(result) {
+  return result !== null && typeof result === 'object' && !Buffer.isBuffer(result) && 'statusCode' in result;
+}
+
+function send(response, answer, shaped) {
+  const full = shaped && whole(answer) ? answer : { statusCode: 200, headers: {}, body: answer };
+  const fields = Object.entries(full.headers || {}).filter(([name]) => !/^(content-length|transfer-encoding|connection)$/i.test(name));
+  let { body } = full;
+  let type = TEXT;
+  if (body === undefined || body === null) body = '';
+  else if (Buffer.isBuffer(body) || body instanceof Uint8Array) type = 'application/octet-stream';
+  else if (typeof body === 'object' && typeof body.pipe === 'function') type = 'application/octet-stream';
+  else if (typeof body !== 'string') {
+    body = JSON.stringify(body);
+    type = 'application/json';
+  }
+  response.statusCode = full.statusCode || 200;
+  for (const [name, value] of fields) response.setHeader(name, value);
+  if (!response.hasHeader('content-type')) response.setHeader('Content-Type', type);
+  if (stopping) response.setHeader('Connection', 'close');
+  if (typeof body.pipe !== 'function') return response.end(body);
+  body.on('error', (error) => {
+    console.error(error);
+    response.destroy(error);
+  });
+  return body.pipe(response);
+}
+
+let stopping = false;
+
+function serve(handle) {
+  const shaped = handle.length >= 2;
+  const server = http.createServer((request, response) => {
+    const chunks = [];
+    request.on('data', (chunk) => chunks.push(chunk));
+    request.on('error', () => {}); // the caller has gone
+    request.on('end', async () => {
+      try {
+        send(response, await call(handle, request, Buffer.concat(chunks)), shaped);
+      } catch (error) {
+        console.error(error);
+        if (response.headersSent) return response.destroy();
+        response.statusCode = 500;
+        response.setHeader('Content-Type', TEXT);
+        response.end(`${error instanceof Error ? `${error.name}: ${error.message}` : error}\n`);
+      }
+      return undefined;
+    });
+  });
+  // The invoker decides how long a call may take and how long a connection is kept.
+  server.keepAliveTimeout = 0;
+  server.requestTimeout = 0;
+  server.headersTimeout = 0;
+  server.listen(Number(process.env.PORT), '127.0.0.1', 1024);
+  const stop = () => {
+    stopping = true;
+    server.close(() => process.exit(0));
+    if (server.closeIdleConnections) server.closeIdleConnections();
+    else setInterval(() => server.getConnections((_, open) => open === 0 && process.exit(0)), 50);
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+}
+
+process.on('unhandledRejection', (error) => console.error(error));
+
+load().then(({ handle, main }) => (main ? main() : serve(handle))).catch((error) => {
+  console.error(error);
+  process.exit(1);
+});
