@@ -10,15 +10,28 @@ use crate::output::{Format, Output};
 
 mod build;
 mod completion;
+mod describe;
+mod info;
+mod invoke;
+mod list;
 #[cfg(feature = "local")]
 mod local;
+mod login;
+mod logout;
+mod logs;
+mod namespace;
 mod new;
 #[cfg(feature = "image")]
 mod push;
+mod ready;
+mod remove;
+mod scale;
+mod secret;
 pub mod session;
 mod stack_file;
 mod template;
 mod validate;
+mod values;
 mod version;
 
 /// One command line for functions, wherever they run.
@@ -67,11 +80,23 @@ pub struct Global {
 enum Command {
     Build(build::Build),
     Completion(completion::Completion),
+    Describe(describe::Describe),
+    Info(info::Info),
+    Invoke(invoke::Invoke),
+    List(list::List),
     #[cfg(feature = "local")]
     Local(local::Local),
+    Login(login::Login),
+    Logout(logout::Logout),
+    Logs(logs::Logs),
+    Namespace(namespace::Namespace),
     New(new::New),
     #[cfg(feature = "image")]
     Push(push::Push),
+    Ready(ready::Ready),
+    Remove(remove::Remove),
+    Scale(scale::Scale),
+    Secret(secret::Secret),
     Template(template::Template),
     Validate(validate::Validate),
     Version(version::Version),
@@ -82,11 +107,23 @@ impl Command {
         match self {
             Self::Build(command) => command.run(context, global),
             Self::Completion(command) => command.run(context),
+            Self::Describe(command) => command.run(context, global),
+            Self::Info(command) => command.run(context, global),
+            Self::Invoke(command) => command.run(context, global),
+            Self::List(command) => command.run(context, global),
             #[cfg(feature = "local")]
             Self::Local(command) => command.run(context, global),
+            Self::Login(command) => command.run(context, global),
+            Self::Logout(command) => command.run(context, global),
+            Self::Logs(command) => command.run(context, global),
+            Self::Namespace(command) => command.run(context, global),
             Self::New(command) => command.run(context, global),
             #[cfg(feature = "image")]
             Self::Push(command) => command.run(context, global),
+            Self::Ready(command) => command.run(context, global),
+            Self::Remove(command) => command.run(context, global),
+            Self::Scale(command) => command.run(context, global),
+            Self::Secret(command) => command.run(context, global),
             Self::Template(command) => command.run(context, global),
             Self::Validate(command) => command.run(context, global),
             Self::Version(command) => command.run(context, global),

@@ -193,10 +193,14 @@ impl Logins {
     }
 }
 
-/// The gateway's address as faas-cli writes it into its file: lower case, no slash at the end, a scheme in front.
+/// The gateway's address as faas-cli writes it into its file: lower case, no slash at the end, a scheme in front. A user
+/// and password in it are left out.
 fn key(gateway: &str) -> String {
     let lower = gateway.trim().trim_end_matches('/').to_lowercase();
-    if lower.starts_with("http") { lower } else { format!("http://{lower}") }
+    let (scheme, rest) = lower.split_once("://").unwrap_or(("http", &lower));
+    let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
 }
 
 fn damaged(path: &Path, why: impl std::fmt::Display) -> Fault {
@@ -258,6 +262,13 @@ mod tests {
         assert!(logins.forget("http://h:1").unwrap());
         assert!(!logins.forget("http://h:1").unwrap());
         assert!(matches!(logins.find("http://h:1").unwrap().auth, Auth::None));
+    }
+
+    #[test]
+    fn keys_are_those_of_faas_cli() {
+        assert_eq!(key(" HTTP://Gw:80/Of/ "), "http://gw:80/of");
+        assert_eq!(key("gw:8080"), "http://gw:8080");
+        assert_eq!(key("https://me:p@w@gw/a@b"), "https://gw/a@b");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::error::{Fault, Result};
 use crate::problem::Problem;
 
 pub mod diagnostic;
+pub mod functions;
 pub mod progress;
 pub mod table;
 
@@ -42,6 +43,18 @@ impl Output {
         let forced = env.get("CLICOLOR_FORCE").is_some_and(|v| v != "0");
         let colour = env.get("NO_COLOR").is_none() && (forced || terminal);
         Self { format, colour, interactive: terminal && !env.is_ci(), quiet }
+    }
+
+    /// The same way, with results as JSON when a command's own `--json` asks for it.
+    #[must_use]
+    pub fn json_if(&self, json: bool) -> Self {
+        Self { format: if json { Format::Json } else { self.format }, ..self.clone() }
+    }
+
+    /// Whether results are printed for people.
+    #[must_use]
+    pub fn is_table(&self) -> bool {
+        self.format == Format::Table
     }
 
     /// Prints a result: `value` as JSON, or what `table` makes of it.

@@ -19,6 +19,8 @@ use crate::wire::{self, FunctionStatus, LogMessage, Quantities};
 
 pub mod deployment;
 
+/// The namespace that a function's URL leaves out.
+const DEFAULT_NAMESPACE: &str = "openfaas-fn";
 /// How much of a 404's body is looked at to tell the gateway's own from the function's.
 const PEEK: usize = 4096;
 
@@ -55,7 +57,16 @@ impl GatewayApi {
             .buffered(8)
             .try_collect()
             .await?;
-        Ok(found.into_iter().flatten().map(|s| self.deployed(s)).collect())
+        let mut found: Vec<Deployed> = found.into_iter().flatten().map(|s| self.deployed(s)).collect();
+        if usage && !found.is_empty() {
+            // Only the list counts calls.
+            let counted = client.functions(namespace).await?;
+            for function in &mut found {
+                let count = counted.iter().find(|c| c.name == function.name).and_then(|c| c.invocation_count);
+                function.invocations = count.unwrap_or(function.invocations);
+            }
+        }
+        Ok(found)
     }
 
     /// One function; the platform's answer in our words.
@@ -70,7 +81,8 @@ impl GatewayApi {
     /// The platform's answer in our words.
     #[must_use]
     pub fn deployed(&self, status: FunctionStatus) -> Deployed {
-        let place = FunctionId { name: status.name.clone(), namespace: status.namespace.clone() };
+        let namespace = status.namespace.clone().filter(|ns| ns != DEFAULT_NAMESPACE);
+        let place = FunctionId { name: status.name.clone(), namespace };
         let resources =
             |q: Option<Quantities>| q.map(|q| Resources { memory: q.memory, cpu: q.cpu }).unwrap_or_default();
         Deployed {
@@ -323,7 +335,7 @@ impl Namespaces for GatewayApi {
             return Err(Fault::failed(format!("the namespace {name} exists already"))
                 .hint(format!("`faas namespace update {name}` changes its labels and annotations")));
         }
-        // faasd makes the namespace and then refuses its own event for it.
+        // faasd on older releases of containerd makes the namespace and then refuses its own event for it.
         let made_all_the_same = !answer.status.is_success() && answer.text.contains("failed publishing event");
         if made_all_the_same && self.client.namespaces().await?.iter().any(|n| n == name) {
             return Ok(());

@@ -45,7 +45,9 @@ pub async fn send(client: &Client, function: &str, asynchronous: bool, request: 
 
     let mut headers = request.headers;
     let sends_body = request.length != Some(0);
-    if let (Some(length), true) = (request.length, sends_body) {
+    // A method that may have a body says so when it has none, else the server may wait for one.
+    let may_have_body = matches!(request.method, Method::POST | Method::PUT | Method::PATCH);
+    if let Some(length) = request.length.filter(|_| sends_body || may_have_body) {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     let mut builder = client.relay()?.request(request.method, url).headers(headers);

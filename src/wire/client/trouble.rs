@@ -5,6 +5,8 @@ use std::io;
 use super::Client;
 use crate::error::Fault;
 
+const NO_TLS: &str = "does nothing speak TLS there? then the address is http:// rather than https://";
+
 /// No answer came.
 pub fn unanswered(client: &Client, what: &str, error: &reqwest::Error) -> Fault {
     let address = client.address();
@@ -14,6 +16,11 @@ pub fn unanswered(client: &Client, what: &str, error: &reqwest::Error) -> Fault 
     if error.is_timeout() && !error.is_connect() {
         return Fault::timed_out(format!("{what}: no answer from {address} in time"))
             .hint("--timeout gives it longer, where the command has it");
+    }
+    if error.is_connect() && innermost(error) == "tls handshake eof" {
+        return Fault::failed(format!("no trusted connection to {address}"))
+            .cause("the connection was closed instead of a TLS handshake")
+            .hint(NO_TLS);
     }
     if error.is_connect() {
         let cause = if error.is_timeout() { "nothing answers at this address".into() } else { innermost(error) };
@@ -60,17 +67,21 @@ fn untrusted(address: &str, error: &rustls::Error) -> Fault {
         Error::InvalidCertificate(_) => {
             fault.hint("the certificate is not good for this address; --tls-no-verify goes on without checking it")
         }
-        Error::InvalidMessage(_) => fault.hint("nothing speaks TLS there: is the address http:// rather than https://?"),
+        Error::InvalidMessage(_) => fault.hint(NO_TLS),
         _ => fault,
     }
 }
 
 fn tls_error(error: &reqwest::Error) -> Option<rustls::Error> {
-    sources(error).find_map(|e| {
-        e.downcast_ref::<rustls::Error>()
-            .or_else(|| e.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>())
-            .cloned()
-    })
+    sources(error).find_map(tls_inside)
+}
+
+/// An IO error keeps what it wraps out of the chain of sources, and may wrap another.
+fn tls_inside(error: &(dyn Error + 'static)) -> Option<rustls::Error> {
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return Some(tls.clone());
+    }
+    tls_inside(error.downcast_ref::<io::Error>()?.get_ref()?)
 }
 
 fn innermost(error: &reqwest::Error) -> String {

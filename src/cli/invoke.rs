@@ -1,0 +1,207 @@
+//! `faas invoke`: calls a function; stdin is its body, stdout its answer, both streamed.
+use std::io::Write;
+use std::time::Duration;
+
+use clap::Args;
+use futures_util::StreamExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+
+use super::Global;
+use super::session::{GatewayFlags, Session};
+use super::values::duration;
+use crate::backend::{Call, Reply};
+use crate::context::Context;
+use crate::error::{Fault, Kind, OrFault, Result};
+use crate::function::FunctionId;
+
+mod headers;
+mod input;
+mod sign;
+
+/// How much of an answer that is no success is shown.
+const SHOWN: usize = 64 << 10;
+
+/// Call a function: stdin is the request's body, stdout the answer's
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  echo '{\"subtotal\": 100}' | faas invoke tax\n  faas invoke tax -H 'X-Token: abc' --query rate=high < order.json\n  faas invoke thumbnail --content-type image/png < big.png > small.png\n  faas invoke report --async -H 'X-Callback-Url: https://example.com/done' < /dev/null"
+)]
+pub struct Invoke {
+    /// The function
+    name: String,
+    #[command(flatten)]
+    gateway: GatewayFlags,
+    /// Queue the call instead of waiting for its answer
+    #[arg(short = 'a', long = "async")]
+    asynchronous: bool,
+    /// A header, as `Key: Value`; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    headers: Vec<String>,
+    /// A query parameter, as key=value; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = super::values::pair)]
+    query: Vec<(String, String)>,
+    /// The body's content type
+    #[arg(long, value_name = "TYPE")]
+    content_type: Option<String>,
+    /// The HTTP method
+    #[arg(short, long, default_value = "POST", value_name = "METHOD", ignore_case = true,
+          value_parser = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"])]
+    method: String,
+    /// The path below the function's own, as /orders/7
+    #[arg(long, default_value = "/", value_name = "PATH", hide_default_value = true)]
+    path: String,
+    /// Sign the body (HMAC with SHA-256) in this header; needs --key
+    #[arg(long, value_name = "HEADER", requires = "key")]
+    sign: Option<String>,
+    /// The key to sign with
+    #[arg(long, value_name = "KEY", requires = "sign")]
+    key: Option<String>,
+    /// Give up after this long, as 30s or 2m; 0 waits for as long as the platform does
+    #[arg(long, default_value = "0", value_name = "DURATION", value_parser = duration, hide_default_value = true)]
+    timeout: Duration,
+}
+
+impl Invoke {
+    /// Calls it.
+    ///
+    /// # Errors
+    /// When no answer came, or one that is no success: 401 and 404 have their own exit codes.
+    pub fn run(self, context: &Context, global: &Global) -> Result<()> {
+        let headers = self.headers()?;
+        let path = self.path();
+        let session = Session::open(context, global, &self.gateway)?;
+        let capabilities = session.backend.capabilities();
+        if self.asynchronous {
+            capabilities.require("async calls", capabilities.asynchronous)?;
+        }
+        let id = session.id(&self.name);
+        let method = Method::from_bytes(self.method.to_ascii_uppercase().as_bytes()).or_fault(|| "no method".into())?;
+        let bodiless = matches!(method, Method::GET | Method::HEAD | Method::OPTIONS);
+        crate::runtime::block_on(async {
+            let (input, headers) = match (&self.sign, &self.key) {
+                (Some(name), Some(key)) => {
+                    let (input, signature) = sign::read(key, bodiless, &context.out)?;
+                    let mut headers = headers;
+                    headers.insert(header_name(name)?, signature);
+                    (input, headers)
+                }
+                _ => (input::stdin(bodiless, &context.out).await?, headers),
+            };
+            let call = Call {
+                method,
+                path,
+                headers,
+                body: input.body,
+                length: input.length,
+                asynchronous: self.asynchronous,
+                timeout: (!self.timeout.is_zero()).then_some(self.timeout),
+            };
+            let reply = session.backend.invoke(&id, call).await?;
+            if !reply.status.is_success() {
+                return Err(refused(&id, reply).await);
+            }
+            if self.asynchronous {
+                return queued(context, &reply);
+            }
+            pass_on(&id, reply).await
+        })
+    }
+
+    fn headers(&self) -> Result<HeaderMap> {
+        let mut headers = headers::parse(&self.headers)?;
+        match &self.content_type {
+            Some(given) => {
+                let value = HeaderValue::from_str(given).or_fault(|| format!("`{given}` is no content type"))?;
+                headers.insert(header::CONTENT_TYPE, value);
+            }
+            None if !headers.contains_key(header::CONTENT_TYPE) => {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+            }
+            None => {}
+        }
+        Ok(headers)
+    }
+
+    /// Path and query; the parameters in the order of their names, as faas-cli sends them.
+    fn path(&self) -> String {
+        let slash = if self.path.starts_with('/') { "" } else { "/" };
+        let mut path = format!("{slash}{}", self.path);
+        let mut pairs = self.query.clone();
+        pairs.sort_by(|a, b| a.0.cmp(&b.0));
+        if !pairs.is_empty() {
+            let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
+            path += if path.contains('?') { "&" } else { "?" };
+            path += &query;
+        }
+        path
+    }
+}
+
+fn header_name(name: &str) -> Result<HeaderName> {
+    name.parse().map_err(|_| Fault::usage(format!("`{name}` is no header name")))
+}
+
+fn queued(context: &Context, reply: &Reply) -> Result<()> {
+    let id = reply.headers.get("x-call-id").and_then(|v| v.to_str().ok());
+    if !context.out.is_table() {
+        return context.out.result(&serde_json::json!({ "status": reply.status.as_u16(), "call_id": id }), String::new);
+    }
+    context.out.note("Function submitted asynchronously.");
+    if let Some(id) = id {
+        context.out.note(format!("Call id: {id}"));
+    }
+    Ok(())
+}
+
+/// The answer to stdout, as it comes and as it is.
+async fn pass_on(id: &FunctionId, reply: Reply) -> Result<()> {
+    let mut body = reply.body;
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|e| cut(id, &e))?;
+        let mut stdout = std::io::stdout().lock();
+        match stdout.write_all(&chunk).and_then(|()| stdout.flush()) {
+            // Whoever read it has seen enough.
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+            other => other.or_fault(|| "can't write to stdout".into())?,
+        }
+    }
+    Ok(())
+}
+
+fn cut(id: &FunctionId, error: &std::io::Error) -> Fault {
+    if error.kind() == std::io::ErrorKind::TimedOut {
+        return Fault::timed_out(format!("{id} did not end its answer in time")).hint("--timeout gives it longer");
+    }
+    Fault::failed(format!("the answer of {id} was cut")).cause(error)
+}
+
+/// An answer that is no success: to stderr, so that a pipe gets nothing but answers.
+async fn refused(id: &FunctionId, reply: Reply) -> Fault {
+    let mut bytes = Vec::new();
+    let mut body = reply.body;
+    while let Some(Ok(chunk)) = body.next().await {
+        bytes.extend_from_slice(&chunk[..chunk.len().min(SHOWN - bytes.len())]);
+        if bytes.len() == SHOWN {
+            break;
+        }
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    let text = text.trim();
+    let status = reply.status;
+    let kind = match status {
+        StatusCode::NOT_FOUND => Kind::NotFound,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Kind::Unauthorized,
+        StatusCode::GATEWAY_TIMEOUT => Kind::TimedOut,
+        _ => Kind::Failed,
+    };
+    let fault = Fault::new(kind, format!("{id} answered {status}"));
+    let fault = if text.is_empty() { fault } else { fault.cause(text) };
+    match reply.headers.get(header::LOCATION).and_then(|l| l.to_str().ok()) {
+        Some(to) if status.is_redirection() => fault.hint(format!("it redirects to {to}")),
+        _ if text.contains("Can't reach service") => {
+            fault.hint(format!("it doesn't listen (yet): `faas logs {id}` may say why"))
+        }
+        _ if status.is_server_error() => fault.hint(format!("`faas logs {id}` may say why")),
+        _ => fault,
+    }
+}

@@ -1,0 +1,73 @@
+//! `faas list`: the functions that are deployed.
+use clap::Args;
+
+use super::Global;
+use super::session::{GatewayFlags, Session};
+use crate::backend::{Deployed, Scope};
+use crate::context::Context;
+use crate::error::Result;
+use crate::output::functions;
+
+/// List the functions that are deployed
+#[derive(Args)]
+#[command(visible_alias = "ls")]
+#[command(
+    after_help = "Examples:\n  faas list\n  faas list --verbose --sort invocations\n  faas list -q | xargs -n1 faas describe"
+)]
+pub struct List {
+    #[command(flatten)]
+    gateway: GatewayFlags,
+    /// Show images and times of creation, too
+    #[arg(short, long)]
+    verbose: bool,
+    /// Print names only
+    #[arg(short, long)]
+    quiet: bool,
+    /// Print JSON
+    #[arg(short, long)]
+    json: bool,
+    /// The order
+    #[arg(long, value_enum, default_value_t, value_name = "KEY")]
+    sort: Sort,
+}
+
+#[derive(Clone, Copy, Default, clap::ValueEnum)]
+enum Sort {
+    /// By name
+    #[default]
+    Name,
+    /// Most called first
+    Invocations,
+    /// Oldest first
+    Creation,
+}
+
+impl List {
+    /// Prints them.
+    ///
+    /// # Errors
+    /// When the platform can't be asked.
+    pub fn run(self, context: &Context, global: &Global) -> Result<()> {
+        let session = Session::open(context, global, &self.gateway)?;
+        let scope = Scope { namespace: session.namespace(), ..Scope::default() };
+        let mut found = crate::runtime::block_on(session.backend.observe(&scope))?;
+        self.sort.apply(&mut found);
+        let out = context.out.json_if(self.json);
+        if self.quiet && out.is_table() {
+            return out.raw(found.iter().map(|f| format!("{}\n", f.name)).collect::<String>().as_bytes());
+        }
+        let rows: Vec<_> = found.iter().map(functions::row).collect();
+        out.result(&rows, || functions::table(&found, self.verbose))
+    }
+}
+
+impl Sort {
+    fn apply(self, functions: &mut [Deployed]) {
+        functions.sort_by(|a, b| a.name.cmp(&b.name));
+        match self {
+            Self::Name => {}
+            Self::Invocations => functions.sort_by(|a, b| b.invocations.total_cmp(&a.invocations)),
+            Self::Creation => functions.sort_by(|a, b| a.created.cmp(&b.created)),
+        }
+    }
+}

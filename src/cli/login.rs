@@ -1,0 +1,104 @@
+//! `faas login`: checks a user and password with the gateway, then keeps them.
+use std::io::{IsTerminal, Read};
+use std::time::Duration;
+
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Global;
+use super::session::GatewayFlags;
+use super::values::duration;
+use crate::context::Context;
+use crate::credential::{Kept, Logins, Store};
+use crate::error::{Fault, Kind, OrFault, Result};
+use crate::wire::client::{Auth, Client, Options};
+
+/// Log in to a gateway: the login is checked, then kept
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  cat password.txt | faas login --password-stdin\n  faas login -g https://gateway.example.com -u me"
+)]
+pub struct Login {
+    #[command(flatten)]
+    gateway: GatewayFlags,
+    /// The user
+    #[arg(short, long, default_value = "admin", value_name = "NAME")]
+    username: String,
+    /// The password; other users of this machine can see it while the command runs
+    #[arg(short, long, value_name = "PASSWORD", conflicts_with = "password_stdin")]
+    password: Option<String>,
+    /// Read the password from stdin
+    #[arg(short = 's', long)]
+    password_stdin: bool,
+    /// How long the gateway may take to answer
+    #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = duration)]
+    timeout: Duration,
+    /// Where to keep the login; faas-cli reads `file`
+    #[arg(long, value_enum, default_value_t, value_name = "PLACE")]
+    store: Store,
+}
+
+impl Login {
+    /// Checks and keeps it.
+    ///
+    /// # Errors
+    /// [`Kind::Unauthorized`] when the gateway refuses it; nothing is kept then.
+    pub fn run(self, context: &Context, global: &Global) -> Result<()> {
+        if self.username.is_empty() || self.username.contains(':') {
+            return Err(Fault::usage("the user's name must not be empty, and not hold a `:`"));
+        }
+        let gateway = super::session::gateway(context, global, &self.gateway)?;
+        let password = self.read_password(context)?;
+        let auth = Auth::Basic { user: self.username.clone(), password: password.clone() };
+        let options = Options { auth, verify_tls: !self.gateway.tls_no_verify, timeout: self.timeout };
+        let client = Client::new(&gateway, options)?;
+        let address = client.address().to_owned();
+        if address.starts_with("http://") && !is_local(&address) {
+            context.out.warn(format!("{address} is not encrypted: the password can be read on its way"));
+        }
+        context.out.note("Calling the OpenFaaS server to validate the credentials...");
+        crate::runtime::block_on(client.functions(None)).map_err(|fault| match fault.kind {
+            Kind::Unauthorized => Fault { hint: None, ..fault }.hint("either the user or the password is wrong"),
+            _ => fault,
+        })?;
+        let logins = Logins::new(&context.env, &context.cwd, &context.dirs);
+        let (place, note) = match logins.save(&gateway, &self.username, &password, self.store)? {
+            Kept::Keyring => {
+                ("keyring".to_owned(), Some("faas-cli can't see it there: --store file is for both".to_owned()))
+            }
+            Kept::File(path, refused) => {
+                let note = refused.map(|why| format!("not in the keyring ({why}), but in {}", path.display()));
+                (path.display().to_string(), note)
+            }
+        };
+        if let Some(note) = note {
+            context.out.note(note);
+        }
+        let shown = serde_json::json!({ "gateway": address, "username": self.username, "store": place });
+        context.out.result(&shown, || format!("credentials saved for {} {address}\n", self.username))
+    }
+
+    fn read_password(&self, context: &Context) -> Result<SecretString> {
+        let password = if let Some(password) = &self.password {
+            context.out.warn("--password can be seen by other users of this machine; --password-stdin can't");
+            SecretString::from(password.clone())
+        } else if self.password_stdin {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).or_fault(|| "can't read the password from stdin".into())?;
+            SecretString::from(text.trim().to_owned())
+        } else if std::io::stdin().is_terminal() {
+            let prompt = dialoguer::Password::new().with_prompt(format!("Password for {}", self.username));
+            SecretString::from(prompt.interact().or_fault(|| "can't ask for the password".into())?)
+        } else {
+            return Err(Fault::usage("no password is given").hint("cat password.txt | faas login --password-stdin"));
+        };
+        if password.expose_secret().is_empty() {
+            return Err(Fault::usage("the password is empty"));
+        }
+        Ok(password)
+    }
+}
+
+fn is_local(address: &str) -> bool {
+    ["http://127.", "http://localhost", "http://[::1]"].iter().any(|start| address.starts_with(start))
+}

@@ -1,0 +1,94 @@
+//! `faas logs`: a function's log, as it comes.
+use std::time::Duration;
+
+use clap::Args;
+use futures_util::StreamExt;
+
+use super::Global;
+use super::session::{GatewayFlags, Session};
+use super::values::duration;
+use crate::backend::LogQuery;
+use crate::context::Context;
+use crate::error::{Fault, Result};
+
+mod line;
+
+use line::{Style, TimeFormat};
+
+/// Show a function's log, and follow it
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  faas logs tax\n  faas logs tax --tail=false --lines 20\n  faas logs tax --since 10m --output json | jq -r .text"
+)]
+pub struct Logs {
+    /// The function
+    name: String,
+    #[command(flatten)]
+    gateway: GatewayFlags,
+    /// The last so many lines; -1 for all there are
+    #[arg(long, default_value_t = -1, value_name = "N", allow_negative_numbers = true)]
+    lines: i64,
+    /// Not older than this, as 10m or 1h30m
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "since_time")]
+    since: Option<Duration>,
+    /// Not older than this time (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    since_time: Option<jiff::Timestamp>,
+    /// Go on as new lines come; --tail=false ends with what is there
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true",
+          action = clap::ArgAction::Set, value_name = "BOOL")]
+    tail: bool,
+    /// How a line is printed; --output json does the same as `-o json`
+    #[arg(short = 'o', value_enum, value_name = "STYLE", id = "style")]
+    style: Option<Style>,
+    /// Print JSON, one object a line
+    #[arg(short, long)]
+    json: bool,
+    /// How times are printed, as a Go layout or with strftime's signs; empty for none
+    #[arg(long, default_value = "2006-01-02T15:04:05Z07:00", value_name = "FORMAT")]
+    time_format: TimeFormat,
+    /// Print the function's name, too
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
+          action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true, id = "with_name", value_name = "BOOL")]
+    name_column: bool,
+    /// Print the replica, too
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
+          action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    instance: bool,
+}
+
+impl Logs {
+    /// Prints it.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::NotFound`] when there is no such function.
+    pub fn run(self, context: &Context, global: &Global) -> Result<()> {
+        let session = Session::open(context, global, &self.gateway)?;
+        let capabilities = session.backend.capabilities();
+        capabilities.require("logs", capabilities.logs)?;
+        let since = match (self.since_time, self.since) {
+            (Some(time), _) => Some(time),
+            (None, Some(ago)) => Some(
+                jiff::Timestamp::now().checked_sub(ago).map_err(|_| Fault::usage("--since reaches too far back"))?,
+            ),
+            (None, None) => None,
+        };
+        let query = LogQuery {
+            id: session.id(&self.name),
+            instance: None,
+            since,
+            tail: u64::try_from(self.lines).ok(),
+            follow: self.tail,
+        };
+        let json = self.json || !context.out.is_table();
+        let style = self.style.unwrap_or(if json { Style::Json } else { Style::Plain });
+        crate::runtime::block_on(async {
+            let mut entries = session.backend.logs(query).await?;
+            while let Some(entry) = entries.next().await {
+                let line = line::format(&entry?, style, &self.time_format, self.name_column, self.instance)?;
+                context.out.raw(line.as_bytes())?;
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,142 @@
+//! `faas namespace`: the platform's namespaces.
+use std::collections::BTreeMap;
+
+use clap::{Args, Subcommand};
+
+use super::Global;
+use super::session::{GatewayFlags, Session};
+use super::values::pair;
+use crate::backend::{self, Namespaces};
+use crate::context::Context;
+use crate::error::{Fault, Result};
+use crate::output::table;
+
+/// List, create, change and remove namespaces
+#[derive(Args)]
+#[command(visible_alias = "ns")]
+#[command(
+    after_help = "Examples:\n  faas namespace list\n  faas namespace create dev --label team=shop\n  faas namespace get dev --output json"
+)]
+pub struct Namespace {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Create a namespace
+    Create(Marked),
+    /// Show a namespace with its labels and annotations
+    Get(Named),
+    /// List the namespaces
+    #[command(visible_alias = "ls")]
+    List(Plain),
+    /// Remove a namespace
+    #[command(visible_aliases = ["rm", "delete"])]
+    Remove(Named),
+    /// Change a namespace's labels and annotations
+    Update(Marked),
+}
+
+#[derive(Args)]
+struct Plain {
+    #[command(flatten)]
+    gateway: GatewayFlags,
+    /// Print JSON
+    #[arg(short, long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Named {
+    /// The namespace
+    name: String,
+    #[command(flatten)]
+    gateway: GatewayFlags,
+}
+
+#[derive(Args)]
+struct Marked {
+    /// The namespace
+    name: String,
+    /// A label, as KEY=VALUE; may be repeated
+    #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = pair)]
+    labels: Vec<(String, String)>,
+    /// An annotation, as KEY=VALUE; may be repeated
+    #[arg(long = "annotation", value_name = "KEY=VALUE", value_parser = pair)]
+    annotations: Vec<(String, String)>,
+    #[command(flatten)]
+    gateway: GatewayFlags,
+}
+
+impl Marked {
+    fn namespace(&self) -> backend::Namespace {
+        let map = |pairs: &[(String, String)]| pairs.iter().cloned().collect();
+        backend::Namespace { name: self.name.clone(), labels: map(&self.labels), annotations: map(&self.annotations) }
+    }
+}
+
+impl Namespace {
+    /// Runs the subcommand.
+    ///
+    /// # Errors
+    /// When the platform has no namespaces, or refuses.
+    pub fn run(self, context: &Context, global: &Global) -> Result<()> {
+        let open = |flags: &GatewayFlags| Session::open(context, global, flags);
+        let done = |name: &str, word: &str| {
+            let shown = serde_json::json!({ "name": name, "result": word.to_lowercase() });
+            context.out.result(&shown, || format!("{word} namespace {name}.\n"))
+        };
+        match self.command {
+            Command::Create(args) => {
+                let session = open(&args.gateway)?;
+                crate::runtime::block_on(namespaces(&session)?.create(&args.namespace()))?;
+                done(&args.name, "Created")
+            }
+            Command::Update(args) => {
+                let session = open(&args.gateway)?;
+                crate::runtime::block_on(namespaces(&session)?.update(&args.namespace()))?;
+                done(&args.name, "Updated")
+            }
+            Command::Remove(args) => {
+                let session = open(&args.gateway)?;
+                crate::runtime::block_on(namespaces(&session)?.remove(&args.name))?;
+                done(&args.name, "Removed")
+            }
+            Command::Get(args) => {
+                let session = open(&args.gateway)?;
+                let found = crate::runtime::block_on(namespaces(&session)?.get(&args.name))?;
+                context.out.result(&found, || details(&found))
+            }
+            Command::List(args) => {
+                let session = open(&args.gateway)?;
+                let names = crate::runtime::block_on(namespaces(&session)?.list())?;
+                context.out.json_if(args.json).result(&names, || {
+                    let lines: String = names.iter().map(|name| format!(" - {name}\n")).collect();
+                    format!("Namespaces:\n{lines}")
+                })
+            }
+        }
+    }
+}
+
+fn namespaces(session: &Session) -> Result<&dyn Namespaces> {
+    let capabilities = session.backend.capabilities();
+    capabilities.require("namespaces", capabilities.namespaces)?;
+    session
+        .backend
+        .namespaces()
+        .ok_or_else(|| Fault::unsupported(format!("provider `{}` has no namespaces", capabilities.provider)))
+}
+
+fn details(namespace: &backend::Namespace) -> String {
+    let map = |map: &BTreeMap<String, String>| {
+        let pairs: Vec<_> = map.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        if pairs.is_empty() { "<none>".to_owned() } else { pairs.join(", ") }
+    };
+    table::fields(&[
+        ("Name", namespace.name.clone()),
+        ("Labels", map(&namespace.labels)),
+        ("Annotations", map(&namespace.annotations)),
+    ])
+}

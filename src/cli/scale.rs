@@ -1,0 +1,49 @@
+//! `faas scale`: sets the number of a function's replicas.
+use clap::Args;
+
+use super::Global;
+use super::session::{GatewayFlags, Session};
+use crate::backend::Scope;
+use crate::context::Context;
+use crate::error::Result;
+
+/// Set the number of a function's replicas
+#[derive(Args)]
+#[command(after_help = "Example:\n  faas scale tax 3")]
+pub struct Scale {
+    /// The function
+    name: String,
+    /// How many replicas
+    replicas: u32,
+    #[command(flatten)]
+    gateway: GatewayFlags,
+}
+
+impl Scale {
+    /// Sets it.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::NotFound`] when there is no such function, or that the platform can't.
+    pub fn run(self, context: &Context, global: &Global) -> Result<()> {
+        let session = Session::open(context, global, &self.gateway)?;
+        let backend = &session.backend;
+        let capabilities = backend.capabilities();
+        capabilities.require("scaling by command", capabilities.scale)?;
+        let id = session.id(&self.name);
+        let scope = Scope { namespace: id.namespace.clone(), names: vec![id.name.clone()], usage: false };
+        let now = crate::runtime::block_on(async {
+            backend.scale(&id, self.replicas).await?;
+            Ok(backend.observe(&scope).await?.first().map(|f| f.replicas))
+        })?;
+        // Community editions take any number, and keep their own.
+        if let Some(now) = now.filter(|now| *now != u64::from(self.replicas)) {
+            context.out.warn(format!("{id}: {} replicas were asked for, the platform keeps {now}", self.replicas));
+        }
+        let shown = now.unwrap_or_else(|| self.replicas.into());
+        context
+            .out
+            .result(&serde_json::json!({ "name": id.name, "requested": self.replicas, "replicas": shown }), || {
+                format!("Scaled {id} to {shown}.\n")
+            })
+    }
+}

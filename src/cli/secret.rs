@@ -1,0 +1,92 @@
+//! `faas secret`: the platform's secrets. Values go in and never come out.
+use clap::{Args, Subcommand};
+
+use super::Global;
+use super::session::Session;
+use crate::backend::{SecretName, Secrets};
+use crate::context::Context;
+use crate::error::{Fault, Result};
+
+mod apply;
+mod create;
+mod list;
+mod remove;
+mod update;
+mod value;
+
+/// Create, change, list and remove secrets
+#[derive(Args)]
+pub struct Secret {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Apply(apply::Apply),
+    Create(create::Create),
+    List(list::List),
+    Remove(remove::Remove),
+    Update(update::Update),
+}
+
+impl Secret {
+    /// Runs the subcommand.
+    ///
+    /// # Errors
+    /// Those of the subcommand.
+    pub fn run(self, context: &Context, global: &Global) -> Result<()> {
+        match self.command {
+            Command::Apply(command) => command.run(context, global),
+            Command::Create(command) => command.run(context, global),
+            Command::List(command) => command.run(context, global),
+            Command::Remove(command) => command.run(context, global),
+            Command::Update(command) => command.run(context, global),
+        }
+    }
+}
+
+/// The platform's secrets, or the typed error that it has none.
+fn secrets(session: &Session) -> Result<&dyn Secrets> {
+    let capabilities = session.backend.capabilities();
+    capabilities.require("secrets", capabilities.secrets)?;
+    session
+        .backend
+        .secrets()
+        .ok_or_else(|| Fault::unsupported(format!("provider `{}` has no secrets", capabilities.provider)))
+}
+
+/// A secret's name in the session's namespace.
+///
+/// # Errors
+/// A usage fault when it is no DNS-1123 subdomain, the rule of every platform with Kubernetes below it.
+fn named(session: &Session, name: &str) -> Result<SecretName> {
+    if !is_subdomain(name) {
+        return Err(Fault::usage(format!("`{name}` is no name for a secret"))
+            .hint("use lower-case letters, digits, `-` and `.`, with a letter or digit at both ends, 253 at most"));
+    }
+    Ok(SecretName { name: name.into(), namespace: session.namespace() })
+}
+
+fn is_subdomain(name: &str) -> bool {
+    name.len() <= 253
+        && name.split('.').all(|part| {
+            let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+            !part.is_empty() && part.bytes().all(inner) && !part.starts_with('-') && !part.ends_with('-')
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_subdomain;
+
+    #[test]
+    fn names_are_dns_subdomains() {
+        for good in ["a", "api-key", "a.b-c.d9", "0"] {
+            assert!(is_subdomain(good), "{good}");
+        }
+        for bad in ["", "A", "a_b", "-a", "a-", "a..b", ".a", "a/b", "..", &"a".repeat(254)] {
+            assert!(!is_subdomain(bad), "{bad}");
+        }
+    }
+}

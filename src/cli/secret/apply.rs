@@ -1,0 +1,92 @@
+//! `faas secret apply`: every file of `.secrets/` as a secret.
+use std::path::PathBuf;
+
+use clap::Args;
+use secrecy::SecretSlice;
+use serde::Serialize;
+
+use super::{named, secrets, value};
+use crate::backend::{self, Written};
+use crate::cli::Global;
+use crate::cli::session::{GatewayFlags, Session};
+use crate::context::Context;
+use crate::error::{Fault, Result};
+use crate::plan::{self, Outcome};
+
+/// Create or update a secret for every file in .secrets/
+#[derive(Args)]
+#[command(after_help = "Example:\n  faas secret apply")]
+pub struct Apply {
+    /// The folder
+    #[arg(long, default_value = ".secrets", value_name = "FOLDER")]
+    folder: PathBuf,
+    /// Remove white space around values that are text
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true",
+          action = clap::ArgAction::Set, value_name = "BOOL")]
+    trim: bool,
+    #[command(flatten)]
+    gateway: GatewayFlags,
+}
+
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    result: Written,
+}
+
+impl Apply {
+    /// Writes them; all are tried.
+    ///
+    /// # Errors
+    /// What failed, secret by secret; the code is the worst.
+    pub fn run(self, context: &Context, global: &Global) -> Result<()> {
+        let session = Session::open(context, global, &self.gateway)?;
+        let files = self.files(context)?;
+        let secrets = secrets(&session)?;
+        let mut rows = Vec::new();
+        let outcomes = crate::runtime::block_on(async {
+            let mut outcomes = Vec::new();
+            for file in &files {
+                let name = file.file_name().unwrap_or_default().to_string_lossy();
+                let one = async {
+                    let bytes = value::file(file, file)?;
+                    let bytes = if self.trim { value::trimmed(bytes) } else { bytes };
+                    let secret = backend::Secret { name: named(&session, &name)?, value: SecretSlice::from(bytes) };
+                    secrets.create(&secret, true).await
+                };
+                match one.await {
+                    Ok(result) => {
+                        rows.push(Row { name: name.into(), result });
+                        outcomes.push(Outcome { error: None, ..Outcome::failed("", Fault::failed("")) });
+                    }
+                    Err(fault) => outcomes.push(Outcome::failed(&name, fault)),
+                }
+            }
+            Ok(outcomes)
+        })?;
+        context.out.result(&rows, || {
+            rows.iter()
+                .map(|row| match row.result {
+                    Written::Created => format!("Created secret {}.\n", row.name),
+                    Written::Updated => format!("Updated secret {}.\n", row.name),
+                })
+                .collect()
+        })?;
+        plan::sum_up("can't write the secret", &outcomes)
+    }
+
+    /// The folder's files by name; folders in it are left out.
+    fn files(&self, context: &Context) -> Result<Vec<PathBuf>> {
+        let folder = context.absolute(&self.folder);
+        let shown = self.folder.display();
+        let entries = std::fs::read_dir(&folder).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => {
+                Fault::not_found(format!("there is no folder {shown}")).hint("put one file a secret into it")
+            }
+            _ => Fault::failed(format!("can't read the folder {shown}")).cause(e),
+        })?;
+        let mut files: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| p.is_file()).collect();
+        files.sort();
+        Ok(files)
+    }
+}

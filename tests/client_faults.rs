@@ -1,0 +1,256 @@
+//! A gateway that is not there, not trusted, not a gateway, or breaks in the middle: one clear error each.
+#[path = "support/server.rs"]
+mod server;
+mod support;
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use server::{Server, answer};
+use support::Test;
+
+const JSON: &str = "application/json";
+
+fn run(gateway: &str, args: &[&str]) -> Test {
+    Test::new().args(args).args(["-g", gateway])
+}
+
+fn plain(status: &str, body: &str) -> Server {
+    Server::always(status, "text/plain", body)
+}
+
+#[test]
+fn a_missing_login_is_told_with_the_command_that_makes_one() {
+    let server = plain("401 Unauthorized", "invalid credentials\n");
+    run(&server.url, &["list"])
+        .status(5)
+        .stdout("")
+        .stderr_has(format!("the gateway at {} wants a login: invalid credentials (401 Unauthorized)", server.url))
+        .stderr_has(format!("run `faas login -g {}`", server.url))
+        .run();
+    run(&server.url, &["list", "--token", "abc"]).status(5).stderr_has("refused the login").run();
+}
+
+#[test]
+fn an_error_is_the_same_in_json() {
+    let server = plain("401 Unauthorized", "invalid credentials\n");
+    let done = run(&server.url, &["list", "--output", "json"]).status(5).stdout("").run();
+    let error: serde_json::Value = serde_json::from_str(&done.stderr).expect("JSON on stderr");
+    assert_eq!(error["error"]["kind"], "unauthorized");
+    assert_eq!(error["error"]["cause"], "invalid credentials (401 Unauthorized)");
+}
+
+#[test]
+fn an_unknown_function_has_its_own_exit_code() {
+    let server = plain("404 Not Found", "");
+    for args in [&["describe", "tax"], &["logs", "tax"], &["remove", "tax"]] {
+        run(&server.url, args).status(4).stdout_has("").stderr_has("there is no function tax").run();
+    }
+}
+
+#[test]
+fn a_busy_gateway_is_asked_again_as_it_wants() {
+    let busy = answer("429 Too Many Requests", &[("Retry-After", "0")], "slow down");
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let server = Server::new(move |_| match count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+        0 | 1 => busy.clone(),
+        _ => answer("200 OK", &[("Content-Type", JSON)], "[]"),
+    });
+    run(&server.url, &["list", "-q"]).stdout("").run();
+    assert_eq!(server.lines().len(), 3);
+
+    let busy = answer("429 Too Many Requests", &[("Retry-After", "0")], "slow down");
+    let server = Server::new(move |_| busy.clone());
+    run(&server.url, &["list"]).status(1).stderr_has("slow down (429 Too Many Requests)").stderr_has("try again").run();
+    assert_eq!(server.lines().len(), 4);
+}
+
+#[test]
+fn a_functions_own_429_is_its_answer() {
+    let server = plain("429 Too Many Requests", "limit reached");
+    run(&server.url, &["invoke", "tax"]).status(1).stderr_has("tax answered 429").stderr_has("limit reached").run();
+    assert_eq!(server.lines().len(), 1);
+}
+
+#[test]
+fn an_html_page_is_shortened_to_its_words() {
+    let page =
+        "<!DOCTYPE html><html><head><style>b{}</style></head><body><h1>Oh no</h1><p>the proxy fell</p></body></html>";
+    let server = Server::always("500 Internal Server Error", "text/html", page);
+    run(&server.url, &["list"])
+        .status(1)
+        .stderr("error: can't list the functions: Oh no the proxy fell (500 Internal Server Error)\n")
+        .run();
+}
+
+#[test]
+fn something_that_is_no_gateway_is_told_by_its_content_type() {
+    let server = Server::always("200 OK", "text/html", "<html><body>Welcome to nginx!</body></html>");
+    run(&server.url, &["list"])
+        .status(1)
+        .stderr_has("text/html, not JSON: Welcome to nginx!")
+        .stderr_has("-g names another")
+        .run();
+    let server = Server::always("200 OK", JSON, "[{\"name\": 5}]");
+    run(&server.url, &["list"]).status(1).stderr_has("at `[0].name`").run();
+}
+
+#[test]
+fn an_answer_cut_in_the_middle_is_an_error() {
+    let cut = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n[{\"name\":".to_vec();
+    let server = Server::new(move |_| cut.clone());
+    run(&server.url, &["list"]).status(1).stdout("").stderr_has("was cut").run();
+    // What came of a function's answer has been passed on by then; the exit code tells.
+    run(&server.url, &["invoke", "tax"]).status(1).stdout("[{\"name\":").stderr_has("the answer of tax was cut").run();
+}
+
+#[test]
+fn a_connection_closed_without_an_answer_is_an_error() {
+    let server = Server::new(|_| Vec::new());
+    run(&server.url, &["list"]).status(1).stderr_has("ended the connection before it answered").run();
+    let server = Server::new(|_| b"SSH-2.0-OpenSSH_9.2\r\n".to_vec());
+    run(&server.url, &["list"]).status(1).stderr_has("error: can't list the functions").run();
+}
+
+#[test]
+fn a_gateway_that_says_nothing_is_given_up() {
+    let server = Server::with(|_stream, _| std::thread::sleep(Duration::from_secs(30)));
+    run(&server.url, &["invoke", "tax", "--timeout", "300ms"]).status(124).stderr_has("no answer from").run();
+    run(&server.url, &["login", "--password-stdin", "--timeout", "300ms"]).stdin("pw").status(124).run();
+}
+
+#[test]
+fn an_answer_that_never_ends_is_given_up() {
+    let server = Server::with(|mut stream, _| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+        std::thread::sleep(Duration::from_secs(30));
+    });
+    run(&server.url, &["invoke", "tax", "--timeout", "300ms"])
+        .status(124)
+        .stdout("half")
+        .stderr_has("did not end its answer in time")
+        .run();
+}
+
+#[test]
+fn nobody_there_is_told_with_the_address() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("address"));
+    drop(listener);
+    for args in [&["list", "-q"][..], &["invoke", "tax"], &["secret", "list"], &["info"]] {
+        run(&url, args)
+            .status(1)
+            .stdout("")
+            .stderr_has(format!("cannot connect to OpenFaaS on URL: {url}: Connection refused"))
+            .stderr_has("OPENFAAS_URL")
+            .run();
+    }
+    run("http://no.such.host.invalid", &["list"]).status(1).stderr_has("cannot connect to OpenFaaS").run();
+    run("ftp://h", &["list"]).status(2).stderr_has("`ftp` is neither http nor https").run();
+}
+
+#[test]
+fn a_redirect_is_not_followed_with_a_login() {
+    let other = Server::always("200 OK", JSON, "[]");
+    let to = format!("{}/system/functions", other.url);
+    let server = Server::new(move |_| answer("302 Found", &[("Location", &to)], ""));
+    run(&server.url, &["list", "--token", "secret"]).status(1).stderr_has(format!("redirects to {}", other.url)).run();
+    assert!(other.asked().is_empty(), "{:?}", other.lines());
+}
+
+#[test]
+fn a_functions_redirect_is_followed_without_what_was_meant_for_it() {
+    let other = Server::always("200 OK", "text/plain", "moved here");
+    // Another name is another host: the header must not go there.
+    let to = format!("{}/new", other.url.replace("127.0.0.1", "localhost"));
+    let server = Server::new(move |_| answer("303 See Other", &[("Location", &to)], ""));
+    run(&server.url, &["invoke", "tax", "-H", "Authorization: Bearer mine"]).stdin("body").stdout("moved here").run();
+    let asked = other.asked();
+    assert_eq!(asked[0].line, "GET /new");
+    assert_eq!(asked[0].header("authorization"), None);
+}
+
+/// A TLS server whose certificate nobody has signed.
+fn self_signed() -> Server {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    faas::wire::client::install_tls();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/tls");
+    let certificate = CertificateDer::from_pem_file(format!("{folder}/cert.pem")).expect("certificate");
+    let key = PrivateKeyDer::from_pem_file(format!("{folder}/key.pem")).expect("key");
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .expect("server configuration");
+    let config = Arc::new(config);
+    Server::with(move |mut tcp, _| {
+        let mut tls = rustls::ServerConnection::new(config.clone()).expect("connection");
+        let mut stream = rustls::Stream::new(&mut tls, &mut tcp);
+        let mut head = [0; 4096];
+        if matches!(std::io::Read::read(&mut stream, &mut head), Ok(n) if n > 0) {
+            let _ =
+                stream.write_all(&answer("200 OK", &[("Content-Type", JSON)], "[{\"name\":\"tax\",\"image\":\"i\"}]"));
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+        }
+    })
+}
+
+#[test]
+fn a_certificate_that_nobody_signed_is_named() {
+    let url = self_signed().url.replace("http://", "https://");
+    run(&url, &["list"])
+        .status(1)
+        .stderr_has(format!("no trusted connection to {url}"))
+        .stderr_has("--tls-no-verify")
+        .run();
+    run(&url, &["list", "-q", "--tls-no-verify"]).stdout("tax\n").run();
+    let certificate = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/tls/cert.pem");
+    run(&url, &["list", "-q"]).env("SSL_CERT_FILE", certificate).stdout("tax\n").run();
+}
+
+#[test]
+fn tls_where_none_is_spoken_is_told() {
+    let closing = plain("400 Bad Request", "what?");
+    let answering = Server::with(|mut stream, _| {
+        let _ = stream.write_all(&answer("400 Bad Request", &[], "what?"));
+        std::thread::sleep(Duration::from_secs(1));
+    });
+    for server in [closing, answering] {
+        let url = server.url.replace("http://", "https://");
+        run(&url, &["list"])
+            .status(1)
+            .stderr_has(format!("no trusted connection to {url}"))
+            .stderr_has("http:// rather than https://")
+            .run();
+    }
+}
+
+#[test]
+fn a_log_line_that_is_none_ends_the_log() {
+    let server = Server::new(|asked| {
+        if asked.line.starts_with("GET /system/logs") {
+            let line = "{\"name\":\"tax\",\"timestamp\":\"2026-01-02T03:04:05Z\",\"text\":\"one\"}";
+            answer("200 OK", &[("Content-Type", "text/plain")], &format!("{line}\n<html>\n"))
+        } else {
+            answer("200 OK", &[("Content-Type", JSON)], "{\"name\":\"tax\"}")
+        }
+    });
+    run(&server.url, &["logs", "tax"])
+        .status(1)
+        .stdout("2026-01-02T03:04:05Z one\n")
+        .stderr_has("a log line that can't be read")
+        .run();
+}
+
+#[test]
+fn a_damaged_login_file_is_named_and_not_shown() {
+    let server = Server::always("200 OK", JSON, "[]");
+    let test = run(&server.url, &["list"])
+        .file("conf/config.yml", "auths:\n - [token: sEcReT\n")
+        .env("OPENFAAS_CONFIG", "conf");
+    let done = test.status(1).stderr_has("conf/config.yml can't be read").stderr_has("faas login").run();
+    assert!(!done.stderr.contains("sEcReT"), "{}", done.stderr);
+    assert!(server.asked().is_empty());
+}
