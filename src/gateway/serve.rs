@@ -111,7 +111,7 @@ async fn serve(place: Place, settings: &Settings) -> Result<()> {
 
 async fn accept(listener: &TcpListener, gateway: &Arc<Gateway>, connections: &GracefulShutdown) {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).title_case_headers(true);
     builder.http2().timer(TokioTimer::new());
     loop {
         let (stream, peer) = match listener.accept().await {

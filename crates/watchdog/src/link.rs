@@ -52,6 +52,8 @@ impl Link {
         let socket = stream.as_raw_fd();
         let (sender, connection) = Builder::new()
             .max_buf_size(MAX_HEAD)
+            // As Go writes them: handlers that look headers up by their exact case were written behind of-watchdog.
+            .title_case_headers(true)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(std::io::Error::other)?;

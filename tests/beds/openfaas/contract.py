@@ -2,6 +2,7 @@
 """Asks a gateway a fixed list of questions and prints the answers, one JSON line each, with what varies masked.
 
     contract.py URL PASSWORD_FILE [--provider URL] > answers.jsonl     (image: FAAS_REGISTRY/fn/echo, made from echo/)
+    contract.py URL PASSWORD_FILE --bundle DIR > answers.jsonl         (the embedded platform: DIR/server.py is run there)
     contract.py --diff A.jsonl B.jsonl                                 (exit 1 when they differ in more than KNOWN)
 
 answers-openfaas.jsonl holds what the OpenFaaS programs answered; a run against the stand-in shows where it is faithful.
@@ -38,8 +39,8 @@ KNOWN = {
 
 
 class Bed:
-    def __init__(self, url, password, provider):
-        self.url, self.provider = url, provider
+    def __init__(self, url, password, provider, bundle=None):
+        self.url, self.provider, self.bundle = url, provider, bundle
         self.auth = "Basic " + base64.b64encode(b"admin:" + password).decode()
 
     def ask(self, label, method, path, body=None, auth=True, base=None, **headers):
@@ -108,6 +109,8 @@ def run(bed):
     fns, secrets = "/system/functions", "/system/secrets"
     spec = {"service": "ct-echo", "image": IMAGE, "envVars": {"A": "1"}, "labels": {"team": "core"},
             "annotations": {"topic": "t"}, "secrets": ["ct-one"], "limits": {"memory": "64Mi"}}
+    if bed.bundle:
+        spec["bundle"] = {"dir": bed.bundle, "digest": "echo", "run": {"command": "python3 -u server.py"}}
     bed.ask("health", "GET", "/healthz", auth=False)
     bed.ask("health without a body", "HEAD", "/healthz", auth=False)
     for path in (fns, secrets, "/system/info", "/system/namespaces", "/system/logs?name=x", "/system/function/x"):
@@ -130,7 +133,7 @@ def run(bed):
     bed.ask("deploy again", "POST", fns, spec)
     bed.ask("deploy, bad JSON", "POST", fns, "{bad")
     bed.ask("deploy, no such image", "POST", fns, {"service": "ct-none", "image": REGISTRY + "/fn/none:latest"})
-    bed.ask("deploy, bad name", "POST", fns, {"service": "Bad_Name!", "image": IMAGE})
+    bed.ask("deploy, bad name", "POST", fns, dict(spec, service="Bad_Name!"))
     bed.ask("deploy, no such namespace", "POST", fns, dict(spec, namespace="ct-none"))
     ready(bed, "ct-echo")
     bed.ask("describe", "GET", "/system/function/ct-echo")
@@ -229,10 +232,11 @@ if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     p.add_argument("--diff", action="store_true")
     p.add_argument("--provider")
+    p.add_argument("--bundle")
     p.add_argument("one")
     p.add_argument("two")
     args = p.parse_args()
     if args.diff:
         sys.exit(1 if diff(args.one, args.two) else 0)
     with open(args.two, "rb") as f:
-        run(Bed(args.one, f.read().strip(), args.provider))
+        run(Bed(args.one, f.read().strip(), args.provider, args.bundle))
