@@ -490,6 +490,67 @@ error: stack.yml is not valid: 1 error
 }
 
 #[test]
+fn an_empty_variable_is_named() {
+    let text =
+        "provider: {name: local}\nfunctions:\n  tax:\n    lang: python3\n    handler: ./tax\n    image: ${IMG}\n";
+    let warning = "\
+warning: `image` is empty: the variable `IMG` has no value
+ --> stack.yml:6:5
+6 |     image: ${IMG}
+  |     ^^^^^
+  hint: set it, give it a default (`${IMG:-…}`), or demand it (`${IMG:?…}`)
+";
+    stack(text).stdout("stack.yml: 1 function, valid, 1 warning\n").stderr(warning).run();
+    stack(text.replace("${IMG}", "\"${IMG}\"")).stderr_has("the variable `IMG` has no value").run();
+    stack(text.replace("${IMG}", "")).stdout("stack.yml: 1 function, valid\n").stderr("").run();
+    stack(text).env("IMG", "x").stdout("stack.yml: 1 function, valid\n").stderr("").run();
+}
+
+#[test]
+fn names_that_no_process_or_folder_can_have() {
+    function("environment: {\"A=B\": 1, \"\": 2, C: \"\\0\"}\nsecrets: [../key, \"a b\", ok.key_1]\nextra: !Ref x")
+        .status(2)
+        .stderr(
+            "\
+error: `A=B` can't be a variable's name
+ --> stack.yml:6:19
+6 |     environment: {\"A=B\": 1, \"\": 2, C: \"\\0\"}
+  |                   ^^^^^
+  hint: a name isn't empty and has no `=` in it
+error: `` can't be a variable's name
+ --> stack.yml:6:29
+6 |     environment: {\"A=B\": 1, \"\": 2, C: \"\\0\"}
+  |                             ^^
+  hint: a name isn't empty and has no `=` in it
+error: the value of `C` has a zero byte in it, which no process can be given
+ --> stack.yml:6:39
+6 |     environment: {\"A=B\": 1, \"\": 2, C: \"\\0\"}
+  |                                       ^^^^
+error: `../key` can't be a secret's name
+ --> stack.yml:7:15
+7 |     secrets: [../key, \"a b\", ok.key_1]
+  |               ^^^^^^
+  hint: a secret is named, as `api-key`; its value is set with `faas secret create`
+error: `a b` can't be a secret's name
+ --> stack.yml:7:23
+7 |     secrets: [../key, \"a b\", ok.key_1]
+  |                       ^^^^^
+  hint: a secret is named, as `api-key`; its value is set with `faas secret create`
+warning: a function has no key `extra`
+ --> stack.yml:8:5
+8 |     extra: !Ref x
+  |     ^^^^^
+warning: the tag `!Ref` means nothing in a stack file
+ --> stack.yml:8:17
+8 |     extra: !Ref x
+  |                 ^
+error: stack.yml is not valid: 5 errors, 2 warnings
+",
+        )
+        .run();
+}
+
+#[test]
 fn filters() {
     stack(GOOD).args(["--filter", "t*"]).stdout("stack.yml: 1 function, valid\n").stderr("").run();
     for flags in [["--filter", "ax"], ["--regex", "^ax"]] {

@@ -98,6 +98,10 @@ impl<'s> Composer<'s, '_, '_> {
 
     fn node(&mut self, event: Event<'s>, span: Span) -> Result<Node<'s>, Stop> {
         let anchor = event.anchor_id();
+        if let Some(tag) = event.tag().filter(|t| t.is_custom()) {
+            let message = format!("the tag `{}` means nothing in a stack file", tag.original());
+            self.report.warning(&Field::ROOT, span, message);
+        }
         let mut node = match event {
             Event::Scalar(text, style, _, tag) => self.scalar(text, style, tag.as_deref(), span),
             Event::SequenceStart(..) => self.list(span)?,

@@ -44,13 +44,20 @@ impl<'r, 's, 'o> Functions<'r, 's, 'o> {
             let (at, node) = (field.key(&entry.key), &entry.node);
             let report = &mut *self.report;
             match entry.key.as_ref() {
+                "lang" | "handler" | "image" if tell_empty(report, &at, entry) => {}
                 "lang" => function.lang = lang(report, &at, node),
                 "handler" => handler = report.word(&at, node),
                 "image" => function.build.image = image(report, &at, node),
                 "fprocess" => function.process = report.word(&at, node),
-                "environment" => function.environment = report.map(&at, node),
+                "environment" => {
+                    variables(report, &at, node);
+                    function.environment = report.map(&at, node);
+                }
                 "environment_file" => files = report.items(&at, node).iter().collect(),
-                "secrets" => function.secrets = report.texts(&at, node),
+                "secrets" => {
+                    secrets(report, &at, node);
+                    function.secrets = report.texts(&at, node);
+                }
                 "build_secrets" => {
                     let map = report.map(&at, node);
                     function.build.secrets = map.into_iter().map(|(k, v)| (k, absolute(self.root, &v))).collect();
@@ -142,18 +149,19 @@ impl<'r, 's, 'o> Functions<'r, 's, 'o> {
         };
         let source = Source::new(path, text.strip_prefix('\u{feff}').unwrap_or(&text));
         let mut inner = Report::new(&source, false);
-        let mut variables = BTreeMap::new();
+        let mut read = BTreeMap::new();
         if let Some(root) = compose(&source, &mut inner) {
             let top = Field::ROOT;
             let file = top.key("environment_file");
             let entries = inner.entries(&file, &root);
             inner.unknown_keys(&top, entries, &schema::ENVIRONMENT_FILE);
             if let Some(environment) = root.get("environment") {
-                variables = inner.map(&top.key("environment"), environment);
+                variables(&mut inner, &top.key("environment"), environment);
+                read = inner.map(&top.key("environment"), environment);
             }
         }
         self.report.take(inner.finish(), node.span);
-        variables
+        read
     }
 
     /// faas-cli's `exec_timeout` and `com.openfaas.scale.*` mean the same as `timeout:` and `scale:`, which win.
@@ -201,6 +209,51 @@ impl<'r, 's, 'o> Functions<'r, 's, 'o> {
         let span = node.get(map).and_then(|m| m.entry(key)).map_or(node.span, |e| e.node.span);
         let message = format!("`{key}` is no {wanted}, so it counts for nothing: {why}");
         self.report.warning(&field.key(map).key(key), span, message);
+    }
+}
+
+/// Warns of a field that is empty because a variable is: the usual slip in a CI job.
+fn tell_empty(report: &mut Report, field: &Field, entry: &Entry) -> bool {
+    let empty = match &entry.node.value {
+        Value::Null => true,
+        Value::Scalar { text, .. } => text.is_empty(),
+        _ => false,
+    };
+    let Some(variable) = report.source().empty_after(entry.span.end).filter(|_| empty).map(str::to_owned) else {
+        return false;
+    };
+    let message = format!("`{}` is empty: the variable `{variable}` has no value", field.name());
+    report.warning(field, entry.span, message).hint =
+        Some(format!("set it, give it a default (`${{{variable}:-…}}`), or demand it (`${{{variable}:?…}}`)"));
+    true
+}
+
+/// Tells variables that no process can be given.
+fn variables(report: &mut Report, field: &Field, node: &Node) {
+    for entry in node.entries() {
+        let key = entry.key.as_ref();
+        if key.is_empty() || key.contains(['=', '\0']) {
+            let shown = report.source().shown(entry.span);
+            report.error(&field.key(key), entry.span, format!("`{shown}` can't be a variable's name")).hint =
+                Some("a name isn't empty and has no `=` in it".into());
+        }
+        if matches!(&entry.node.value, Value::Scalar { text, .. } if text.contains('\0')) {
+            let message = format!("the value of `{key}` has a zero byte in it, which no process can be given");
+            report.error(&field.key(key), entry.node.span, message);
+        }
+    }
+}
+
+/// Tells secrets that can't be files of one folder.
+fn secrets(report: &mut Report, field: &Field, node: &Node) {
+    let Value::List(items) = &node.value else { return };
+    for item in items {
+        let Value::Scalar { text, .. } = &item.value else { continue };
+        if text.starts_with('.') || text.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control()) {
+            let shown = report.source().shown(item.span);
+            report.error(field, item.span, format!("`{shown}` can't be a secret's name")).hint =
+                Some("a secret is named, as `api-key`; its value is set with `faas secret create`".into());
+        }
     }
 }
 

@@ -81,6 +81,14 @@ impl Source {
         shown(bare.unwrap_or(text))
     }
 
+    /// The variable whose empty value is all that follows a key which ends at `at`.
+    pub fn empty_after(&self, at: usize) -> Option<&str> {
+        let piece = self.pieces.get(self.pieces.partition_point(|p| p.start < at))?;
+        let between = self.text().get(at..piece.start)?;
+        let alone = piece.start == piece.end && between.chars().all(|c| matches!(c, ':' | ' ' | '"' | '\''));
+        alone.then_some(piece.variable.as_str())
+    }
+
     /// The place of a span of the text after substitution.
     pub fn place(&self, span: Span) -> Place {
         self.place_written(self.origin(span))
