@@ -28,6 +28,7 @@ mod substitute;
 
 pub use check::{better_name, name as check_name};
 use report::{Field, Report};
+pub use schema::nearest;
 use source::{Source, Span};
 
 /// A stack file is smaller than this, in bytes.

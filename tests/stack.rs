@@ -142,6 +142,15 @@ functions:
 }
 
 #[test]
+fn the_example_in_the_documentation_is_right() {
+    let text = include_str!("../docs/stack-file.md");
+    let example = text.split("```yaml\n").nth(1).and_then(|t| t.split("```").next()).expect("example");
+    let stack = target(&example.replace("tax: {}", "tax: {image: x}"), "prod");
+    assert_eq!(stack.warnings, []);
+    assert_eq!((stack.name.as_str(), stack.functions.len(), stack.targets.len()), ("shop", 1, 1));
+}
+
+#[test]
 fn labels_and_exec_timeout_mean_the_same_as_our_keys_which_win() {
     let labels = "\
 labels:

@@ -551,6 +551,35 @@ error: stack.yml is not valid: 5 errors, 2 warnings
 }
 
 #[test]
+fn an_unknown_language_is_a_warning_with_the_nearest_one() {
+    let text = "provider: {name: local}\nfunctions:\n  tax:\n    lang: pyton3\n    handler: ./tax\n";
+    stack(text)
+        .stdout("stack.yml: 1 function, valid, 1 warning\n")
+        .stderr(
+            "\
+warning: there is no template `pyton3`
+ --> stack.yml:4:11
+4 |     lang: pyton3
+  |           ^^^^^^
+  hint: did you mean `python3`?
+",
+        )
+        .run();
+    for known in ["lang: node", "lang: node@v1", "lang: Dockerfile", "lang: go\n    skip_build: true"] {
+        stack(text.replace("lang: pyton3", known)).stdout("stack.yml: 1 function, valid\n").stderr("").run();
+    }
+    stack(format!("{text}configuration: {{templates: [{{name: pyton3}}]}}\n"))
+        .stdout("stack.yml: 1 function, valid\n")
+        .stderr("")
+        .run();
+    stack(text.replace("pyton3", "mine"))
+        .file("template/mine/index.py", "")
+        .status(2)
+        .stderr_has("error: the template `mine` has no template.yml")
+        .run();
+}
+
+#[test]
 fn filters() {
     stack(GOOD).args(["--filter", "t*"]).stdout("stack.yml: 1 function, valid\n").stderr("").run();
     for flags in [["--filter", "ax"], ["--regex", "^ax"]] {

@@ -1,13 +1,16 @@
 //! `faas validate`: everything wrong with the stack file, in one go, its targets included.
+use std::collections::HashSet;
+
 use clap::Args;
 use serde::Serialize;
 
 use super::{Global, stack_file};
 use crate::context::Context;
-use crate::error::{Fault, Result};
+use crate::error::{Fault, Kind, Result};
 use crate::output::Format;
 use crate::problem::Problem;
-use crate::stack::Stack;
+use crate::stack::{self, Stack};
+use crate::template::Catalogue;
 
 /// Missing folders told at most.
 const MOST: usize = 20;
@@ -50,6 +53,7 @@ impl Validate {
                 verdict.targets.clone_from(&stack.targets);
                 verdict.problems.clone_from(&stack.warnings);
                 if document.is_file {
+                    verdict.problems.extend(unknown_languages(&stack));
                     verdict.problems.extend(missing_handlers(&stack));
                 }
             }
@@ -102,6 +106,39 @@ fn summary(verdict: &Verdict) -> String {
         parts.push(plural(verdict.problems.len(), "warning"));
     }
     format!("{}: {}\n", verdict.file, parts.join(", "))
+}
+
+/// Languages of functions to be built that have no template, or one that can't be read. What the stack file itself says
+/// where to fetch isn't missed.
+fn unknown_languages(stack: &Stack) -> Vec<Problem> {
+    let catalogue = Catalogue::new(&stack.origin.root);
+    let fetched: HashSet<&str> = stack.configuration.templates.iter().map(|t| t.name.as_str()).collect();
+    let mut seen = HashSet::new();
+    let mut found = Vec::new();
+    for function in stack.functions.iter().filter(|f| !f.build.skip && !f.lang.is_empty()) {
+        let lang = function.lang.as_str();
+        let name = lang.split('@').next().unwrap_or(lang);
+        if fetched.contains(name) || !seen.insert(lang) || found.len() >= MOST {
+            continue;
+        }
+        let Err(fault) =
+            catalogue.get(lang).or_else(|fault| if name == lang { Err(fault) } else { catalogue.get(name) })
+        else {
+            continue;
+        };
+        let field = format!("functions.{}.lang", function.name);
+        // It may be fetched later on: what is deployed only needs no template.
+        let mut problem = if fault.kind == Kind::NotFound {
+            Problem::warning(&field, &fault.message)
+        } else {
+            Problem::error(&field, fault.to_string())
+        };
+        let names: Vec<String> = catalogue.list().into_iter().map(|t| t.name).collect();
+        let near = stack::nearest(name, names.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
+        problem.hint = near.filter(|_| fault.kind == Kind::NotFound).or(fault.hint);
+        found.push(problem.at(stack.place(&field)));
+    }
+    found
 }
 
 /// Functions to be built whose handler's folder isn't there.

@@ -169,4 +169,16 @@ mod tests {
         assert_eq!(hint(&STACK, "handler").as_deref(), Some("it belongs elsewhere: `functions.NAME.handler`"));
         assert_eq!(hint(&STACK, "function").as_deref(), Some("did you mean `functions`?"));
     }
+
+    #[test]
+    fn the_documentation_names_every_key() {
+        let text = include_str!("../../docs/stack-file.md");
+        for key in [&STACK, &PROVIDER, &CONFIGURATION, &SCALE, &RESOURCES, &TARGET, &FUNCTION]
+            .into_iter()
+            .chain([&PROVIDER_KNATIVE, &PROVIDER_LAMBDA, &TEMPLATE])
+            .flat_map(|level| level.keys)
+        {
+            assert!(text.contains(key), "docs/stack-file.md lacks `{key}`");
+        }
+    }
 }
