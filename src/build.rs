@@ -8,7 +8,7 @@ use crate::context::{Context, Env};
 use crate::error::{Fault, Result};
 use crate::function::Function;
 use crate::progress::Progress;
-use crate::template::Catalogue;
+use crate::template::{Catalogue, File};
 
 #[cfg(feature = "image")]
 mod archive;
@@ -53,6 +53,7 @@ pub struct Project<'a> {
     pub home: PathBuf,
     /// The static `faas-watchdog` that images of our templates need; `None` when there is none.
     pub watchdog: Option<PathBuf>,
+    watchdog_file: OnceLock<File>,
     index: Index,
     lock: OnceLock<std::fs::File>,
     #[cfg(feature = "image")]
@@ -105,6 +106,7 @@ impl<'a> Project<'a> {
             env: &context.env,
             home: context.dirs.home.clone(),
             watchdog: find_watchdog(&context.env, &context.dirs.cache),
+            watchdog_file: OnceLock::new(),
             index: Index::open(&context.dirs.cache, root),
             lock: OnceLock::new(),
             #[cfg(feature = "image")]

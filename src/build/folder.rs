@@ -160,8 +160,12 @@ fn locked(project: &Project<'_>, file: std::fs::File) {
 /// Clears away what killed builds left in `dir`; whoever calls it holds the lock, so nobody uses them.
 fn sweep(dir: &Path) {
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.file_name().as_encoded_bytes().starts_with(b".tmp-") {
+        let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(b".tmp-") {
             let _ = std::fs::remove_dir_all(entry.path());
+        } else if name.as_encoded_bytes().starts_with(b".faas-watchdog-") {
+            // Folders that are linked to it keep what they have.
+            let _ = std::fs::remove_file(entry.path());
         }
     }
 }
@@ -210,7 +214,7 @@ pub(super) fn prepare(function: &Function, project: &Project<'_>, options: &Opti
         return Ok((done, tree));
     }
     let temporary = Temporary::new(project.build_dir.join(format!(".tmp-{}", function.name)));
-    let content = tree.write(&temporary.path)?.to_hex().to_string();
+    let content = tree.write(&temporary.path, Some(&project.build_dir))?.to_hex().to_string();
     replace(temporary, &dir)?;
     let output = output(&dir, &tree).unwrap_or_default();
     let newest = tree.newest();

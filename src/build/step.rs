@@ -94,10 +94,12 @@ async fn execute(line: &str, dir: &Path, name: &str, each: &mut (dyn FnMut(&str)
         }
     }
     let status = child.0.wait().await.or_fault(|| format!("{name}: lost `{program}`"))?;
-    let mut said = Vec::from(last).join("\n");
-    if said.is_empty() {
-        said = status.to_string();
-    }
+    let said = Vec::from(last).join("\n");
+    let said = match said.lines().count() {
+        0 => status.to_string(),
+        1 => said,
+        _ => format!("\n{said}"),
+    };
     Ok((status.success(), said))
 }
 

@@ -164,10 +164,14 @@ fn watchdog(function: &Function, project: &Project<'_>) -> Result<File> {
         Fault::failed(format!("{}: its image needs the program {WATCHDOG}, which is not there", function.name))
             .hint(format!("put {WATCHDOG} beside the faas program, or name it in FAAS_WATCHDOG"))
     };
+    if let Some(file) = project.watchdog_file.get() {
+        return Ok(file.clone());
+    }
     let path = project.watchdog.as_ref().ok_or_else(missing)?;
     let metadata = std::fs::metadata(path).or_fault(|| format!("can't read {}", path.display()))?;
     let content = Content::Disk(path.clone(), Stamp::of(&metadata));
-    Ok(File { path: WATCHDOG.into(), mode: 0o755, content, kept: None })
+    let file = File { path: WATCHDOG.into(), mode: 0o755, content, kept: None }.keeping();
+    Ok(project.watchdog_file.get_or_init(|| file).clone())
 }
 
 impl Tree {
@@ -205,15 +209,20 @@ impl Tree {
         self.files.iter().map(changed).max().unwrap_or(0)
     }
 
-    /// Writes all files into the folder `into`, which must be empty or not there, and gives the digest of it all.
+    /// Writes all files into the folder `into`, which must be empty or not there, and gives the digest of it all. The
+    /// watchdog is linked to the one in `links`, which is given where folders of many functions lie side by side.
     ///
     /// # Errors
     /// When a file can't be read or written.
-    pub fn write(&self, into: &Path) -> Result<blake3::Hash> {
+    pub fn write(&self, into: &Path, links: Option<&Path>) -> Result<blake3::Hash> {
         std::fs::create_dir_all(into).map_err(|error| file::cant_write(into, &error))?;
         let mut content = Digest::default();
         for file in &self.files {
-            let digest = file.write_to(&into.join(&file.path))?;
+            let to = into.join(&file.path);
+            let digest = match links.filter(|_| file.path == Path::new(WATCHDOG)) {
+                Some(links) => link(file, links, &to)?,
+                None => file.write_to(&to)?,
+            };
             content.add(file, digest);
         }
         Ok(content.0.finalize())
@@ -230,6 +239,23 @@ impl Tree {
         }
         Ok(content.0.finalize())
     }
+}
+
+/// Links `to` to the copy of `file` in the folder `links`, which is made when it is not there; some megabytes in each of
+/// a thousand folders are too many.
+fn link(file: &File, links: &Path, to: &Path) -> Result<blake3::Hash> {
+    let digest = file.digest()?;
+    let shared = links.join(format!(".{WATCHDOG}-{}", &digest.to_hex()[..16]));
+    if std::fs::hard_link(&shared, to).is_ok() {
+        return Ok(digest);
+    }
+    if !shared.exists() {
+        // By way of a name of its own: two threads may be here at once.
+        file.write_to(to)?;
+        let _ = std::fs::hard_link(to, &shared);
+        return Ok(digest);
+    }
+    file.write_to(to)
 }
 
 /// The digest of files: paths, contents, and whether they may be executed. Other permission bits depend on the umask

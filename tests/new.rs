@@ -1,0 +1,145 @@
+//! `faas new` as at a prompt: what it writes, and that it writes nothing when it can't write all.
+mod support;
+
+use support::Test;
+
+const STACK: &str = "version: 1.0\nprovider:\n  name: local\n  gateway: http://127.0.0.1:8080\nfunctions:\n  tax:\n    lang: python3\n    handler: ./tax\n    image: tax:latest\n";
+
+fn new() -> Test {
+    Test::new().arg("new")
+}
+
+#[test]
+fn a_function_and_its_stack_file() {
+    let done = new()
+        .args(["tax", "--lang", "python3"])
+        .stdout_has("Function created in folder: ./tax\nStack file written: stack.yml\n\nNotes:\n")
+        .stdout_has("faas up")
+        .stderr("")
+        .run();
+    assert_eq!(done.read("stack.yml"), STACK);
+    assert_eq!(done.list("tax"), ["__init__.py", "handler.py", "requirements.txt"]);
+    assert_eq!(done.read(".gitignore"), "build\n.secrets\n");
+    assert_eq!(done.list("."), [".gitignore", "stack.yml", "tax/"]);
+}
+
+#[test]
+fn flags_are_in_the_stack_file() {
+    let done = new()
+        .args(["tax", "--lang", "node", "--provider", "openfaas", "-g", "https://gw.example", "-p", "reg.example/me/"])
+        .args(["--memory-limit", "64Mi", "--cpu-request", "50m", "--handler", "services/tax", "-q"])
+        .stdout("Function created in folder: services/tax\nStack file written: stack.yml\n")
+        .run();
+    let stack = done.read("stack.yml");
+    for part in [
+        "name: openfaas",
+        "gateway: https://gw.example",
+        "image: reg.example/me/tax:latest",
+        "handler: services/tax",
+        "memory: 64Mi",
+        "cpu: 50m",
+    ] {
+        assert!(stack.contains(part), "{part} is not in\n{stack}");
+    }
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&done.read("services/tax/package.json")).unwrap()["name"],
+        "tax"
+    );
+    done.then().arg("validate").run();
+}
+
+#[test]
+fn the_prefix_may_come_from_the_environment() {
+    let done = new().args(["tax", "--lang", "bash"]).env("OPENFAAS_PREFIX", "me").run();
+    assert!(done.read("stack.yml").contains("image: me/tax:latest"));
+}
+
+#[test]
+fn the_result_as_json() {
+    let done = new().args(["tax", "--lang", "bash", "--output", "json"]).run();
+    assert_eq!(done.json()["handler"], "./tax");
+    assert_eq!(done.json()["stack"], "stack.yml");
+}
+
+#[test]
+fn append_keeps_what_is_there() {
+    let first = new().args(["tax", "--lang", "python3"]).run();
+    std::fs::write(first.dir().join("stack.yml"), format!("# mine\n{STACK}")).unwrap();
+    let done = first.then().args(["new", "vat", "--lang", "node", "--append", "stack.yml"]).run();
+    let stack = done.read("stack.yml");
+    assert!(stack.starts_with(&format!("# mine\n{STACK}")), "{stack}");
+    assert!(stack.contains("  vat:\n    lang: node\n"), "{stack}");
+    let stderr = done.then().args(["new", "vat", "--lang", "node", "-a", "stack.yml"]).status(2).run().stderr;
+    assert!(stderr.contains("vat"), "{stderr}");
+    assert_eq!(done.read("stack.yml"), stack);
+}
+
+#[test]
+fn nothing_is_written_over() {
+    new()
+        .args(["tax", "--lang", "node"])
+        .file("stack.yaml", "x")
+        .status(2)
+        .stderr(
+            "error: stack.yaml is there already\nhint: add the function to it: `faas new tax --lang node --append stack.yaml`\n",
+        )
+        .run();
+    let done = new()
+        .args(["tax", "--lang", "node"])
+        .file("tax/mine.txt", "x")
+        .status(2)
+        .stderr_has("the folder tax is there already")
+        .run();
+    assert_eq!(done.list("."), ["tax/"]);
+    assert_eq!(done.list("tax"), ["mine.txt"]);
+}
+
+#[test]
+fn nothing_is_left_when_the_stack_file_cannot_be_written() {
+    // The stack file's folder is a file's name: making the handler works, putting the stack file there does not.
+    let done = new()
+        .args(["tax", "--lang", "node", "--handler", "a/b/tax", "--append", "stack.yml"])
+        .file("stack.yml", "functions: {tax: {image: x}}\nprovider: {name: local}\n")
+        .status(2)
+        .run();
+    assert_eq!(done.list("."), ["stack.yml"]);
+}
+
+#[test]
+fn a_bad_name_a_bad_language_and_none() {
+    for name in ["Tax", "-tax", "ta_x", "../tax", "tax.py", ""] {
+        // `--` so that a name with a dash is no flag.
+        let done = new().args(["--lang", "node", "--", name]).status(2).run();
+        assert!(done.stderr.contains("can't be a function's name"), "{}", done.stderr);
+        assert!(done.list(".").is_empty());
+    }
+    let done = new().args(["tax", "--lang", "cobol"]).status(4).stderr_has("there is no template `cobol`").run();
+    assert!(done.stderr.contains("bash, dockerfile, node, python3"), "{}", done.stderr);
+    assert!(done.list(".").is_empty());
+    new().arg("tax").status(2).stderr_has("--lang is missing: the languages are bash, dockerfile, node, python3").run();
+}
+
+#[test]
+fn a_language_that_has_ended_finds_its_heir() {
+    let done = new().args(["tax", "--lang", "python"]).stderr_has("`python3` is used").run();
+    assert_eq!(done.read("stack.yml"), STACK);
+}
+
+#[test]
+fn templates_of_the_project_are_taken_and_listed() {
+    let layout = || {
+        new()
+            .file("template/mine/template.yml", "language: mine\nfprocess: cat\nhandler_folder: src\n")
+            .file("template/mine/src/main.txt.tera", "I am {{ name }}.\n")
+            .file("template/broken/x.txt", "")
+    };
+    let done = layout().args(["tax", "--lang", "mine"]).run();
+    assert_eq!(done.read("tax/main.txt"), "I am tax.\n");
+    let done = layout().args(["--list"]).run();
+    assert!(done.stdout.contains("- mine\n") && done.stdout.contains("- python3\n"), "{}", done.stdout);
+    let done = layout().args(["tax", "--lang", "broken"]).status(2).run();
+    assert!(done.stderr.contains("the template `broken` has no template.yml"), "{}", done.stderr);
+    let list = done.then().args(["template", "list", "--output", "json"]).run().json();
+    let mine = list.as_array().unwrap().iter().find(|t| t["name"] == "mine").unwrap().clone();
+    assert_eq!((mine["source"].as_str(), mine["native"].as_bool()), (Some("template/mine"), Some(false)));
+}
