@@ -34,6 +34,20 @@ fn a_taken_port_is_told_with_who_has_it_and_how_to_choose_another() {
 }
 
 #[test]
+fn the_stack_file_says_where_it_listens() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let stack = format!("provider:\n  name: local\n  gateway: http://{free}\nfunctions: {{}}\n");
+    let started = Test::new()
+        .file("stack.yml", stack)
+        .args(["local", "start"])
+        .stdout(format!("Started the embedded platform on http://{free}\n"))
+        .run();
+    let other = started.then().args(["local", "start", "--port", "1"]);
+    other.status(1).stderr_has(format!("runs already, on http://{free}")).run();
+    started.then().args(["local", "stop"]).run();
+}
+
+#[test]
 fn a_function_is_deployed_called_described_scaled_and_removed() {
     let platform = Platform::start();
     assert_eq!(platform.deploy("echo", &platform.python("echo")).status, 200);

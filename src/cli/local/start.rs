@@ -4,10 +4,11 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::Global;
+use crate::cli::{Global, stack_file};
 use crate::context::Context;
 use crate::error::{Fault, Result};
 use crate::gateway::{self, DEFAULT_ADDRESS, Settings};
+use crate::stack::ProviderKind;
 
 /// Start the embedded platform in the background
 #[derive(Args)]
@@ -62,7 +63,7 @@ impl How {
     }
 
     fn names_address(&self) -> bool {
-        self.port.is_some_and(|port| port != 0) || self.listen.is_some()
+        self.port.is_some() || self.listen.is_some()
     }
 }
 
@@ -78,11 +79,13 @@ impl Start {
     ///
     /// # Errors
     /// When it can't be started; a taken port says by whom.
-    pub fn run(self, context: &Context, _global: &Global) -> Result<()> {
+    pub fn run(self, context: &Context, global: &Global) -> Result<()> {
         let named = self.how.names_address();
-        let settings = self.how.settings(DEFAULT_ADDRESS)?;
+        let in_stack = if named { None } else { stack_address(context, global)? };
+        let settings = self.how.settings(in_stack.as_deref().unwrap_or(DEFAULT_ADDRESS))?;
         let (running, started) = gateway::start(&context.dirs, &settings)?;
-        if !started && named && !running.url.ends_with(&format!("//{}", settings.listen)) {
+        let any_port = settings.listen.ends_with(":0");
+        if !started && named && !any_port && !running.url.ends_with(&format!("//{}", settings.listen)) {
             return Err(Fault::failed(format!("the embedded platform runs already, on {}", running.url))
                 .hint("`faas local stop` first, to have it on another address"));
         }
@@ -90,4 +93,10 @@ impl Start {
         let text = format!("{line} {}\n", running.url);
         context.out.result(&Started { running, started }, || text)
     }
+}
+
+/// `provider.gateway` of a stack file that is for the embedded platform.
+fn stack_address(context: &Context, global: &Global) -> Result<Option<String>> {
+    let stack = stack_file::load(context, global)?;
+    Ok(stack.filter(|stack| stack.provider.kind == ProviderKind::Local).and_then(|stack| stack.provider.gateway))
 }
