@@ -351,3 +351,32 @@ fn lists_are_sorted_as_asked() {
     assert_eq!(done.json()[0]["invocationCount"], 9);
     run(&server, &["ls", "-vq"]).stdout("a\nb\nc\n").run();
 }
+
+#[test]
+fn ready_is_what_answers_not_only_what_is_available() {
+    let server = Server::new(|asked| match asked.line.starts_with("GET /system") {
+        true => answer("200 OK", &[("Content-Type", JSON)], "{\"name\":\"tax\",\"availableReplicas\":1}"),
+        false => answer("500 Internal Server Error", &[], "Can't reach service for: tax."),
+    });
+    run(&server, &["ready", "tax", "--attempts", "1"]).status(124).run();
+    assert_eq!(server.lines(), ["GET /system/function/tax", "GET /function/tax/_/health"]);
+}
+
+#[test]
+fn ctrl_c_ends_a_call_with_130() {
+    let server = Server::with(|_stream, _| std::thread::sleep(std::time::Duration::from_secs(30)));
+    let test = run(&server, &["invoke", "tax"]);
+    // Its stdin stays open: a blocked read must not keep it from ending.
+    let mut child = test.spawn();
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let pid = rustix::process::Pid::from_child(&child);
+    let code = loop {
+        assert!(std::time::Instant::now() < end, "it goes on");
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("interrupt");
+        if let Some(status) = child.try_wait().expect("status") {
+            break status.code();
+        }
+    };
+    assert_eq!(code, Some(130));
+}

@@ -89,7 +89,8 @@ impl Backend for OpenFaas {
     }
 
     async fn ready(&self, id: &FunctionId) -> Result<bool> {
-        self.api.ready(id).await
+        // A replica counts as available before it listens.
+        Ok(self.api.ready(id).await? && apply::listens(&self.api, id).await)
     }
 
     async fn info(&self) -> Result<Info> {

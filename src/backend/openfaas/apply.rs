@@ -192,7 +192,7 @@ async fn answers(api: &GatewayApi, id: &FunctionId, wait: Duration, progress: &d
 }
 
 /// Asks the path that every OpenFaaS workload serves for health checks, through the gateway.
-async fn listens(api: &GatewayApi, id: &FunctionId) -> bool {
+pub async fn listens(api: &GatewayApi, id: &FunctionId) -> bool {
     let request = Request {
         method: Method::GET,
         path: "/_/health".into(),

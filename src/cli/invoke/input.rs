@@ -33,6 +33,12 @@ impl Input {
         Self { body: Box::pin(futures_util::stream::empty()), length: Some(0) }
     }
 
+    /// Bytes at hand.
+    fn whole(bytes: Bytes) -> Self {
+        let length = Some(bytes.len() as u64);
+        Self { body: Box::pin(futures_util::stream::iter([Ok(bytes)])), length }
+    }
+
     /// What is left of a file.
     ///
     /// # Errors
@@ -41,6 +47,12 @@ impl Input {
         let length = file.metadata()?.len().saturating_sub(file.stream_position()?);
         if length == 0 {
             return Ok(Self::empty());
+        }
+        if length <= PIECE as u64 {
+            // Not worth a thread.
+            let mut piece = Vec::new();
+            file.take(length).read_to_end(&mut piece)?;
+            return Ok(Self::whole(piece.into()));
         }
         // A file that grows meanwhile must not be longer than was said.
         Ok(Self { body: Box::pin(pieces(file.take(length))), length: Some(length) })
@@ -67,8 +79,7 @@ pub async fn stdin(bodiless: bool, out: &Output) -> Result<Input> {
     };
     let second = match tokio::time::timeout(PATIENCE, rest.next()).await {
         Ok(None) => {
-            let length = Some(first.len() as u64);
-            return Ok(Input { body: Box::pin(futures_util::stream::iter([Ok(first)])), length });
+            return Ok(Input::whole(first));
         }
         Ok(Some(second)) => Some(second),
         Err(_) => None,
