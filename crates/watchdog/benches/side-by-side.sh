@@ -6,17 +6,22 @@
 # Needs wrk; OF_WATCHDOG and CLASSIC_WATCHDOG name the binaries to compare with (left out when not set).
 set -euo pipefail
 seconds=${1:-5} rounds=${2:-2}
-here=$(cd "$(dirname "$0")/.." && pwd)
-cd "$here"
+cd "$(dirname "$0")/.."
 command -v wrk >/dev/null || { echo "needs wrk (Debian package wrk)" >&2; exit 1; }
 
-cargo build --release -q --bin faas-watchdog --example upstream
-target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-ours=${FAAS_WATCHDOG:-$target/release/faas-watchdog} upstream=$target/release/examples/upstream
+[ -n "${UPSTREAM:-}" ] || cargo build --release -q --bin faas-watchdog --example upstream
+target=$(cargo metadata --offline --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+ours=${FAAS_WATCHDOG:-$target/release/faas-watchdog} upstream=${UPSTREAM:-$target/release/examples/upstream}
+
+# In a network of its own where that is allowed: OpenFaaS' watchdogs insist on port 8081.
+if [ -z "${SIDE_BY_SIDE:-}" ] && command -v ip >/dev/null && unshare -rn true 2>/dev/null; then
+    export SIDE_BY_SIDE=1 FAAS_WATCHDOG=$ours UPSTREAM=$upstream
+    exec unshare -rn sh -c 'ip link set lo up && exec "$0" "$@"' "$PWD/benches/side-by-side.sh" "$seconds" "$rounds"
+fi
 
 folder=$(mktemp -d)
 started=()
-finish() { for pid in "${started[@]}"; do kill -9 "$pid" 2>/dev/null || true; done; rm -rf "$folder"; }
+finish() { for pid in "${started[@]}"; do kill -9 -- "-$pid" 2>/dev/null || true; done; rm -rf "$folder"; }
 trap finish EXIT
 printf 'wrk.method = "POST"\nwrk.body = string.rep("x", 100)\n' >"$folder/post.lua"
 
@@ -25,7 +30,7 @@ start() {
     local port=$1; shift
     local variables=()
     while [ "$1" != -- ]; do variables+=("$1"); shift; done; shift
-    env -i PATH="$PATH" TMPDIR="$folder" "${variables[@]}" "$@" >"$folder/log.$port" 2>&1 &
+    setsid env -i PATH="$PATH" TMPDIR="$folder" "${variables[@]}" "$@" >"$folder/log.$port" 2>&1 &
     started+=($!)
     for _ in $(seq 500); do
         curl -sf -o /dev/null -d x "http://127.0.0.1:$port/" && return
@@ -42,7 +47,7 @@ measure() { # name port connections
 }
 
 # One of OpenFaaS' watchdogs at a time: they all want port 8081 for metrics.
-stop_last() { kill -9 "${started[-1]}" 2>/dev/null || true; wait "${started[-1]}" 2>/dev/null || true; unset 'started[-1]'; }
+stop_last() { kill -9 -- "-${started[-1]}" 2>/dev/null || true; wait "${started[-1]}" 2>/dev/null || true; unset 'started[-1]'; }
 
 for round in $(seq "$rounds"); do
     echo "round $round"
@@ -55,7 +60,7 @@ for round in $(seq "$rounds"); do
     if [ -n "${OF_WATCHDOG:-}" ]; then
         start 19020 port=19020 mode=http fprocess="$upstream" PORT=19021 http_upstream_url=http://127.0.0.1:19021 -- "$OF_WATCHDOG"
         for c in 1 8 50; do measure "of-watchdog http" 19020 $c; done
-        stop_last; for pid in $(pgrep -f "^$upstream" || true); do grep -zq '^PORT=19021$' "/proc/$pid/environ" 2>/dev/null && kill -9 "$pid"; done
+        stop_last
     fi
     for mode in serializing streaming; do
         start 19030 port=19030 metrics_port=19039 mode=$mode fprocess=cat -- "$ours"

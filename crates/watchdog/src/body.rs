@@ -171,7 +171,7 @@ impl HttpBody for Body {
 /// A response of the child that is being read, with the connection it comes over.
 pub(crate) struct Exchange {
     pub(crate) incoming: Incoming,
-    /// `None` once the response is complete.
+    /// `None` once the response is complete, and for a connection that has a task of its own.
     pub(crate) link: Option<Box<Link>>,
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) ticket: Option<Ticket>,
@@ -180,15 +180,19 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        // Frames are put into `incoming` by `drive` alone, so only `drive` needs the waker.
+        // With a link, frames are put into `incoming` by `drive` alone, so only `drive` needs the waker.
         let mut quiet = Context::from_waker(Waker::noop());
         let frame = match Pin::new(&mut self.incoming).poll_frame(&mut quiet) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
-                if let Some(link) = &mut self.link {
-                    link.drive(context);
-                }
-                match Pin::new(&mut self.incoming).poll_frame(&mut quiet) {
+                let again = match &mut self.link {
+                    Some(link) => {
+                        link.drive(context);
+                        Pin::new(&mut self.incoming).poll_frame(&mut quiet)
+                    }
+                    None => Pin::new(&mut self.incoming).poll_frame(context),
+                };
+                match again {
                     Poll::Ready(frame) => frame,
                     Poll::Pending => {
                         return self.deadline.poll_expired(context).map(|expired| Some(Err(self.cut(expired.into()))));

@@ -22,6 +22,7 @@ mod program;
 mod settings;
 mod spawn;
 mod supervisor;
+mod tunnel;
 mod upstream;
 
 pub use body::Body;

@@ -17,9 +17,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::console::Console;
 use crate::patient::Patient;
@@ -75,12 +75,13 @@ async fn run(settings: Settings, log: Arc<dyn LogSink>) -> Result<(), BoxError> 
         tokio::spawn(serve_metrics(server.clone()));
     }
 
-    let graceful = GracefulShutdown::new();
+    // Every connection holds a receiver, so the channel is closed when the last one has ended.
+    let last = watch::Sender::new(false);
     let mut ends: Option<std::pin::Pin<Box<tokio::time::Sleep>>> = None;
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((socket, _)) => connect(&server, socket, &graceful),
+                Ok((socket, _)) => connect(&server, socket, last.subscribe()),
                 // Out of file descriptors, most likely: some will be free in a moment.
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             },
@@ -92,7 +93,8 @@ async fn run(settings: Settings, log: Arc<dyn LogSink>) -> Result<(), BoxError> 
     drop(listener);
     let grace = server.settings.config.write_timeout;
     let until = Instant::now() + grace;
-    if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
+    last.send_replace(true);
+    if tokio::time::timeout(grace, last.closed()).await.is_err() {
         server.log.note(&format!("{} requests did not end within {grace:?}", server.invoker.in_flight()));
     }
     server.invoker.drain(until.saturating_duration_since(Instant::now())).await;
@@ -120,7 +122,7 @@ fn close(server: &Arc<Server>) -> std::pin::Pin<Box<tokio::time::Sleep>> {
     Box::pin(tokio::time::sleep(interval))
 }
 
-fn connect(server: &Arc<Server>, socket: TcpStream, graceful: &GracefulShutdown) {
+fn connect(server: &Arc<Server>, socket: TcpStream, mut last: watch::Receiver<bool>) {
     let _ = socket.set_nodelay(true);
     let config = &server.settings.config;
     let read_timeout = Some(config.read_timeout).filter(|limit| !limit.is_zero());
@@ -131,9 +133,20 @@ fn connect(server: &Arc<Server>, socket: TcpStream, graceful: &GracefulShutdown)
         .timer(TokioTimer::new())
         .header_read_timeout(read_timeout)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(socket, service);
-    // Its errors are the client's: gone, too slow, no HTTP. hyper has answered what can be answered.
-    tokio::spawn(graceful.watch(connection));
+        .serve_connection(socket, service)
+        .with_upgrades();
+    tokio::spawn(async move {
+        let mut connection = std::pin::pin!(connection);
+        // Its errors are the client's: gone, too slow, no HTTP. hyper has answered what can be answered.
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => {}
+            _ = last.changed() => {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
+        }
+    });
 }
 
 async fn answer(server: Arc<Server>, request: Request<Incoming>) -> Result<Reply, Infallible> {

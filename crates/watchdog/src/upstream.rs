@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::headers::{DURATION, duration_value, prepare_request, remove_hop_by_hop};
 use crate::invoker::{Shared, Ticket};
 use crate::link::{Endpoint, Link, SendFailure};
+use crate::tunnel;
 
 /// Between two looks at a child that refuses connections.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -40,6 +41,9 @@ pub(crate) async fn call(
     let patience = Instant::now() + shared.config.start_wait;
     let wait = async { shared.endpoint(patience).await };
     let mut endpoint = deadline.limit(wait).await.map_err(|expired| Failure::timeout(expired.0))??;
+    if tunnel::asked_for(&parts.headers) {
+        return tunnel::open(endpoint, parts, ticket, deadline).await;
+    }
     prepare_request(&mut parts, &endpoint.prefix);
     // A request that may be sent twice (RFC 9110 §9.2.2), should a kept-alive connection break before it is answered.
     let repeatable = body.is_end_stream() && matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
@@ -133,7 +137,7 @@ pub(crate) fn request_failure(error: &(dyn std::error::Error + 'static)) -> Fail
     Failure::new(StatusCode::BAD_REQUEST, "the request broke off").because(format!("the request broke off: {error}"))
 }
 
-fn explain(error: &hyper::Error) -> Failure {
+pub(crate) fn explain(error: &hyper::Error) -> Failure {
     if error.is_user() || error.is_body_write_aborted() {
         return request_failure(error);
     }

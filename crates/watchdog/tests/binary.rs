@@ -246,6 +246,36 @@ fn large_heads() {
     assert!(body.contains(&large));
 }
 
+#[test]
+fn a_websocket_is_a_tunnel() {
+    let watchdog = Watchdog::ready(&[("fprocess", SERVER), ("mode", "http")]);
+    let mut stream = watchdog.connect();
+    let ask = "HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    write!(stream, "GET /websocket {ask}").unwrap();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        reader.read_line(&mut head).unwrap();
+    }
+    assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("sec-websocket-accept: ok\r\n"), "{head}");
+    assert!(head.contains("upgrade: websocket\r\n") && head.contains("connection: upgrade\r\n"), "{head}");
+    for word in ["one", "two"] {
+        stream.write_all(word.as_bytes()).unwrap();
+        let mut back = [0; 3];
+        reader.read_exact(&mut back).unwrap();
+        assert_eq!(&back, word.to_uppercase().as_bytes());
+        assert!(watchdog.get("/metrics").1.contains("http_requests_in_flight 1\n"), "a tunnel is a call under way");
+    }
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(reader.read(&mut [0; 1]).unwrap(), 0);
+    // A function that knows no WebSocket just answers.
+    let mut stream = watchdog.connect();
+    write!(stream, "GET /echo?status=404 {ask}").unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    assert_eq!(line, "HTTP/1.1 404 Not Found\r\n");
+}
+
 /// More than any buffer on the way, and far more than the memory allowed.
 const MUCH: usize = 200_000_000;
 
@@ -339,9 +369,9 @@ fn open_gate(pid: u32) {
 
 #[test]
 fn sigterm_goes_on_serving_for_the_interval_that_was_asked_for() {
-    let mut watchdog = Watchdog::ready(&[("fprocess", "cat"), ("healthcheck_interval", "2s")]);
+    let mut watchdog = Watchdog::ready(&[("fprocess", "cat"), ("healthcheck_interval", "5s")]);
     watchdog.signal(Signal::TERM);
-    watchdog.until_line("no more in 2s");
+    watchdog.until_line("no more in 5s");
     assert_eq!(watchdog.get("/_/health").0, 503);
     assert_eq!(watchdog.get("/_/ready").0, 503);
     assert_eq!(watchdog.get("/").0, 200);
@@ -352,7 +382,7 @@ fn sigterm_goes_on_serving_for_the_interval_that_was_asked_for() {
 fn a_call_that_does_not_end_is_ended() {
     let mut watchdog = Watchdog::ready(&[
         ("fprocess", "sh -c 'sleep 1000 & echo child $! >&2; wait'"),
-        ("write_timeout", "1s"),
+        ("write_timeout", "3s"),
         ("exec_timeout", "1h"),
     ]);
     let mut stream = watchdog.connect();

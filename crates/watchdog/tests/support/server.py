@@ -118,6 +118,19 @@ class Handler(BaseHTTPRequestHandler):
     def on_head_of(self, query):
         self.answer(b"x" * int(query["bytes"]))
 
+    def on_websocket(self, query):
+        """Agrees, then sends back in capitals what it gets, until it gets no more."""
+        if self.headers.get("upgrade") != "websocket" or self.headers.get("connection") != "upgrade":
+            return self.answer(b"no websocket", 426)
+        self.send_response(101)
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Sec-WebSocket-Accept", "ok")
+        self.end_headers()
+        while data := self.connection.recv(1024):
+            self.connection.sendall(data.upper())
+        self.close_connection = True
+
     def on_ready(self, query):
         self.answer(b"", 200 if os.path.exists(os.environ.get("READY_FILE", "/")) else 503)
 
