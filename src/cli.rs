@@ -10,6 +10,7 @@ use crate::output::{Format, Output};
 
 mod build;
 mod completion;
+mod deploy;
 mod describe;
 mod info;
 mod invoke;
@@ -21,6 +22,7 @@ mod logout;
 mod logs;
 mod namespace;
 mod new;
+mod pipeline;
 #[cfg(feature = "image")]
 mod push;
 mod ready;
@@ -30,6 +32,7 @@ mod secret;
 pub mod session;
 mod stack_file;
 mod template;
+mod up;
 mod validate;
 mod values;
 mod version;
@@ -80,6 +83,7 @@ pub struct Global {
 enum Command {
     Build(build::Build),
     Completion(completion::Completion),
+    Deploy(deploy::Deploy),
     Describe(describe::Describe),
     Info(info::Info),
     Invoke(invoke::Invoke),
@@ -98,6 +102,7 @@ enum Command {
     Scale(scale::Scale),
     Secret(secret::Secret),
     Template(template::Template),
+    Up(up::Up),
     Validate(validate::Validate),
     Version(version::Version),
 }
@@ -107,6 +112,7 @@ impl Command {
         match self {
             Self::Build(command) => command.run(context, global),
             Self::Completion(command) => command.run(context),
+            Self::Deploy(command) => command.run(context, global),
             Self::Describe(command) => command.run(context, global),
             Self::Info(command) => command.run(context, global),
             Self::Invoke(command) => command.run(context, global),
@@ -125,6 +131,7 @@ impl Command {
             Self::Scale(command) => command.run(context, global),
             Self::Secret(command) => command.run(context, global),
             Self::Template(command) => command.run(context, global),
+            Self::Up(command) => command.run(context, global),
             Self::Validate(command) => command.run(context, global),
             Self::Version(command) => command.run(context, global),
         }

@@ -9,6 +9,7 @@ use crate::error::{Fault, Kind, Result};
 use crate::function::Function;
 
 mod drift;
+pub mod run;
 
 /// What is to be done for one function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

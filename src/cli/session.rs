@@ -122,6 +122,7 @@ impl Session {
 }
 
 /// The registry of backends: which platform, at which address, with which login.
+#[cfg_attr(not(feature = "openfaas"), expect(unused_variables, reason = "only OpenFaaS is waited for by the client"))]
 fn backend(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>, wait: Duration) -> Result<Arc<dyn Backend>> {
     let place = Place::find(context, flags, stack);
     match place.kind {

@@ -1,0 +1,184 @@
+//! `faas deploy`: functions onto their platform, images as the stack names them.
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::build::TagFlag;
+use super::session::GatewayFlags;
+use super::{Global, pipeline, stack_file, values};
+use crate::backend::How;
+use crate::build::Options;
+use crate::context::Context;
+use crate::error::Result;
+use crate::function::{Function, Resources};
+
+/// Deploy the functions of the stack; those that are there as they should be are left alone
+#[derive(Args)]
+#[command(after_help = "Examples:\n  faas deploy\n  faas deploy --filter tax --env LEVEL=debug\n  \
+                        faas deploy --image registry.example.com/tax:1.2 --name tax")]
+pub struct Deploy {
+    #[command(flatten)]
+    gateway: GatewayFlags,
+    #[command(flatten)]
+    flags: DeployFlags,
+    #[command(flatten)]
+    tag: TagFlag,
+    /// How many at a time
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    parallel: usize,
+    /// Without a stack file: the function's name
+    #[arg(long, requires = "image", value_name = "NAME")]
+    name: Option<String>,
+    /// Without a stack file: the image to run
+    #[arg(long, requires = "name", value_name = "IMAGE")]
+    image: Option<String>,
+    /// Without a stack file: accepted, the image has its handler already
+    #[arg(long, value_name = "DIR", hide = true)]
+    handler: Option<PathBuf>,
+    /// Without a stack file: the function's template
+    #[arg(long, value_name = "LANG", hide = true)]
+    lang: Option<String>,
+}
+
+/// Flags of every command that deploys; they win over the stack.
+#[derive(Args, Clone, Default)]
+pub struct DeployFlags {
+    /// An environment variable
+    #[arg(short, long = "env", value_name = "KEY=VALUE", value_parser = values::pair)]
+    env: Vec<(String, String)>,
+    /// A label
+    #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = values::pair)]
+    label: Vec<(String, String)>,
+    /// An annotation
+    #[arg(long, value_name = "KEY=VALUE", value_parser = values::pair)]
+    annotation: Vec<(String, String)>,
+    /// A secret, besides those of the stack
+    #[arg(long, value_name = "NAME")]
+    secret: Vec<String>,
+    /// A placement constraint, where the stack has none
+    #[arg(long, value_name = "CONSTRAINT")]
+    constraint: Vec<String>,
+    /// The process that the invoker starts
+    #[arg(long, value_name = "COMMAND")]
+    fprocess: Option<String>,
+    /// Make the root file system read-only
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
+          action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
+    readonly: bool,
+    /// The least memory, as 64Mi
+    #[arg(long, value_name = "QUANTITY")]
+    memory_request: Option<String>,
+    /// The most memory, as 128Mi
+    #[arg(long, value_name = "QUANTITY")]
+    memory_limit: Option<String>,
+    /// The least CPU, as 50m
+    #[arg(long, value_name = "QUANTITY")]
+    cpu_request: Option<String>,
+    /// The most CPU, as 100m
+    #[arg(long, value_name = "QUANTITY")]
+    cpu_limit: Option<String>,
+    /// Remove the function first, then create it
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
+          action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
+    replace: bool,
+    /// Update functions that are there; with =false they are an error
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true",
+          action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
+    update: bool,
+    /// Deploy even what did not change
+    #[arg(long)]
+    force: bool,
+    /// Don't wait until the functions answer
+    #[arg(long)]
+    no_wait: bool,
+    /// How long to wait until a function answers
+    #[arg(long, default_value = "1m0s", value_name = "DURATION", value_parser = values::duration)]
+    timeout: std::time::Duration,
+}
+
+impl DeployFlags {
+    /// How to get from what is there to what should be.
+    #[must_use]
+    pub fn how(&self) -> How {
+        match (self.replace, self.update) {
+            (true, _) => How::Replace,
+            (false, true) => How::Upsert,
+            (false, false) => How::Create,
+        }
+    }
+
+    /// Whether to deploy what did not change.
+    #[must_use]
+    pub fn force(&self) -> bool {
+        self.force
+    }
+
+    /// How long to wait for each function; zero doesn't wait.
+    #[must_use]
+    pub fn wait(&self) -> std::time::Duration {
+        if self.no_wait { std::time::Duration::ZERO } else { self.timeout }
+    }
+
+    /// Lays the flags over a function of the stack.
+    pub fn apply(&self, function: &mut Function) {
+        function.environment.extend(self.env.iter().cloned());
+        function.labels.extend(self.label.iter().cloned());
+        function.annotations.extend(self.annotation.iter().cloned());
+        for secret in &self.secret {
+            if !function.secrets.contains(secret) {
+                function.secrets.push(secret.clone());
+            }
+        }
+        if function.constraints.is_empty() {
+            function.constraints.clone_from(&self.constraint);
+        }
+        if self.fprocess.is_some() {
+            function.process.clone_from(&self.fprocess);
+        }
+        function.read_only |= self.readonly;
+        set(&mut function.requests, self.memory_request.as_ref(), self.cpu_request.as_ref());
+        set(&mut function.limits, self.memory_limit.as_ref(), self.cpu_limit.as_ref());
+    }
+}
+
+fn set(resources: &mut Resources, memory: Option<&String>, cpu: Option<&String>) {
+    if memory.is_some() {
+        resources.memory = memory.cloned();
+    }
+    if cpu.is_some() {
+        resources.cpu = cpu.cloned();
+    }
+}
+
+impl Deploy {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// A stack that is wrong; every function that failed.
+    pub fn run(self, context: &Context, global: &Global) -> Result<()> {
+        let options = Options { tag: self.tag.tag, ..Options::default() };
+        let mut pipeline = pipeline::Pipeline {
+            gateway: self.gateway,
+            deploy: self.flags,
+            options,
+            parallel: self.parallel,
+            build: false,
+            push: false,
+            deploys: true,
+        };
+        match (self.name, self.image) {
+            // What the flags name is what is meant, whatever lies in this folder.
+            (Some(name), Some(image)) => {
+                let mut function = Function { name, ..Function::default() };
+                function.build.image = Some(image);
+                function.build.skip = true;
+                pipeline.options.tag = self.tag.tag;
+                pipeline.run_alone(context, function)
+            }
+            _ => {
+                let stack = stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
+                pipeline.run(context, stack)
+            }
+        }
+    }
+}

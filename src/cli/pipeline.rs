@@ -1,0 +1,96 @@
+//! What `up` and `deploy` share: from a stack and flags to the result that is printed.
+use std::path::PathBuf;
+
+use super::deploy::DeployFlags;
+use super::session::{GatewayFlags, Session};
+use crate::build::{Options, Project};
+use crate::context::Context;
+use crate::error::Result;
+use crate::function::Function;
+use crate::output::{progress, table};
+use crate::plan::{self, Outcome, run};
+use crate::stack::Stack;
+use crate::template::Catalogue;
+
+/// How far to go, and how.
+pub struct Pipeline {
+    /// Which platform.
+    pub gateway: GatewayFlags,
+    /// What the flags lay over the stack.
+    pub deploy: DeployFlags,
+    /// How to build.
+    pub options: Options,
+    /// How many functions at once.
+    pub parallel: usize,
+    /// Build images.
+    pub build: bool,
+    /// Push images.
+    pub push: bool,
+    /// Deploy.
+    pub deploys: bool,
+}
+
+impl Pipeline {
+    /// Takes the functions of a stack as far as the flags say.
+    ///
+    /// # Errors
+    /// Everything wrong with the functions on this platform; every function that failed.
+    pub fn run(self, context: &Context, stack: Stack) -> Result<()> {
+        let session = Session::for_deploy(context, &self.gateway, Some(stack), self.deploy.wait(), self.deploys)?;
+        let functions = session.functions();
+        self.functions(context, &session, functions)
+    }
+
+    /// The same for one function that no stack file names.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn run_alone(self, context: &Context, function: Function) -> Result<()> {
+        let session = Session::for_deploy(context, &self.gateway, None, self.deploy.wait(), self.deploys)?;
+        let namespace = session.id(&function.name).namespace;
+        self.functions(context, &session, vec![Function { namespace, ..function }])
+    }
+
+    fn functions(self, context: &Context, session: &Session, mut functions: Vec<Function>) -> Result<()> {
+        for function in &mut functions {
+            self.deploy.apply(function);
+        }
+        let stack = session.stack.as_ref();
+        let place = |field: &str| stack.and_then(|stack| stack.place(field));
+        for warning in run::check(&functions, session.backend.as_ref(), place)? {
+            context.out.problem(&warning);
+        }
+        let root: PathBuf = stack.map_or_else(|| context.cwd.clone(), |stack| stack.origin.root.clone());
+        let copy = stack.map(|stack| stack.configuration.copy.clone()).unwrap_or_default();
+        let catalogue = Catalogue::new(&root);
+        let project = Project::new(context, &root, &copy, &catalogue);
+        let progress = progress::for_output(&context.out);
+        let steps = run::Steps {
+            project: &project,
+            options: &self.options,
+            build_images: self.build,
+            push: self.push,
+            deploy: self.deploys,
+            how: self.deploy.how(),
+            force: self.deploy.force(),
+            parallel: self.parallel,
+            stack: stack.map_or("", |stack| stack.name.as_str()),
+        };
+        let work = run::run(&functions, session.backend.as_ref(), &steps, progress.as_ref());
+        let outcomes = crate::runtime::block_on_parallel(work)?;
+        context.out.result(&outcomes, || shown(&outcomes))?;
+        plan::sum_up("can't bring up", &outcomes)
+    }
+}
+
+/// `NAME  ACTION  URL`; nothing where nothing was deployed, since progress has said it all.
+fn shown(outcomes: &[Outcome]) -> String {
+    let rows: Vec<Vec<String>> = outcomes
+        .iter()
+        .filter_map(|o| {
+            let action = serde_json::to_value(o.action?).ok()?;
+            Some(vec![o.name.clone(), action.as_str()?.to_owned(), o.url.clone().unwrap_or_default()])
+        })
+        .collect();
+    if rows.is_empty() { String::new() } else { table::columns(&["FUNCTION", "ACTION", "URL"], &rows) }
+}

@@ -1,0 +1,192 @@
+//! From stack to platform: build, push, decide, apply; function by function, several at once, all of them tried.
+use std::collections::HashMap;
+
+use futures_util::StreamExt;
+
+use super::{Action, Decision, Outcome, decide, spec_hash};
+use crate::artifact::{Artifact, ArtifactKind};
+use crate::backend::{Backend, Change, Deployed, How, Scope};
+use crate::build::{self, Project};
+use crate::error::{Fault, Result};
+use crate::function::{Function, FunctionId};
+use crate::problem::Problem;
+use crate::progress::Progress;
+
+/// How far to go, and how.
+pub struct Steps<'a> {
+    /// The project that functions are built in.
+    pub project: &'a Project<'a>,
+    /// How to build.
+    pub options: &'a build::Options,
+    /// Build images; without it, images are taken as the stack names them. Bundles are always built: they stay here.
+    pub build_images: bool,
+    /// Push images.
+    pub push: bool,
+    /// Deploy.
+    pub deploy: bool,
+    /// How to get from what is there to what should be.
+    pub how: How,
+    /// Deploy even what did not change.
+    pub force: bool,
+    /// How many functions at once.
+    pub parallel: usize,
+    /// The owning stack's name.
+    pub stack: &'a str,
+}
+
+/// Everything that is wrong with the functions on this platform, said before anything is changed.
+///
+/// # Errors
+/// When one of the problems is an error; warnings are returned.
+pub fn check(
+    functions: &[Function],
+    backend: &dyn Backend,
+    place: impl Fn(&str) -> Option<crate::problem::Place>,
+) -> Result<Vec<Problem>> {
+    let mut problems: Vec<Problem> = functions.iter().flat_map(|function| backend.check(function)).collect();
+    for problem in &mut problems {
+        if problem.place.is_none() {
+            problem.place = place(&problem.field);
+        }
+    }
+    if problems.iter().any(Problem::is_error) {
+        let provider = backend.capabilities().provider;
+        let errors = problems.iter().filter(|p| p.is_error()).count();
+        let said = if errors == 1 { "one problem".into() } else { format!("{errors} problems") };
+        return Err(Fault::usage(format!("{said} for provider `{provider}`, nothing was changed")).problems(problems));
+    }
+    Ok(problems)
+}
+
+/// Takes every function as far as `steps` say. Failures are in the outcomes; the others go on.
+///
+/// # Errors
+/// When the platform can't be asked what it has.
+pub async fn run(
+    functions: &[Function],
+    backend: &dyn Backend,
+    steps: &Steps<'_>,
+    progress: &dyn Progress,
+) -> Result<Vec<Outcome>> {
+    let observed = if steps.deploy { observe(functions, backend).await? } else { HashMap::new() };
+    let outcomes = futures_util::stream::iter(functions)
+        .map(|function| one(function, backend, steps, observed.get(&function.id()), progress))
+        .buffered(steps.parallel.max(1))
+        .collect()
+        .await;
+    Ok(outcomes)
+}
+
+/// What the platform has of these functions, one question a namespace.
+async fn observe(functions: &[Function], backend: &dyn Backend) -> Result<HashMap<FunctionId, Deployed>> {
+    let mut by_namespace: HashMap<Option<String>, Vec<String>> = HashMap::new();
+    for function in functions {
+        by_namespace.entry(function.namespace.clone()).or_default().push(function.name.clone());
+    }
+    let mut observed = HashMap::new();
+    for (namespace, names) in by_namespace {
+        let scope = Scope { namespace: namespace.clone(), names, usage: false };
+        for deployed in backend.observe(&scope).await? {
+            // The platform tells its default namespace by name; we ask by the name that the stack has.
+            observed.insert(FunctionId { name: deployed.name.clone(), namespace: namespace.clone() }, deployed);
+        }
+    }
+    Ok(observed)
+}
+
+async fn one(
+    function: &Function,
+    backend: &dyn Backend,
+    steps: &Steps<'_>,
+    observed: Option<&Deployed>,
+    progress: &dyn Progress,
+) -> Outcome {
+    match try_one(function, backend, steps, observed, progress).await {
+        Ok(outcome) => outcome,
+        Err(fault) => {
+            progress.failed(&function.name, &fault.to_string());
+            Outcome::failed(&function.name, fault)
+        }
+    }
+}
+
+async fn try_one(
+    function: &Function,
+    backend: &dyn Backend,
+    steps: &Steps<'_>,
+    observed: Option<&Deployed>,
+    progress: &dyn Progress,
+) -> Result<Outcome> {
+    let name = &function.name;
+    let (artifact, built) = artifact(function, backend.wants(function), steps, progress).await?;
+    let outcome = |decision: Option<Decision>, url: Option<String>| Outcome {
+        name: name.clone(),
+        action: decision.as_ref().map(|d| d.action),
+        reason: decision.map(|d| d.reason),
+        url,
+        artifact: Some(artifact.clone()),
+        error: None,
+    };
+    if !steps.deploy {
+        progress.done(name, &built);
+        return Ok(outcome(None, None));
+    }
+    let mut decision = decide(function, &artifact, observed);
+    if decision.action == Action::Unchanged && (steps.force || steps.how == How::Replace) {
+        decision = Decision { action: Action::Updated, reason: "forced".into() };
+    }
+    if decision.action == Action::Unchanged {
+        progress.done(name, "unchanged");
+        return Ok(outcome(Some(decision), observed.and_then(|d| d.url.clone())));
+    }
+    let change = Change {
+        function: function.clone(),
+        artifact: artifact.clone(),
+        spec: spec_hash(function),
+        stack: steps.stack.into(),
+        how: steps.how,
+    };
+    let deployed = backend.apply(&change, progress).await?;
+    let said = match decision.action {
+        Action::Created => "deployed".to_owned(),
+        _ => format!("updated ({})", decision.reason),
+    };
+    progress.done(name, &said);
+    Ok(outcome(Some(decision), deployed.url))
+}
+
+/// The function's artifact, and how it came about.
+async fn artifact(
+    function: &Function,
+    kind: ArtifactKind,
+    steps: &Steps<'_>,
+    progress: &dyn Progress,
+) -> Result<(Artifact, String)> {
+    if kind != ArtifactKind::Image || (steps.build_images && !function.build.skip) {
+        let built = build::build(function, kind, steps.project, steps.options, progress).await?;
+        if kind == ArtifactKind::Image && steps.push {
+            return Ok((pushed(function, built.artifact, steps, progress).await?, "pushed".into()));
+        }
+        return Ok((built.artifact, built.reason));
+    }
+    let reference = build::tag::reference(function, steps.options.tag, steps.project.root)?;
+    Ok((Artifact::Image { reference, digest: None }, "not built".into()))
+}
+
+#[cfg(feature = "image")]
+async fn pushed(
+    function: &Function,
+    artifact: Artifact,
+    steps: &Steps<'_>,
+    progress: &dyn Progress,
+) -> Result<Artifact> {
+    let Artifact::Image { reference, .. } = artifact else { return Ok(artifact) };
+    let digest = build::push(&function.name, &reference, steps.project, progress).await?;
+    Ok(Artifact::Image { reference, digest: Some(digest) })
+}
+
+#[cfg(not(feature = "image"))]
+async fn pushed(function: &Function, _: Artifact, _: &Steps<'_>, _: &dyn Progress) -> Result<Artifact> {
+    Err(Fault::unsupported(format!("{}: this build of faas pushes no images", function.name))
+        .hint("use a build with the cargo feature `image`"))
+}
