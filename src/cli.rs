@@ -41,6 +41,8 @@ mod version;
 #[derive(Parser)]
 #[command(name = "faas", version, about, propagate_version = false, max_term_width = 100)]
 #[command(disable_help_subcommand = false, subcommand_required = true, arg_required_else_help = true)]
+// As in faas-cli, the last of a flag that is given twice counts.
+#[command(args_override_self = true)]
 pub struct Cli {
     /// Flags that every command takes.
     #[command(flatten)]

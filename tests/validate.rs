@@ -614,6 +614,11 @@ fn from_stdin_another_folder_and_a_folder() {
 }
 
 #[test]
+fn the_last_of_two_files_counts() {
+    stack(GOOD).args(["-f", "nope.yml", "-f", "stack.yml"]).stdout("stack.yml: 1 function, valid\n").stderr("").run();
+}
+
+#[test]
 fn a_thousand_functions() {
     let mut text = String::from("provider: {name: openfaas}\nfunctions:\n");
     for i in 0..1000 {
