@@ -297,6 +297,8 @@ impl Client {
             .user_agent(concat!("faas/", env!("CARGO_PKG_VERSION")))
             .redirect(redirects)
             .connect_timeout(Duration::from_secs(10))
+            // As Go writes them, for functions that take the case of a header's name seriously.
+            .http1_title_case_headers()
             // A relayed body is passed on as the function wrote it.
             .no_gzip();
         if self.base.scheme() == "http" {
