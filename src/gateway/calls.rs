@@ -55,11 +55,9 @@ async fn accept(
     };
     let number = queue.number();
     let file = queue.body_path(number);
-    let kept = keep_body(body, &file, queue.body_limit()).await;
-    if kept.is_err() {
-        let _ = super::files::remove(&file);
-    }
-    let inline = kept?;
+    // Removed again unless the call is accepted, also when the client goes away.
+    let file = tempfile::TempPath::try_from_path(file).map_err(|e| unkept(&e))?;
+    let inline = keep_body(body, &file, queue.body_limit()).await?;
     let call = QueuedCall {
         call_id: stamp.call_id.to_str().unwrap_or_default().to_owned(),
         called,
@@ -75,7 +73,21 @@ async fn accept(
         body_in_file: inline.is_none(),
         failure: None,
     };
-    queue.accept(number, call, inline).await
+    // A task of its own: a client that goes away now must not part the call from its body.
+    let queue = Arc::clone(queue);
+    let accepting = tokio::spawn(async move {
+        let in_file = call.body_in_file;
+        queue.accept(number, call, inline).await?;
+        if in_file {
+            file.keep().map_err(|e| unkept(&e.error))?;
+        }
+        Ok(())
+    });
+    accepting.await.unwrap_or_else(|e| Err(unkept(&std::io::Error::other(e))))
+}
+
+fn unkept(error: &std::io::Error) -> Refused {
+    Refused::new(StatusCode::INTERNAL_SERVER_ERROR, format_args!("the call can't be kept: {error}"))
 }
 
 fn callback_url(url: &HeaderValue) -> Result<String, Refused> {
@@ -94,9 +106,6 @@ async fn keep_body(mut body: Incoming, file: &Path, limit: u64) -> Result<Option
             format_args!("the body is larger than the queue takes ({limit} bytes)"),
         )
     };
-    let unkept = |e: std::io::Error| {
-        Refused::new(StatusCode::INTERNAL_SERVER_ERROR, format_args!("the call can't be kept: {e}"))
-    };
     if body.size_hint().lower() > limit {
         return Err(too_large());
     }
@@ -113,17 +122,17 @@ async fn keep_body(mut body: Incoming, file: &Path, limit: u64) -> Result<Option
         if rest.is_none() && start.len() + data.len() > INLINE {
             let mut options = tokio::fs::OpenOptions::new();
             options.create(true).truncate(true).write(true).mode(0o600);
-            let mut made = options.open(file).await.map_err(unkept)?;
-            made.write_all(&start).await.map_err(unkept)?;
+            let mut made = options.open(file).await.map_err(|e| unkept(&e))?;
+            made.write_all(&start).await.map_err(|e| unkept(&e))?;
             rest = Some(made);
         }
         match &mut rest {
-            Some(file) => file.write_all(&data).await.map_err(unkept)?,
+            Some(file) => file.write_all(&data).await.map_err(|e| unkept(&e))?,
             None => start.extend_from_slice(&data),
         }
     }
     let Some(mut file) = rest else { return Ok(Some(start.freeze())) };
-    file.flush().await.map_err(unkept)?;
-    file.sync_all().await.map_err(unkept)?;
+    file.flush().await.map_err(|e| unkept(&e))?;
+    file.sync_all().await.map_err(|e| unkept(&e))?;
     Ok(None)
 }

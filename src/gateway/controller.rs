@@ -308,13 +308,11 @@ impl Controller {
         self.store.remove_function(key).await?;
         self.change_table(|all| drop(all.remove(key)));
         let before = function.set(FunctionRecord::clone(&function.record()), Vec::new());
-        let grace = self.grace;
-        tokio::spawn(async move {
-            futures_util::future::join_all(before.iter().map(|r| r.drain(grace))).await;
-            if let Err(e) = function.log.remove() {
-                tracing::warn!("can't remove the log of {}: {e}", function.key);
-            }
-        });
+        // Now, and not when the processes have ended: by then there may be a new function of this name.
+        if let Err(e) = function.log.remove() {
+            tracing::warn!("can't remove the log of {key}: {e}");
+        }
+        self.retire(before.to_vec());
         Ok(())
     }
 

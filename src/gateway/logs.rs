@@ -3,6 +3,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -27,6 +28,8 @@ pub(super) struct FunctionLog {
     folder: PathBuf,
     file_size: u64,
     current: Mutex<Option<Current>>,
+    /// Once it is, its folder may be another function's of the same name.
+    removed: AtomicBool,
     /// `None` once nobody is to follow any more.
     live: Mutex<Option<broadcast::Sender<Line>>>,
 }
@@ -70,6 +73,7 @@ impl FunctionLog {
             folder,
             file_size,
             current: Mutex::new(None),
+            removed: AtomicBool::new(false),
             live: Mutex::new(Some(broadcast::channel(LIVE).0)),
         })
     }
@@ -87,6 +91,9 @@ impl FunctionLog {
         let mut json = serde_json::to_vec(&message).unwrap_or_default();
         json.push(b'\n');
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.removed.load(Ordering::Acquire) {
+            return;
+        }
         if let Err(e) = self.write(&mut current, &json) {
             tracing::warn!("a line of {}'s log can't be kept: {e}", self.key);
             *current = None;
@@ -167,10 +174,11 @@ impl FunctionLog {
         self.live().take();
     }
 
-    /// Forgets all lines, and ends all who follow.
+    /// Forgets all lines, ends all who follow, and takes no more.
     pub fn remove(&self) -> io::Result<()> {
         self.close();
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        self.removed.store(true, Ordering::Release);
         *current = None;
         files::remove(&self.folder)
     }
