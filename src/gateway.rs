@@ -16,6 +16,7 @@ mod controller;
 mod files;
 mod functions;
 mod handlers;
+mod idle;
 mod invoke;
 mod launch;
 mod logs;

@@ -229,6 +229,19 @@ fn a_function_that_crashes_is_started_again() {
 }
 
 #[test]
+fn an_idle_function_sleeps_until_its_next_call_when_it_asks_for_that() {
+    let platform = Platform::start();
+    let mut deployment = Platform::deployment("echo", &platform.python("echo"));
+    deployment["labels"] =
+        serde_json::json!({"com.openfaas.scale.zero": "true", "com.openfaas.scale.zero-duration": "100ms"});
+    assert_eq!(platform.admin("POST", "/system/functions", &deployment.to_string()).status, 200);
+    platform.deploy("other", &platform.python("other"));
+    platform.until("it sleeps", || platform.admin("GET", "/system/function/echo", "").json().get("replicas").is_none());
+    assert_eq!(platform.admin("GET", "/system/function/other", "").json()["availableReplicas"], 1);
+    assert_eq!(platform.post("/function/echo", "woken").text(), "echo POST / woken");
+}
+
+#[test]
 fn namespaces_part_functions_and_secrets() {
     let platform = Platform::start();
     let namespace = r#"{"name":"shop","labels":{"openfaas":"1"}}"#;

@@ -25,10 +25,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     asynchronous: Can::Yes,
     logs: Can::Yes,
     scale: Can::Yes,
-    scale_to_zero: Can::No {
-        why: "the embedded platform does not stop idle functions by itself",
-        instead: "`faas scale NAME --replicas 0` lets one sleep until its next call",
-    },
+    scale_to_zero: Can::Yes,
     secrets: Can::Yes,
     namespaces: Can::Yes,
     traffic: Can::No {

@@ -34,6 +34,11 @@ impl Counters {
         self.started.fetch_add(1, Relaxed);
     }
 
+    /// Calls that came so far.
+    pub fn started(&self) -> u64 {
+        self.started.load(Relaxed)
+    }
+
     /// A call was answered.
     pub fn done(&self, status: http::StatusCode, took: Duration) {
         if let Some(counter) = usize::from(status.as_u16()).checked_sub(100).and_then(|at| self.by_code.get(at)) {

@@ -84,6 +84,7 @@ async fn serve(place: Place, settings: &Settings) -> Result<()> {
     tracing::info!("faas {} serves on http://{address}, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
     controller.start_all();
     queue.resume();
+    let idle = tokio::spawn(super::idle::watch(Arc::clone(&controller)));
 
     let connections = GracefulShutdown::new();
     let ended = async {
@@ -97,6 +98,7 @@ async fn serve(place: Place, settings: &Settings) -> Result<()> {
         () = ended => {}
     }
     drop(listener);
+    idle.abort();
     tracing::info!("stopping: calls in flight may take {} s", settings.grace.as_secs());
     controller.close_logs();
     let calls = async { tokio::join!(connections.shutdown(), queue.stop(settings.grace)) };

@@ -39,8 +39,8 @@ pub fn check(function: &Function) -> Vec<Problem> {
             "call `faas invoke` from cron while you try things out here",
         );
     }
-    if function.scale.idle.is_some() {
-        warn("scale.idle", "idle functions are not stopped here", "`faas scale` with 0 replicas lets one sleep");
+    if function.scale.idle.is_some() && function.scale.min != Some(0) {
+        warn("scale.idle", "this has no effect without `min: 0`", "set `scale.min: 0` to let an idle function sleep");
     }
     if function.url == Some(UrlAccess::Iam) {
         problems.push(
