@@ -118,7 +118,8 @@ fn close(server: &Arc<Server>) -> std::pin::Pin<Box<tokio::time::Sleep>> {
         let _ = std::fs::remove_file(lock_file());
     }
     let interval = server.settings.healthcheck_interval;
-    server.log.note(&format!("stopping: {} requests under way, no more in {interval:?}", server.invoker.in_flight()));
+    let until = if interval.is_zero() { String::new() } else { format!(", no more in {interval:?}") };
+    server.log.note(&format!("stopping: {} requests under way{until}", server.invoker.in_flight()));
     Box::pin(tokio::time::sleep(interval))
 }
 

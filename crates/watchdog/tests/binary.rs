@@ -3,141 +3,15 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::net::TcpListener;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
-use support::{PATIENCE, alive, environment};
+use rustix::process::Signal;
+use support::process::{Watchdog, ports, raw, split};
+use support::{PATIENCE, alive};
 
 const SERVER: &str = concat!("python3 -u ", env!("CARGO_MANIFEST_DIR"), "/tests/support/server.py");
-
-/// A port nobody listens on. Two of a kind differ because each is held while the others are chosen.
-fn ports<const N: usize>() -> [u16; N] {
-    let held: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("[::]:0").unwrap());
-    held.map(|listener| listener.local_addr().unwrap().port())
-}
-
-struct Watchdog {
-    child: Child,
-    port: u16,
-    metrics_port: u16,
-    lines: mpsc::Receiver<String>,
-    seen: Vec<String>,
-    folder: tempfile::TempDir,
-}
-
-impl Watchdog {
-    fn start(variables: &[(&str, &str)]) -> Self {
-        let [port, metrics_port] = ports();
-        let folder = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_faas-watchdog"))
-            .env_clear()
-            .envs(environment())
-            .env("TMPDIR", folder.path())
-            .env("port", port.to_string())
-            .env("metrics_port", metrics_port.to_string())
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (sender, lines) = mpsc::channel();
-        let outputs: [(&str, Box<dyn Read + Send>); 2] =
-            [("out", Box::new(child.stdout.take().unwrap())), ("err", Box::new(child.stderr.take().unwrap()))];
-        for (name, output) in outputs {
-            let sender = sender.clone();
-            std::thread::spawn(move || {
-                for line in BufReader::new(output).lines().map_while(Result::ok) {
-                    let _ = sender.send(format!("{name} {line}"));
-                }
-            });
-        }
-        Watchdog { child, port, metrics_port, lines, seen: Vec::new(), folder }
-    }
-
-    fn ready(variables: &[(&str, &str)]) -> Self {
-        let mut watchdog = Self::start(variables);
-        watchdog.until_line(" ready");
-        watchdog
-    }
-
-    fn until_line(&mut self, part: &str) -> String {
-        if let Some(line) = self.seen.iter().find(|line| line.contains(part)) {
-            return line.clone();
-        }
-        loop {
-            match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) => self.seen.push(line),
-                Err(_) => panic!("never printed: {part}\n{:#?}", self.seen),
-            }
-            let line = self.seen.last().unwrap();
-            if line.contains(part) {
-                return line.clone();
-            }
-        }
-    }
-
-    fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream
-    }
-
-    /// Sends bytes, reads until the server closes.
-    fn raw(&self, request: &[u8]) -> String {
-        raw(self.port, request)
-    }
-
-    fn get(&self, path: &str) -> (u16, String) {
-        split(&self.raw(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()))
-    }
-
-    fn signal(&self, signal: Signal) {
-        rustix::process::kill_process(Pid::from_raw(self.child.id() as i32).unwrap(), signal).unwrap();
-    }
-
-    fn exit_code(&mut self) -> Option<i32> {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(Instant::now() < until, "does not end\n{:#?}", self.lines.try_iter().collect::<Vec<_>>());
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn peak_kilobytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    }
-}
-
-impl Drop for Watchdog {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn raw(port: u16, request: &[u8]) -> String {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(request).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    String::from_utf8_lossy(&answer).into_owned()
-}
-
-/// Status and body.
-fn split(answer: &str) -> (u16, String) {
-    let status = answer.split(' ').nth(1).unwrap_or_default().parse().unwrap_or(0);
-    (status, answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned())
-}
 
 fn until_gone(pid: u32) {
     let until = Instant::now() + PATIENCE;

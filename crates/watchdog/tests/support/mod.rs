@@ -1,7 +1,9 @@
 //! What the sessions share: a log that can be read, invokers around a test server, calls in one line.
 #![allow(dead_code)] // each test binary uses its part
 
-use std::sync::{Arc, Condvar, Mutex};
+pub mod process;
+
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,19 +18,16 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub struct Log {
     lines: Mutex<Vec<String>>,
-    more: Condvar,
 }
 
 impl LogSink for Log {
     fn line(&self, stream: Stream, line: &[u8]) {
         let name = if stream == Stream::Stdout { "stdout" } else { "stderr" };
         self.lines.lock().unwrap().push(format!("{name}: {}", String::from_utf8_lossy(line)));
-        self.more.notify_all();
     }
 
     fn note(&self, message: &str) {
         self.lines.lock().unwrap().push(format!("note: {message}"));
-        self.more.notify_all();
     }
 }
 
