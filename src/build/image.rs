@@ -271,6 +271,10 @@ impl Log {
         } else {
             progress.line(name, line);
         }
+        // What the engine says of its own work is in the log, and no help here.
+        if line.starts_with(" ---> ") || line.starts_with("Removing intermediate container") {
+            return;
+        }
         if self.step.len() > SHOWN {
             self.step.remove(1);
         }
