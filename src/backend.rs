@@ -9,13 +9,15 @@ use futures_util::Stream;
 use serde::Serialize;
 
 use crate::artifact::{Artifact, ArtifactKind};
-use crate::error::Result;
+use crate::error::{Fault, Result};
 use crate::function::{Function, FunctionId, Resources};
 use crate::problem::Problem;
 use crate::progress::Progress;
 
 pub mod capabilities;
 pub mod gateway_api;
+#[cfg(feature = "knative")]
+pub mod knative;
 #[cfg(feature = "local")]
 pub mod local;
 #[cfg(feature = "openfaas")]
@@ -266,6 +268,12 @@ pub trait Traffic: Send + Sync {
     async fn revisions(&self, id: &FunctionId) -> Result<Vec<Revision>>;
     /// Sets the shares; they sum to 100.
     async fn set(&self, id: &FunctionId, shares: &[(String, u8)]) -> Result<()>;
+    /// Sends all traffic to the newest revision; where the platform can, also to newer ones as they come.
+    async fn follow(&self, id: &FunctionId) -> Result<()> {
+        let revisions = self.revisions(id).await?;
+        let newest = revisions.first().ok_or_else(|| Fault::not_found(format!("{id} has no revision")))?;
+        self.set(id, &[(newest.name.clone(), 100)]).await
+    }
 }
 
 /// An immutable deployment of a function.

@@ -136,6 +136,17 @@ fn backend(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>, wait:
             client(context, flags, &place.gateway, Options::default().timeout)?,
             wait,
         ))),
+        #[cfg(feature = "knative")]
+        ProviderKind::Knative => {
+            use crate::backend::knative::{Knative, Settings};
+            let env = |name: &str| context.env.get(name).map(str::to_owned);
+            let none = serde_json::Value::Null;
+            let (provider, root) = match stack {
+                Some(stack) => (&stack.provider.knative, stack.origin.root.as_path()),
+                None => (&none, context.cwd.as_path()),
+            };
+            Ok(Arc::new(Knative::new(Settings::new(provider, &env, &context.dirs.home, root, wait)?)))
+        }
         kind => Err(Fault::unsupported(format!("provider `{}` is not in this build of faas", kind.as_str()))
             .hint("`faas version` lists the backends that it has")),
     }

@@ -33,6 +33,9 @@ impl Version {
             return context.out.raw(format!("{version}\n").as_bytes());
         }
         let mut backends = Vec::new();
+        if cfg!(feature = "knative") {
+            backends.push("knative");
+        }
         if cfg!(feature = "local") {
             backends.push("local");
         }

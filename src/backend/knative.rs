@@ -1,0 +1,130 @@
+//! Knative: functions are Services of Knative Serving in a Kubernetes cluster, with revisions and shares of traffic.
+use async_trait::async_trait;
+
+use super::capabilities::{Can, Capabilities};
+use super::{Backend, Call, Change, Deployed, Info, LogQuery, LogStream, Namespaces, Reply, Scope, Secrets, Traffic};
+use crate::artifact::ArtifactKind;
+use crate::error::Result;
+use crate::function::{Function, FunctionId};
+use crate::problem::Problem;
+use crate::progress::Progress;
+
+mod apply;
+mod check;
+mod cluster;
+mod diagnosis;
+mod info;
+mod invoke;
+mod logs;
+mod manifest;
+mod merge;
+mod namespaces;
+mod objects;
+mod observe;
+mod refusal;
+mod scaling;
+mod secrets;
+mod traffic;
+mod trouble;
+mod wait;
+
+pub use cluster::Settings;
+
+/// What Knative can do.
+pub const CAPABILITIES: Capabilities = Capabilities {
+    provider: "knative",
+    asynchronous: Can::No {
+        why: "Knative Serving has no queue",
+        instead: "send an event to a broker of Knative Eventing, or use provider `openfaas`, `local` or `lambda`",
+    },
+    logs: Can::Yes,
+    scale: Can::Yes,
+    scale_to_zero: Can::Yes,
+    secrets: Can::Yes,
+    namespaces: Can::Yes,
+    traffic: Can::Yes,
+    read_only: Can::Yes,
+    constraints: Can::No {
+        why: "Knative places pods by itself",
+        instead: "where the administrator allows it, use `knative: {spec: {template: {spec: {nodeSelector: …}}}}`",
+    },
+    limits: Can::Yes,
+    schedule: Can::No {
+        why: "Knative Serving has no clock",
+        instead: "make a PingSource of Knative Eventing that calls the function",
+    },
+};
+
+/// A cluster with Knative Serving.
+pub struct Knative {
+    cluster: cluster::Cluster,
+    caller: invoke::Caller,
+}
+
+impl Knative {
+    /// The cluster that `settings` lead to. Nothing is read and nobody is asked before the first call.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { caller: invoke::Caller::new(settings.ingress.clone()), cluster: cluster::Cluster::new(settings) }
+    }
+}
+
+#[async_trait]
+impl Backend for Knative {
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
+    }
+
+    fn wants(&self, _: &Function) -> ArtifactKind {
+        ArtifactKind::Image
+    }
+
+    fn check(&self, function: &Function) -> Vec<Problem> {
+        check::check(function)
+    }
+
+    async fn observe(&self, scope: &Scope) -> Result<Vec<Deployed>> {
+        observe::observe(&self.cluster, scope).await
+    }
+
+    async fn apply(&self, change: &Change, progress: &dyn Progress) -> Result<Deployed> {
+        Ok(observe::deployed(&apply::apply(&self.cluster, change, progress).await?, &[]))
+    }
+
+    async fn remove(&self, id: &FunctionId) -> Result<()> {
+        apply::remove(&self.cluster, id).await
+    }
+
+    async fn invoke(&self, id: &FunctionId, call: Call) -> Result<Reply> {
+        self.caller.call(&self.cluster, id, call).await
+    }
+
+    async fn logs(&self, query: LogQuery) -> Result<LogStream> {
+        logs::logs(&self.cluster, query).await
+    }
+
+    async fn scale(&self, id: &FunctionId, replicas: u32) -> Result<()> {
+        apply::scale(&self.cluster, id, replicas).await
+    }
+
+    async fn ready(&self, id: &FunctionId) -> Result<bool> {
+        // Scaled to zero is ready, too: the next call wakes it.
+        Ok(self.cluster.service(id).await?.is_ready())
+    }
+
+    async fn info(&self) -> Result<Info> {
+        info::info(&self.cluster).await
+    }
+
+    fn traffic(&self) -> Option<&dyn Traffic> {
+        Some(&self.cluster)
+    }
+
+    fn secrets(&self) -> Option<&dyn Secrets> {
+        Some(&self.cluster)
+    }
+
+    fn namespaces(&self) -> Option<&dyn Namespaces> {
+        Some(&self.cluster)
+    }
+}

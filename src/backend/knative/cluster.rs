@@ -1,0 +1,306 @@
+//! The way to a cluster: kubeconfigs, context and namespace, and a client that is made when it is first needed.
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::Pod;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config, Resource};
+use serde::Deserialize;
+use tokio::sync::OnceCell;
+
+use super::objects::{Revision, Service};
+use super::trouble;
+use crate::error::{Fault, OrFault, Result};
+use crate::function::FunctionId;
+
+/// How long a credential plugin that the kubeconfig names may take; some open a browser and wait.
+const PLUGIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long connecting to the API server may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How to reach a cluster, and what to do there by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Kubeconfig files; the first to set something wins. None with `in_cluster`.
+    pub kubeconfigs: Vec<PathBuf>,
+    /// Whether this runs in a pod, whose service account serves when there is no kubeconfig.
+    pub in_cluster: bool,
+    /// The context of the kubeconfig; `None` is its current one.
+    pub context: Option<String>,
+    /// The namespace; `None` is the context's.
+    pub namespace: Option<String>,
+    /// Where functions are called when their URLs lead nowhere from here: `host:port` or a URL.
+    pub ingress: Option<String>,
+    /// Whether fields that another field manager set are taken over.
+    pub force: bool,
+    /// How long `apply` waits until a function is ready; zero doesn't wait.
+    pub wait: Duration,
+}
+
+/// `provider.knative` in the stack file.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Keys {
+    context: Option<String>,
+    kubeconfig: Option<PathBuf>,
+    namespace: Option<String>,
+    ingress: Option<String>,
+    force: bool,
+}
+
+impl Settings {
+    /// From `provider.knative` of the stack file (null when it has none) and the environment: `KUBECONFIG` lists
+    /// files, `FAAS_KNATIVE_CONTEXT`, `FAAS_KNATIVE_NAMESPACE` and `FAAS_KNATIVE_INGRESS` win over the file. Paths are
+    /// relative to `root`; `wait` is how long `apply` waits.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Usage`] when `provider.knative` has a key or a value that it can't have.
+    pub fn new(
+        provider: &serde_json::Value,
+        env: &dyn Fn(&str) -> Option<String>,
+        home: &Path,
+        root: &Path,
+        wait: Duration,
+    ) -> Result<Self> {
+        let keys: Keys = if provider.is_null() {
+            Keys::default()
+        } else {
+            serde_json::from_value(provider.clone()).map_err(|error| {
+                Fault::usage("`provider.knative` in the stack file can't be read")
+                    .cause(error)
+                    .hint("it takes context, kubeconfig, namespace, ingress and force")
+            })?
+        };
+        let some = |text: Option<String>| text.filter(|t| !t.is_empty());
+        let kubeconfigs = match (keys.kubeconfig, env("KUBECONFIG")) {
+            (Some(path), _) => vec![root.join(path)],
+            (None, Some(list)) => std::env::split_paths(&list).filter(|p| !p.as_os_str().is_empty()).collect(),
+            (None, None) => vec![home.join(".kube/config")],
+        };
+        Ok(Self {
+            kubeconfigs,
+            in_cluster: env("KUBERNETES_SERVICE_HOST").is_some(),
+            context: some(env("FAAS_KNATIVE_CONTEXT")).or(some(keys.context)),
+            namespace: some(env("FAAS_KNATIVE_NAMESPACE")).or(some(keys.namespace)),
+            ingress: some(env("FAAS_KNATIVE_INGRESS")).or(some(keys.ingress)),
+            force: keys.force,
+            wait,
+        })
+    }
+}
+
+/// A cluster; the client is made when it is first needed.
+pub struct Cluster {
+    /// How to reach it.
+    pub settings: Settings,
+    reached: OnceCell<Reached>,
+}
+
+/// What is known once the kubeconfig is read.
+pub struct Reached {
+    /// The client.
+    pub client: Client,
+    /// The API server's address.
+    pub address: String,
+    /// Where functions go that name no namespace.
+    pub namespace: String,
+}
+
+impl Cluster {
+    /// A cluster that nobody has talked to yet.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, reached: OnceCell::new() }
+    }
+
+    /// The client and what the kubeconfig says.
+    ///
+    /// # Errors
+    /// When there is no usable kubeconfig, or its credential plugin fails or hangs.
+    pub async fn reach(&self) -> Result<&Reached> {
+        self.reached.get_or_try_init(|| connect(&self.settings)).await
+    }
+
+    /// The client alone.
+    ///
+    /// # Errors
+    /// Those of [`Cluster::reach`].
+    pub async fn client(&self) -> Result<Client> {
+        Ok(self.reach().await?.client.clone())
+    }
+
+    /// `namespace`, or where functions go that name none.
+    ///
+    /// # Errors
+    /// Those of [`Cluster::reach`].
+    pub async fn namespace<'a>(&'a self, namespace: Option<&'a str>) -> Result<&'a str> {
+        match namespace {
+            Some(namespace) => Ok(namespace),
+            None => Ok(&self.reach().await?.namespace),
+        }
+    }
+
+    /// The objects of one type in a namespace.
+    ///
+    /// # Errors
+    /// Those of [`Cluster::reach`].
+    pub async fn api<K>(&self, namespace: Option<&str>) -> Result<Api<K>>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        let reached = self.reach().await?;
+        Ok(Api::namespaced(reached.client.clone(), namespace.unwrap_or(&reached.namespace)))
+    }
+
+    /// Knative Services.
+    ///
+    /// # Errors
+    /// Those of [`Cluster::reach`].
+    pub async fn services(&self, namespace: Option<&str>) -> Result<Api<Service>> {
+        self.api(namespace).await
+    }
+
+    /// Revisions.
+    ///
+    /// # Errors
+    /// Those of [`Cluster::reach`].
+    pub async fn revisions(&self, namespace: Option<&str>) -> Result<Api<Revision>> {
+        self.api(namespace).await
+    }
+
+    /// Pods.
+    ///
+    /// # Errors
+    /// Those of [`Cluster::reach`].
+    pub async fn pods(&self, namespace: Option<&str>) -> Result<Api<Pod>> {
+        self.api(namespace).await
+    }
+
+    /// A function's Service.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::NotFound`] when there is none.
+    pub async fn service(&self, id: &FunctionId) -> Result<Service> {
+        let found = self.services(id.namespace.as_deref()).await?.get_opt(&id.name).await;
+        found.map_err(|e| trouble::fault(&format!("can't read {id}"), e))?.ok_or_else(|| no_function(id))
+    }
+}
+
+/// There is no such function.
+pub fn no_function(id: &FunctionId) -> Fault {
+    Fault::not_found(format!("there is no function {id}")).hint("`faas list` shows what is deployed")
+}
+
+async fn connect(settings: &Settings) -> Result<Reached> {
+    crate::wire::client::install_tls();
+    let mut config = match read(settings)? {
+        Some(kubeconfig) => {
+            let options = KubeConfigOptions { context: settings.context.clone(), ..KubeConfigOptions::default() };
+            let contexts: Vec<_> = kubeconfig.contexts.iter().map(|c| c.name.clone()).collect();
+            Config::from_custom_kubeconfig(kubeconfig, &options)
+                .await
+                .map_err(|error| no_context(settings, &contexts, &error))?
+        }
+        None => Config::incluster()
+            .or_fault(|| "the service account of this pod can't be used".into())
+            .map_err(|f| f.hint("mount its token (automountServiceAccountToken), or name a kubeconfig"))?,
+    };
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    let address = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+    let namespace = settings.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let plugin = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone());
+    // A credential plugin is run right here, and kube waits for it on the thread.
+    let made = tokio::task::spawn_blocking(move || Client::try_from(config));
+    let client = match tokio::time::timeout(PLUGIN_TIMEOUT, made).await {
+        Ok(Ok(made)) => made.map_err(|e| trouble::fault(&format!("can't reach the cluster at {address}"), e))?,
+        Ok(Err(panicked)) => return Err(Fault::failed("can't make a client for the cluster").cause(panicked)),
+        Err(_) => {
+            return Err(Fault::timed_out(format!(
+                "the credential plugin `{}` gave no answer within {}",
+                plugin.as_deref().unwrap_or("?"),
+                humantime::format_duration(PLUGIN_TIMEOUT)
+            ))
+            .hint("run it by hand: it may want to ask something"));
+        }
+    };
+    Ok(Reached { client, address, namespace })
+}
+
+/// The kubeconfigs that are there, merged; `None` when there are none and this is a pod.
+fn read(settings: &Settings) -> Result<Option<Kubeconfig>> {
+    let mut merged: Option<Kubeconfig> = None;
+    for path in settings.kubeconfigs.iter().filter(|p| p.exists()) {
+        let what = || format!("the kubeconfig {} can't be read", path.display());
+        let next = Kubeconfig::read_from(path).or_fault(what)?;
+        merged = Some(match merged {
+            Some(before) => before.merge(next).or_fault(what)?,
+            None => next,
+        });
+    }
+    if merged.is_none() && !settings.in_cluster {
+        let looked: Vec<_> = settings.kubeconfigs.iter().map(|p| p.display().to_string()).collect();
+        return Err(Fault::failed("there is no kubeconfig, so the cluster is not known")
+            .cause(format!("looked for {}", looked.join(", ")))
+            .hint("KUBECONFIG or `provider.knative.kubeconfig` in the stack file names one"));
+    }
+    Ok(merged)
+}
+
+fn no_context(settings: &Settings, contexts: &[String], error: &kube::config::KubeconfigError) -> Fault {
+    let what = match &settings.context {
+        Some(context) => format!("the context {context} of the kubeconfig can't be used"),
+        None => "the kubeconfig can't be used".into(),
+    };
+    let hint = if contexts.is_empty() {
+        "it has no contexts".into()
+    } else {
+        format!("it has these: {}; `provider.knative.context` names one", contexts.join(", "))
+    };
+    Fault::failed(what).cause(trouble::chain(error)).hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(provider: serde_json::Value, env: &[(&str, &str)]) -> Result<Settings> {
+        let find = |name: &str| env.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        Settings::new(&provider, &find, Path::new("/home/me"), Path::new("/project"), Duration::ZERO)
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let provider = serde_json::json!({"context": "a", "namespace": "shop", "ingress": ""});
+        let found = settings(provider, &[("KUBECONFIG", "/x:/y"), ("FAAS_KNATIVE_CONTEXT", "b")]).unwrap();
+        assert_eq!(found.kubeconfigs, [PathBuf::from("/x"), PathBuf::from("/y")]);
+        assert_eq!(found.context.as_deref(), Some("b"));
+        assert_eq!(found.namespace.as_deref(), Some("shop"));
+        assert_eq!(found.ingress, None);
+    }
+
+    #[test]
+    fn the_file_names_a_kubeconfig_of_the_project() {
+        let provider = serde_json::json!({"kubeconfig": "dev.kubeconfig"});
+        let found = settings(provider, &[("KUBECONFIG", "/x")]).unwrap();
+        assert_eq!(found.kubeconfigs, [PathBuf::from("/project/dev.kubeconfig")]);
+        assert_eq!(
+            settings(serde_json::Value::Null, &[]).unwrap().kubeconfigs,
+            [PathBuf::from("/home/me/.kube/config")]
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_told() {
+        let fault = settings(serde_json::json!({"contxt": "a"}), &[]).unwrap_err();
+        assert_eq!(fault.kind, crate::error::Kind::Usage);
+        assert!(fault.to_string().contains("contxt"), "{fault}");
+    }
+
+    #[test]
+    fn without_any_kubeconfig_the_places_are_named() {
+        let found = settings(serde_json::Value::Null, &[("KUBECONFIG", "/nowhere/a:/nowhere/b")]).unwrap();
+        let fault = read(&found).unwrap_err();
+        assert!(fault.to_string().contains("/nowhere/a, /nowhere/b"), "{fault}");
+    }
+}

@@ -1,0 +1,192 @@
+//! The true cause of a revision that doesn't start: its own conditions, its pods, their events, their last words.
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Event, Pod};
+use kube::api::{ListParams, LogParams};
+use kube::{Api, ResourceExt};
+
+use super::cluster::Cluster;
+use super::objects::{REVISION_LABEL, Service, condition};
+use super::trouble;
+use crate::error::Result;
+
+/// How many of a container's last lines are shown.
+const LAST_LINES: i64 = 20;
+/// The sidecar of every pod.
+pub const SIDECAR: &str = "queue-proxy";
+
+/// What keeps a revision from becoming ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// What sort of fault: the same one seen again goes on counting.
+    pub kind: String,
+    /// What is wrong, in the cluster's own words.
+    pub cause: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// How long it must last before it counts as final; `None` never does, since it may pass.
+    pub patience: Option<Duration>,
+}
+
+impl Diagnosis {
+    /// A fault that is told and waited for.
+    pub fn new(cause: impl Into<String>) -> Self {
+        let cause = cause.into();
+        Self { kind: cause.clone(), cause, hint: None, patience: None }
+    }
+
+    fn of(kind: &str, cause: impl Into<String>, patience: Duration) -> Self {
+        Self { kind: kind.into(), cause: cause.into(), hint: None, patience: Some(patience) }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// What keeps the newest revision of `service` from becoming ready; `None` while nothing looks wrong.
+///
+/// # Errors
+/// When the cluster can't be asked.
+pub async fn of(cluster: &Cluster, service: &Service) -> Result<Option<Diagnosis>> {
+    let revision = &service.status.latest_created_revision_name;
+    let settled = condition(&service.status.conditions, "ConfigurationsReady").is_some_and(|c| c.reason != "OutOfDate");
+    if revision.is_empty() || !service.is_observed() || !settled {
+        return Ok(None);
+    }
+    let namespace = service.metadata.namespace.as_deref();
+    let what = "can't look at the new revision";
+    let found = cluster.revisions(namespace).await?.get_opt(revision).await.map_err(|e| trouble::fault(what, e))?;
+    let Some(found) = found else { return Ok(None) };
+    if found.is_ready() {
+        return Ok(None);
+    }
+    let pods = cluster.pods(namespace).await?;
+    let list = ListParams::default().labels(&format!("{REVISION_LABEL}={revision}"));
+    let there = pods.list(&list).await.map_err(|e| trouble::fault(what, e))?.items;
+    for pod in &there {
+        if let Some(diagnosis) = pod_fault(&pods, pod).await {
+            return Ok(Some(diagnosis));
+        }
+    }
+    for kind in ["ContainerHealthy", "ResourcesAvailable"] {
+        let Some(condition) = condition(&found.status.conditions, kind).filter(|c| c.status == "False") else {
+            continue;
+        };
+        let words = condition.words();
+        return Ok(Some(match condition.reason.as_str() {
+            "ContainerMissing" => image_fault(&condition.message, Duration::from_secs(2)),
+            "Unschedulable" => Diagnosis::new(words)
+                .hint("no node has room for it: ask for less under `requests:`, or wait for a node"),
+            "FailedCreate" => Diagnosis::of("FailedCreate", words, Duration::from_secs(2))
+                .hint("the namespace's quota or policy doesn't let the pod in"),
+            reason => Diagnosis::of(reason, words, Duration::from_secs(2)),
+        }));
+    }
+    for pod in &there {
+        if let Some(diagnosis) = event_fault(cluster, pod).await {
+            return Ok(Some(diagnosis));
+        }
+    }
+    Ok(None)
+}
+
+/// What can be said when time is up and nothing looked wrong: mostly that nobody listens.
+pub async fn at_the_end(cluster: &Cluster, service: &Service) -> Option<Diagnosis> {
+    let revision = &service.status.latest_created_revision_name;
+    let pods = cluster.pods(service.metadata.namespace.as_deref()).await.ok()?;
+    let list = ListParams::default().labels(&format!("{REVISION_LABEL}={revision}"));
+    let pod = pods.list(&list).await.ok()?.items.into_iter().next()?;
+    let running = containers(&pod).find(|c| c.name != SIDECAR)?;
+    if running.state.as_ref()?.running.is_none() || running.ready {
+        return None;
+    }
+    let port =
+        service.container().pointer("/ports/0/containerPort").and_then(serde_json::Value::as_u64).unwrap_or(8080);
+    let name = pod.name_any();
+    let last = last_words(&pods, &name, &running.name, false).await;
+    Some(
+        Diagnosis::new(format!("pod {name} runs, but nothing answers on its port {port}{last}"))
+            .hint("the function has to listen on 0.0.0.0 at the port in $PORT"),
+    )
+}
+
+fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    pod.status.iter().flat_map(|s| s.container_statuses.iter().flatten())
+}
+
+async fn pod_fault(pods: &Api<Pod>, pod: &Pod) -> Option<Diagnosis> {
+    let name = pod.name_any();
+    for container in containers(pod) {
+        let waiting = container.state.as_ref().and_then(|s| s.waiting.as_ref());
+        let reason = waiting.and_then(|w| w.reason.as_deref()).unwrap_or_default();
+        let message = waiting.and_then(|w| w.message.as_deref()).unwrap_or_default();
+        match reason {
+            "ErrImagePull" => return Some(image_fault(message, Duration::from_secs(10))),
+            // Its own message only says that it waits; the kind is the same, so that the time goes on.
+            "ImagePullBackOff" => {
+                return Some(image_fault(&format!("{}: {message}", container.image), Duration::from_secs(10)));
+            }
+            "InvalidImageName" | "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+                return Some(
+                    Diagnosis::of(reason, format!("{reason}: {message} (pod {name})"), Duration::from_secs(5))
+                        .hint("`faas describe` shows what the function asks for"),
+                );
+            }
+            _ => {}
+        }
+        let ended = container.last_state.as_ref().and_then(|s| s.terminated.as_ref());
+        let ended = ended.or_else(|| container.state.as_ref()?.terminated.as_ref());
+        let Some(ended) = ended.filter(|_| container.name != SIDECAR) else { continue };
+        let why = match ended.reason.as_deref() {
+            Some("OOMKilled") => "ran out of memory".to_owned(),
+            _ => format!("ended with exit code {}", ended.exit_code),
+        };
+        let last = last_words(pods, &name, &container.name, container.restart_count > 0).await;
+        let patience = if container.restart_count > 1 { Duration::ZERO } else { Duration::from_secs(4) };
+        let found = Diagnosis::of("ended", format!("the container of pod {name} {why}{last}"), patience);
+        return Some(match ended.reason.as_deref() {
+            Some("OOMKilled") => found.hint("give it more under `limits: {memory: …}`"),
+            _ => found.hint("the log above says why; `faas logs` has all of it"),
+        });
+    }
+    None
+}
+
+fn image_fault(message: &str, patience: Duration) -> Diagnosis {
+    Diagnosis::of("image", format!("the image can't be pulled: {message}"), patience)
+        .hint("was it pushed (`faas push`), and may the cluster read that registry?")
+}
+
+/// The last lines of a container's log, on lines of their own.
+async fn last_words(pods: &Api<Pod>, pod: &str, container: &str, previous: bool) -> String {
+    let params =
+        LogParams { container: Some(container.into()), tail_lines: Some(LAST_LINES), previous, ..LogParams::default() };
+    let lines = pods.logs(pod, &params).await.unwrap_or_default();
+    lines.lines().filter(|line| !line.trim().is_empty()).map(|line| format!("\n  {line}")).collect()
+}
+
+/// A pod that can't even be made ready to start tells so by events.
+async fn event_fault(cluster: &Cluster, pod: &Pod) -> Option<Diagnosis> {
+    let events: Api<Event> = cluster.api(pod.metadata.namespace.as_deref()).await.ok()?;
+    let uid = pod.metadata.uid.as_deref()?;
+    let list = ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning"));
+    let found = events.list(&list).await.ok()?.items;
+    found.into_iter().find_map(|event| {
+        let message = event.message.unwrap_or_default();
+        match event.reason.as_deref()? {
+            reason @ ("FailedMount" | "FailedCreatePodSandBox" | "FailedAttachVolume") => {
+                let missing = message.contains("not found");
+                let patience = Duration::from_secs(if missing { 5 } else { 30 });
+                let found = Diagnosis::of(reason, format!("{reason}: {message}"), patience);
+                Some(if missing { found.hint("`faas secret create` makes a secret") } else { found })
+            }
+            "FailedScheduling" => Some(
+                Diagnosis { kind: "Unschedulable".into(), ..Diagnosis::new(format!("no node takes it: {message}")) }
+                    .hint("ask for less under `requests:`, or wait for a node"),
+            ),
+            _ => None,
+        }
+    })
+}

@@ -1,0 +1,172 @@
+//! Logs of all pods of a function, whichever revision they belong to, followed across scale to zero.
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use futures_util::{AsyncBufReadExt, StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{ListParams, LogParams};
+use kube::{Api, ResourceExt};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::cluster::Cluster;
+use super::diagnosis::SIDECAR;
+use super::objects::SERVICE_LABEL;
+use super::trouble;
+use crate::backend::{LogEntry, LogQuery, LogStream};
+use crate::error::Result;
+
+/// How often new pods are looked for.
+const LOOK: Duration = Duration::from_secs(1);
+/// How many lines wait for the reader.
+const WAITING: usize = 1024;
+
+/// The log.
+///
+/// # Errors
+/// [`crate::error::Kind::NotFound`] when there is no such function.
+pub async fn logs(cluster: &Cluster, query: LogQuery) -> Result<LogStream> {
+    let service = cluster.service(&query.id).await?;
+    let reader = Reader {
+        pods: cluster.pods(query.id.namespace.as_deref()).await?,
+        namespace: service.metadata.namespace.clone().unwrap_or_default(),
+        query,
+    };
+    if reader.query.follow { Ok(reader.follow()) } else { reader.so_far().await }
+}
+
+#[derive(Clone)]
+struct Reader {
+    pods: Api<Pod>,
+    namespace: String,
+    query: LogQuery,
+}
+
+/// A container of a pod, in its so-manieth life.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Source {
+    pod: String,
+    container: String,
+    restarts: i32,
+}
+
+impl Reader {
+    async fn sources(&self) -> Result<Vec<Source>> {
+        let list = ListParams::default().labels(&format!("{SERVICE_LABEL}={}", self.query.id.name));
+        let what = format!("can't find the pods of {}", self.query.id);
+        let pods = self.pods.list(&list).await.map_err(|e| trouble::fault(&what, e))?;
+        let wanted = |pod: &Pod| self.query.instance.as_ref().is_none_or(|i| *i == pod.name_any());
+        Ok(pods.iter().filter(|pod| wanted(pod)).flat_map(sources_of).collect())
+    }
+
+    fn params(&self, source: &Source, since: Option<jiff::Timestamp>, tail: Option<u64>, follow: bool) -> LogParams {
+        LogParams {
+            container: Some(source.container.clone()),
+            since_time: since,
+            tail_lines: tail.and_then(|n| i64::try_from(n).ok()),
+            timestamps: true,
+            follow,
+            ..LogParams::default()
+        }
+    }
+
+    /// Everything that is there, in the order of time.
+    async fn so_far(&self) -> Result<LogStream> {
+        let read = |source: Source| async move {
+            let params = self.params(&source, self.query.since, self.query.tail, false);
+            match self.pods.logs(&source.pod, &params).await {
+                Ok(text) => Ok(text.lines().filter_map(|line| self.entry(&source, line)).collect::<Vec<_>>()),
+                // It went away while we looked.
+                Err(kube::Error::Api(status)) if matches!(status.code, 400 | 404) => Ok(Vec::new()),
+                Err(error) => Err(trouble::fault(&format!("can't read the log of pod {}", source.pod), error)),
+            }
+        };
+        let lines: Vec<Vec<LogEntry>> =
+            futures_util::stream::iter(self.sources().await?).map(read).buffered(8).try_collect().await?;
+        let mut lines: VecDeque<LogEntry> = lines.into_iter().flatten().collect();
+        lines.make_contiguous().sort_by_key(|entry| entry.timestamp);
+        if let Some(most) = self.query.tail.and_then(|n| usize::try_from(n).ok()) {
+            lines.drain(..lines.len().saturating_sub(most));
+        }
+        Ok(Box::pin(futures_util::stream::iter(lines).map(Ok)))
+    }
+
+    /// What is there and what comes, from pods that come and go.
+    fn follow(self) -> LogStream {
+        let (send, receive) = mpsc::channel(WAITING);
+        // The set lives in the stream: dropping the stream ends every reader.
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.watch(send));
+        Box::pin(futures_util::stream::unfold((receive, tasks), |(mut receive, tasks)| async move {
+            let entry = receive.recv().await?;
+            Some((entry, (receive, tasks)))
+        }))
+    }
+
+    async fn watch(self, send: mpsc::Sender<Result<LogEntry>>) {
+        let mut readers = JoinSet::new();
+        let mut known = BTreeSet::new();
+        let mut first = true;
+        let mut failures = 0;
+        while !send.is_closed() {
+            match self.sources().await {
+                Ok(sources) => {
+                    failures = 0;
+                    for source in sources {
+                        if known.insert(source.clone()) {
+                            // Pods that come later are shown from their start.
+                            let (since, tail) = if first { (self.query.since, self.query.tail) } else { (None, None) };
+                            let params = self.params(&source, since, tail, true);
+                            readers.spawn(self.clone().read(source, params, send.clone()));
+                        }
+                    }
+                    first = false;
+                }
+                // The API server may be restarting.
+                Err(fault) => {
+                    failures += 1;
+                    if first || failures > 10 {
+                        let _ = send.send(Err(fault)).await;
+                        return;
+                    }
+                }
+            }
+            while readers.try_join_next().is_some() {}
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn read(self, source: Source, params: LogParams, send: mpsc::Sender<Result<LogEntry>>) {
+        let Ok(lines) = self.pods.log_stream(&source.pod, &params).await else { return };
+        let mut lines = lines.lines();
+        while let Some(Ok(line)) = lines.next().await {
+            if let Some(entry) = self.entry(&source, &line)
+                && send.send(Ok(entry)).await.is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    /// A line with the time before it.
+    fn entry(&self, source: &Source, line: &str) -> Option<LogEntry> {
+        let (time, text) = line.split_once(' ').unwrap_or((line, ""));
+        Some(LogEntry {
+            name: self.query.id.name.clone(),
+            namespace: self.namespace.clone(),
+            instance: source.pod.clone(),
+            timestamp: time.parse().ok()?,
+            text: text.trim_end_matches('\r').to_owned(),
+        })
+    }
+}
+
+/// The containers of a pod that have begun, the sidecar excepted.
+fn sources_of(pod: &Pod) -> Vec<Source> {
+    let statuses = pod.status.iter().flat_map(|s| s.container_statuses.iter().flatten());
+    statuses
+        .filter(|c| c.name != SIDECAR)
+        .filter(|c| c.state.as_ref().is_some_and(|s| s.running.is_some() || s.terminated.is_some()))
+        .map(|c| Source { pod: pod.name_any(), container: c.name.clone(), restarts: c.restart_count })
+        .collect()
+}

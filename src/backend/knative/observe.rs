@@ -1,0 +1,199 @@
+//! What is deployed: Services and their pods, in the words of every backend.
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, TryStreamExt};
+use kube::Api;
+use kube::api::ListParams;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::cluster::Cluster;
+use super::manifest::{OWNER_LABEL, SECRETS_VOLUME};
+use super::objects::{RevisionBrief, SERVICE_LABEL, Service};
+use super::trouble;
+use crate::backend::{Deployed, Scope};
+use crate::error::Result;
+use crate::function::Resources;
+
+/// How many Services come with one answer.
+const PAGE: u32 = 500;
+/// How many revisions do; they are read without what they run.
+const REVISIONS_PAGE: u32 = 2000;
+/// From so many names on, one list costs less than asking for each.
+const MANY: usize = 8;
+
+/// What is deployed by `faas` in the scope's namespace, or the named functions, whoever deployed them.
+///
+/// # Errors
+/// When the cluster can't be asked.
+pub async fn observe(cluster: &Cluster, scope: &Scope) -> Result<Vec<Deployed>> {
+    let namespace = scope.namespace.as_deref();
+    let services = cluster.services(namespace).await?;
+    let revisions: Api<RevisionBrief> = cluster.api(namespace).await?;
+    let ours = format!("{}={}", OWNER_LABEL.0, OWNER_LABEL.1);
+    let what = "can't list the functions";
+    let mut found = Vec::new();
+    let mut add = |service: Service| {
+        if scope.names.is_empty() || scope.names.iter().any(|name| name == service.name()) {
+            found.push(deployed(&service, &[]));
+        }
+    };
+    if scope.names.is_empty() {
+        pages(&services, &ListParams::default().labels(&ours).limit(PAGE), what, &mut add).await?;
+    } else if scope.names.len() >= MANY {
+        pages(&services, &ListParams::default().limit(PAGE), what, &mut add).await?;
+    } else {
+        let one = |name: String| {
+            let services = services.clone();
+            async move { services.get_opt(&name).await.map_err(|e| trouble::fault(&format!("can't read {name}"), e)) }
+        };
+        let asked: Vec<Option<Service>> =
+            futures_util::stream::iter(scope.names.clone()).map(one).buffered(MANY).try_collect().await?;
+        asked.into_iter().flatten().for_each(&mut add);
+    }
+    if found.is_empty() {
+        return Ok(found);
+    }
+    let mut pods: BTreeMap<String, Vec<RevisionBrief>> = BTreeMap::new();
+    let selector = match scope.names.len() {
+        0 => ours,
+        n if n < MANY => format!("{SERVICE_LABEL} in ({})", scope.names.join(",")),
+        _ => SERVICE_LABEL.into(),
+    };
+    pages(&revisions, &ListParams::default().labels(&selector).limit(REVISIONS_PAGE), what, &mut |r: RevisionBrief| {
+        if r.status.desired_replicas.or(r.status.actual_replicas).is_some_and(|n| n > 0) {
+            let labels = r.metadata.labels.as_ref();
+            let service = labels.and_then(|l| l.get(SERVICE_LABEL)).cloned().unwrap_or_default();
+            pods.entry(service).or_default().push(r);
+        }
+    })
+    .await?;
+    for function in &mut found {
+        let revisions = pods.get(&function.name).map(Vec::as_slice).unwrap_or_default();
+        (function.replicas, function.available) = replicas(revisions);
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+/// Reads a list page by page, so that only one of them is held.
+pub async fn pages<K>(api: &Api<K>, params: &ListParams, what: &str, each: &mut impl FnMut(K)) -> Result<()>
+where
+    K: Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let mut params = params.clone();
+    loop {
+        let page = api.list(&params).await.map_err(|e| trouble::fault(what, e))?;
+        page.items.into_iter().for_each(&mut *each);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params.continue_token = Some(token),
+            None => return Ok(()),
+        }
+    }
+}
+
+fn replicas(revisions: &[RevisionBrief]) -> (u64, Option<u64>) {
+    let actual = |r: &RevisionBrief| r.status.actual_replicas.unwrap_or(0);
+    let wanted = revisions.iter().map(|r| r.status.desired_replicas.unwrap_or_else(|| actual(r))).sum();
+    (wanted, Some(revisions.iter().map(actual).sum()))
+}
+
+/// A Service and its revisions with pods, in our words.
+pub fn deployed(service: &Service, revisions: &[RevisionBrief]) -> Deployed {
+    let container = service.container();
+    let template = service.spec.pointer("/template/metadata");
+    let strings = |value: Option<&Value>| -> BTreeMap<String, String> {
+        let map = value.and_then(Value::as_object).into_iter().flatten();
+        map.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect()
+    };
+    let environment: BTreeMap<String, String> = container
+        .get("env")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|v| Some((v.get("name")?.as_str()?.to_owned(), v.get("value")?.as_str()?.to_owned())))
+        .collect();
+    let resources = |part: &str| {
+        let quantity = |name: &str| match container.get("resources")?.get(part)?.get(name)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        Resources { memory: quantity("memory"), cpu: quantity("cpu") }
+    };
+    // What is said of the revision only (scaling, mostly) was an annotation of the function, too.
+    let mut annotations = strings(template.and_then(|t| t.get("annotations")));
+    annotations.extend(service.metadata.annotations.clone().unwrap_or_default());
+    let (replicas, available) = replicas(revisions);
+    Deployed {
+        name: service.name().into(),
+        namespace: service.metadata.namespace.clone(),
+        image: container.get("image").and_then(Value::as_str).unwrap_or_default().into(),
+        process: environment.get("fprocess").cloned(),
+        environment,
+        secrets: secrets(service),
+        labels: service.metadata.labels.clone().unwrap_or_default(),
+        annotations,
+        constraints: Vec::new(),
+        limits: resources("limits"),
+        requests: resources("requests"),
+        read_only: container.pointer("/securityContext/readOnlyRootFilesystem").and_then(Value::as_bool) == Some(true),
+        replicas,
+        available,
+        invocations: 0.0,
+        created: service.metadata.creation_timestamp.as_ref().map(|t| t.0.to_string()),
+        url: service.status.url.clone(),
+        async_url: None,
+        usage: None,
+    }
+}
+
+/// Secrets that are mounted as files, and those that hold a registry's login.
+fn secrets(service: &Service) -> Vec<String> {
+    let at = |path: &str| service.spec.pointer(path).and_then(Value::as_array).into_iter().flatten();
+    let projected = at("/template/spec/volumes")
+        .filter(|v| v.get("name").and_then(Value::as_str) == Some(SECRETS_VOLUME))
+        .filter_map(|v| v.pointer("/projected/sources")?.as_array())
+        .flatten()
+        .filter_map(|s| s.pointer("/secret/name")?.as_str());
+    let logins = at("/template/spec/imagePullSecrets").filter_map(|s| s.get("name")?.as_str());
+    let mut names: Vec<String> = projected.chain(logins).map(Into::into).collect();
+    names.sort();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::Artifact;
+    use crate::backend::{Change, How};
+    use crate::function::Function;
+    use crate::plan::{Action, decide, spec_hash};
+
+    #[test]
+    fn what_was_applied_is_read_back_as_unchanged() {
+        let function = Function {
+            name: "tax".into(),
+            process: Some("python3 index.py".into()),
+            environment: [("A".to_owned(), "1".to_owned())].into(),
+            secrets: vec!["key".into(), "login".into()],
+            labels: [("com.openfaas.scale.min".to_owned(), "1".to_owned())].into(),
+            annotations: [("autoscaling.knative.dev/window".to_owned(), "10s".to_owned())].into(),
+            ..Function::default()
+        };
+        let artifact = Artifact::Image { reference: "r/tax:1".into(), digest: Some("sha256:a".into()) };
+        let change = Change {
+            spec: spec_hash(&function),
+            stack: "shop".into(),
+            how: How::Upsert,
+            function: function.clone(),
+            artifact: artifact.clone(),
+        };
+        let service = super::super::manifest::of(&change, &["login".to_owned()].into()).unwrap();
+        let there = deployed(&serde_json::from_value(service).unwrap(), &[]);
+        assert_eq!(there.secrets, ["key", "login"]);
+        assert_eq!(there.process.as_deref(), Some("python3 index.py"));
+        let decision = decide(&function, &artifact, Some(&there));
+        assert_eq!(decision.action, Action::Unchanged, "{decision:?}");
+    }
+}

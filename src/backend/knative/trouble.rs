@@ -1,0 +1,151 @@
+//! What the API server refused, or why it didn't answer, as a [`Fault`] that says what to do.
+use kube::core::Status;
+
+use crate::error::{Fault, Kind};
+
+/// What a validating webhook's refusal starts with.
+const REFUSED: &str = "denied the request: ";
+
+/// A failed call; `what` says what was being done.
+pub fn fault(what: &str, error: kube::Error) -> Fault {
+    match error {
+        kube::Error::Api(status) => refused(what, &status),
+        kube::Error::Auth(error) => Fault::unauthorized(what).cause(plugin(&error)).hint(
+            "the credentials of the kubeconfig can't be had: does its plugin run by hand, and is its login still good?",
+        ),
+        error => {
+            let words = chain(&error);
+            let fault = Fault::failed(what).cause(&words);
+            if words.contains("certificate") {
+                return fault
+                    .hint("the cluster's certificate is not trusted: does the kubeconfig belong to this cluster?");
+            }
+            fault.hint("is the cluster running, and is the context the right one?")
+        }
+    }
+}
+
+/// The API server said no.
+pub fn refused(what: &str, status: &Status) -> Fault {
+    let said = words(status);
+    match status.code {
+        401 => Fault::unauthorized(what).cause(said).hint("the cluster doesn't know these credentials: log in again"),
+        403 if said.contains("exceeded quota") => Fault::failed(what)
+            .cause(said)
+            .hint("the namespace's quota is used up: remove something, or ask for smaller limits"),
+        403 if said.contains("being terminated") => {
+            Fault::failed(what).cause(said).hint("the namespace is being removed: wait for that, or use another")
+        }
+        403 => {
+            let fault = Fault::unauthorized(what).cause(&said);
+            match rule(&said) {
+                Some(rule) => fault.hint(format!("a Role with this rule lets you: {rule}")),
+                None => fault,
+            }
+        }
+        404 if is_missing_api(status) => Fault::failed(what)
+            .cause("the cluster doesn't have this API")
+            .hint("is Knative Serving installed there, and is the context the right one?"),
+        404 if said.contains("namespaces") => {
+            Fault::not_found(what).cause(said).hint("`faas namespace create` makes a namespace")
+        }
+        404 => Fault::not_found(what).cause(said),
+        408 | 504 => Fault::timed_out(what).cause(said),
+        500 if is_webhook_down(status) => Fault::failed(what)
+            .cause(said)
+            .hint("Knative's webhook doesn't answer: look at the pods in the namespace knative-serving"),
+        _ => Fault::new(Kind::Failed, what).cause(said),
+    }
+}
+
+/// The API server's words, without its prefixes.
+pub fn words(status: &Status) -> String {
+    let message = status.message.trim();
+    let message = message.split_once(REFUSED).map_or(message, |(_, rest)| rest);
+    message.strip_prefix("validation failed: ").unwrap_or(message).to_owned()
+}
+
+/// Whether a type is not known there: its definitions were never installed.
+pub fn is_missing_api(status: &Status) -> bool {
+    status.code == 404 && status.details.as_ref().is_none_or(|d| d.name.is_empty())
+}
+
+/// Whether an admission webhook can't be reached, as while it restarts.
+pub fn is_webhook_down(status: &Status) -> bool {
+    status.code == 500 && status.message.contains("failed calling webhook")
+}
+
+/// The rule that a `… cannot VERB resource "R" in API group "G" …` asks for.
+fn rule(said: &str) -> Option<String> {
+    let verb = said.split_once(" cannot ")?.1.split_once(' ')?.0;
+    let resource = said.split_once("resource \"")?.1.split_once('"')?.0;
+    let group = said.split_once("API group \"")?.1.split_once('"')?.0;
+    Some(format!("apiGroups: [\"{group}\"], resources: [\"{resource}\"], verbs: [\"{verb}\"]"))
+}
+
+fn plugin(error: &kube::client::AuthError) -> String {
+    match error {
+        // What it printed says more than its status; stdout may hold a token.
+        kube::client::AuthError::AuthExecRun { cmd, out } => {
+            let name = cmd.split_whitespace().next().unwrap_or_default().trim_matches('"');
+            format!("{name} ended with {}: {}", out.status, String::from_utf8_lossy(&out.stderr).trim())
+        }
+        other => chain(other),
+    }
+}
+
+/// An error with everything under it, each part once.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(inner) = next {
+        let words = inner.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        next = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(code: u16, message: &str) -> Status {
+        Status::failure(message, "").with_code(code)
+    }
+
+    #[test]
+    fn a_forbidden_call_names_the_rule_that_is_missing() {
+        let said = r#"services.serving.knative.dev is forbidden: User "u" cannot create resource "services" in API group "serving.knative.dev" in the namespace "default""#;
+        let fault = refused("can't deploy tax", &status(403, said));
+        assert_eq!(fault.kind, Kind::Unauthorized);
+        assert_eq!(
+            fault.hint.as_deref(),
+            Some(
+                r#"a Role with this rule lets you: apiGroups: ["serving.knative.dev"], resources: ["services"], verbs: ["create"]"#
+            )
+        );
+    }
+
+    #[test]
+    fn a_quota_is_no_question_of_rights() {
+        let fault =
+            refused("can't deploy tax", &status(403, "pods \"x\" is forbidden: exceeded quota: q, requested: …"));
+        assert_eq!(fault.kind, Kind::Failed);
+    }
+
+    #[test]
+    fn a_cluster_without_knative_is_told_from_a_missing_object() {
+        let fault = refused("can't list", &status(404, "404 page not found"));
+        assert!(fault.hint.unwrap().contains("Knative Serving"));
+    }
+
+    #[test]
+    fn a_webhooks_prefix_is_dropped() {
+        let said = r#"admission webhook "validation.webhook.serving.knative.dev" denied the request: validation failed: expected 0 <= 601 <= 600: spec.template.spec.timeoutSeconds"#;
+        assert_eq!(words(&status(400, said)), "expected 0 <= 601 <= 600: spec.template.spec.timeoutSeconds");
+    }
+}

@@ -1,0 +1,197 @@
+//! Waiting until what was applied is ready: a watch on the Service, and beside it a look at revision, pods and events,
+//! since the Service itself tells of many faults after ten minutes or never.
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use kube::api::{WatchEvent, WatchParams};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::cluster::Cluster;
+use super::diagnosis::{self, Diagnosis};
+use super::objects::{Service, condition};
+use super::trouble;
+use crate::error::{Fault, Kind, Result};
+use crate::progress::Progress;
+
+/// How often revision and pods are looked at.
+const LOOK: Duration = Duration::from_millis(700);
+/// How long a Service may be "not ready" before that counts: Knative passes through it now and then.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long one watch is kept; the API server ends it then, and a new one begins.
+const WATCH_SECONDS: u32 = 240;
+/// The pause before a watch that broke is begun again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Waits until `applied`, as the API server gave it back, is ready.
+///
+/// # Errors
+/// What keeps it from becoming ready, as soon as that is sure; [`Kind::TimedOut`] after `limit`.
+pub async fn until_ready(
+    cluster: &Cluster,
+    applied: &Service,
+    limit: Duration,
+    progress: &dyn Progress,
+) -> Result<Service> {
+    let mut wait = Wait { cluster, progress, name: applied.name(), told: String::new(), seen: None, warned: false };
+    let mut service = applied.clone();
+    match tokio::time::timeout(limit, wait.run(&mut service)).await {
+        Ok(result) => result.map(|()| service),
+        Err(_) => Err(wait.timed_out(&service, limit).await),
+    }
+}
+
+struct Wait<'a> {
+    cluster: &'a Cluster,
+    progress: &'a dyn Progress,
+    name: &'a str,
+    /// The last step that was told.
+    told: String,
+    /// The fault that was seen last, and since when.
+    seen: Option<(Diagnosis, Instant)>,
+    warned: bool,
+}
+
+impl Wait<'_> {
+    async fn run(&mut self, service: &mut Service) -> Result<()> {
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let what = format!("can't watch {}", self.name);
+        let services = self.cluster.services(service.metadata.namespace.as_deref()).await?;
+        let params = WatchParams::default().fields(&format!("metadata.name={}", self.name)).timeout(WATCH_SECONDS);
+        loop {
+            if self.done(service)? {
+                return Ok(());
+            }
+            let version = service.metadata.resource_version.clone().unwrap_or_default();
+            let mut events = match services.watch(&params, &version).await {
+                Ok(events) => events.boxed(),
+                Err(kube::Error::Api(status)) if status.code == 410 => futures_util::stream::empty().boxed(),
+                Err(kube::Error::Api(status)) => return Err(trouble::refused(&what, &status)),
+                // The API server may be restarting: the limit decides.
+                Err(_) => futures_util::stream::empty().boxed(),
+            };
+            loop {
+                tokio::select! {
+                    event = events.next() => match event {
+                        Some(Ok(WatchEvent::Added(new) | WatchEvent::Modified(new))) => {
+                            *service = new;
+                            if self.done(service)? {
+                                return Ok(());
+                            }
+                        }
+                        Some(Ok(WatchEvent::Deleted(_))) => {
+                            return Err(Fault::failed(format!("{} was removed while it was waited for", self.name)));
+                        }
+                        Some(Ok(WatchEvent::Bookmark(_))) => {}
+                        // 410, a broken connection, or the end of its time: read it anew and watch from there.
+                        Some(Ok(WatchEvent::Error(_)) | Err(_)) | None => break,
+                    },
+                    _ = look.tick() => self.look(service).await?,
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+            match services.get_opt(self.name).await {
+                Ok(Some(new)) => *service = new,
+                Ok(None) => return Err(Fault::failed(format!("{} was removed while it was waited for", self.name))),
+                Err(kube::Error::Api(status)) => return Err(trouble::refused(&what, &status)),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Whether it is ready; tells what is being waited for.
+    fn done(&mut self, service: &Service) -> Result<bool> {
+        if service.metadata.deletion_timestamp.is_some() {
+            return Err(Fault::failed(format!("{} is being removed", self.name)));
+        }
+        if service.is_ready() {
+            return Ok(true);
+        }
+        let status = &service.status;
+        let is = |kind: &str, value: &str| condition(&status.conditions, kind).is_some_and(|c| c.status == value);
+        let step = if !service.is_observed() {
+            "deploying".to_owned()
+        } else if is("ConfigurationsReady", "True") {
+            "routing".to_owned()
+        } else if status.latest_created_revision_name.is_empty() {
+            "making a revision".to_owned()
+        } else {
+            format!("starting revision {}", status.latest_created_revision_name)
+        };
+        if step != self.told {
+            self.progress.step(self.name, &step);
+            self.told = step;
+        }
+        Ok(false)
+    }
+
+    /// Looks for what keeps it from becoming ready; an error once that has lasted long enough.
+    async fn look(&mut self, service: &Service) -> Result<()> {
+        let found = match diagnosis::of(self.cluster, service).await {
+            Ok(found) => found,
+            // Who may deploy may not always read pods: the Service's own words have to do then.
+            Err(fault) if fault.kind == Kind::Unauthorized => None,
+            // The next look may have more luck.
+            Err(_) => return Ok(()),
+        };
+        let not_ready = condition(&service.status.conditions, "Ready").filter(|c| c.status == "False");
+        let found = found.or_else(|| {
+            let condition = not_ready.filter(|_| service.is_observed())?;
+            Some(Diagnosis { patience: Some(PATIENCE), ..Diagnosis::new(condition.words()) })
+        });
+        let Some(found) = found else {
+            self.seen = None;
+            return Ok(());
+        };
+        let since = match &self.seen {
+            Some((before, since)) if before.kind == found.kind => *since,
+            _ => Instant::now(),
+        };
+        match found.patience {
+            Some(patience) if since.elapsed() >= patience => {
+                return Err(self.fault(service, Fault::failed(self.failure(service)), &found));
+            }
+            None if !self.warned => {
+                self.warned = true;
+                self.progress.warn(self.name, &found.cause);
+            }
+            _ => {}
+        }
+        self.seen = Some((found, since));
+        Ok(())
+    }
+
+    fn failure(&self, service: &Service) -> String {
+        let revision = &service.status.latest_created_revision_name;
+        if revision.is_empty() || !service.is_observed() {
+            format!("{} is deployed, but doesn't become ready", self.name)
+        } else {
+            format!("{} is deployed, but its revision {revision} doesn't become ready", self.name)
+        }
+    }
+
+    fn fault(&self, service: &Service, fault: Fault, found: &Diagnosis) -> Fault {
+        let status = &service.status;
+        let serving = Some(&status.latest_ready_revision_name)
+            .filter(|ready| !ready.is_empty() && **ready != status.latest_created_revision_name)
+            .map(|ready| format!("revision {ready} goes on serving"));
+        let hint = [found.hint.clone(), serving].into_iter().flatten().collect::<Vec<_>>().join("; ");
+        let fault = fault.cause(&found.cause);
+        if hint.is_empty() { fault } else { fault.hint(hint) }
+    }
+
+    async fn timed_out(&self, service: &Service, limit: Duration) -> Fault {
+        let fault = Fault::timed_out(format!("{} within {}", self.failure(service), humantime::format_duration(limit)));
+        let found = match &self.seen {
+            Some((found, _)) => Some(found.clone()),
+            None => diagnosis::at_the_end(self.cluster, service).await,
+        };
+        let found = found.unwrap_or_else(|| {
+            let ready = condition(&service.status.conditions, "Ready");
+            Diagnosis::new(
+                ready.map_or_else(|| "Knative says nothing about it".into(), super::objects::Condition::words),
+            )
+        });
+        self.fault(service, fault, &found)
+    }
+}
