@@ -27,6 +27,8 @@ mod pipeline;
 mod push;
 mod ready;
 mod remove;
+mod revisions;
+mod rollout;
 mod scale;
 mod secret;
 pub mod session;
@@ -101,6 +103,8 @@ enum Command {
     Push(push::Push),
     Ready(ready::Ready),
     Remove(remove::Remove),
+    Revisions(revisions::Revisions),
+    Rollout(rollout::Rollout),
     Scale(scale::Scale),
     Secret(secret::Secret),
     Template(template::Template),
@@ -130,6 +134,8 @@ impl Command {
             Self::Push(command) => command.run(context, global),
             Self::Ready(command) => command.run(context, global),
             Self::Remove(command) => command.run(context, global),
+            Self::Revisions(command) => command.run(context, global),
+            Self::Rollout(command) => command.run(context, global),
             Self::Scale(command) => command.run(context, global),
             Self::Secret(command) => command.run(context, global),
             Self::Template(command) => command.run(context, global),

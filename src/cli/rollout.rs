@@ -1,0 +1,125 @@
+//! `faas rollout`: shares of traffic between the revisions of a function.
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::session::{GatewayFlags, Session};
+use super::values::duration;
+use super::{Global, stack_file};
+use crate::backend::{Revision, Traffic};
+use crate::context::Context;
+use crate::error::{Fault, Result};
+use crate::function::FunctionId;
+
+mod promote;
+mod set;
+mod status;
+mod undo;
+
+/// Move traffic between the revisions of a function
+#[derive(Args)]
+pub struct Rollout {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Promote(promote::Promote),
+    Set(set::Set),
+    Status(status::Status),
+    Undo(undo::Undo),
+}
+
+impl Rollout {
+    /// Runs the subcommand.
+    ///
+    /// # Errors
+    /// Those of the subcommand.
+    pub fn run(self, context: &Context, global: &Global) -> Result<()> {
+        match self.command {
+            Command::Promote(command) => command.run(context, global),
+            Command::Set(command) => command.run(context, global),
+            Command::Status(command) => command.run(context, global),
+            Command::Undo(command) => command.run(context, global),
+        }
+    }
+}
+
+/// Which function, and where.
+#[derive(Args)]
+pub struct Target {
+    /// The function
+    name: String,
+    #[command(flatten)]
+    gateway: GatewayFlags,
+    /// How long to wait until the new shares are in force; 0 doesn't wait
+    #[arg(long, default_value = "2m", value_name = "DURATION", value_parser = duration)]
+    timeout: Duration,
+}
+
+/// A function on a platform that has revisions.
+pub struct Open {
+    session: Session,
+    /// The function.
+    pub id: FunctionId,
+}
+
+impl Target {
+    /// Finds the platform.
+    ///
+    /// # Errors
+    /// A stack file that is wrong, or a platform without revisions.
+    pub fn open(&self, context: &Context, global: &Global) -> Result<Open> {
+        let stack = stack_file::load(context, global)?;
+        let session = Session::with(context, &self.gateway, stack, self.timeout)?;
+        let open = Open { id: session.id(&self.name), session };
+        open.traffic()?;
+        Ok(open)
+    }
+}
+
+impl Open {
+    /// Its revisions and their shares.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Unsupported`] when the platform has none.
+    pub fn traffic(&self) -> Result<&dyn Traffic> {
+        let capabilities = self.session.backend.capabilities();
+        capabilities.require("canary and rollback", capabilities.traffic)?;
+        self.session
+            .backend
+            .traffic()
+            .ok_or_else(|| Fault::unsupported(format!("provider `{}` has no revisions", capabilities.provider)))
+    }
+
+    /// Prints what is in force now.
+    ///
+    /// # Errors
+    /// When the platform can't be asked.
+    pub async fn report(&self, context: &Context) -> Result<()> {
+        let revisions = self.traffic()?.revisions(&self.id).await?;
+        let serving: Vec<_> = revisions.into_iter().filter(|r| r.share > 0).collect();
+        context.out.result(&serving, || table(&serving))
+    }
+}
+
+/// A revision as the user wrote it: its name, or what comes after the function's name in it.
+fn resolve<'a>(id: &FunctionId, revisions: &'a [Revision], given: &str) -> Result<&'a Revision> {
+    let long = format!("{}-{given}", id.name);
+    revisions.iter().find(|r| r.name == given || r.name == long).ok_or_else(|| {
+        let names: Vec<_> = revisions.iter().map(|r| r.name.as_str()).collect();
+        let hint = if names.is_empty() { "it has none".into() } else { format!("it has {}", names.join(", ")) };
+        Fault::not_found(format!("{id} has no revision {given}")).hint(hint)
+    })
+}
+
+/// The revisions as a table.
+#[must_use]
+pub fn table(revisions: &[Revision]) -> String {
+    let row = |r: &Revision| {
+        vec![r.name.clone(), format!("{}%", r.share), r.created.clone().unwrap_or_default(), r.image.clone()]
+    };
+    let rows: Vec<_> = revisions.iter().map(row).collect();
+    crate::output::table::columns(&["REVISION", "TRAFFIC", "CREATED", "IMAGE"], &rows)
+}
