@@ -7,7 +7,9 @@ say() { printf '%s\n' "test: $*" >&2; }
 bed=$(mktemp)
 out=$(mktemp)
 started=
+cluster=
 finish() {
+    [ -z "$cluster" ] || tests/beds/knative/down.sh >&2 || true
     [ -z "$started" ] || tests/beds/stop.sh >&2 || true
     rm -f "$bed" "$out"
 }
@@ -41,6 +43,16 @@ if [ "$(id -u)" = 0 ]; then
     . "$bed"
     set +a
     export FAAS_TEST_BEDS=1
+    if [ -n "${FAAS_TEST_FULL:-}" ]; then
+        say "starting Knative (the first time it is built, which takes minutes)"
+        cluster=yes
+        tests/beds/knative/up.sh >"$bed"
+        set -a
+        # shellcheck disable=SC1090
+        . "$bed"
+        set +a
+        export FAAS_TEST_KNATIVE=1
+    fi
 else
     say "not root: the container engine can't be started, its tests are skipped"
 fi

@@ -1,0 +1,411 @@
+//! The Knative backend against a real cluster: `tests/beds/knative/up.sh` prints the variables that are needed here.
+#![cfg(feature = "knative")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use faas::artifact::Artifact;
+use faas::backend::knative::{Knative, Settings};
+use faas::backend::{Backend, Call, Change, How, LogQuery, Namespace, Reply, Scope, Secret, SecretName, Written};
+use faas::error::{Fault, Kind};
+use faas::function::{Function, FunctionId};
+use faas::plan::{Action, decide, spec_hash};
+use faas::progress::Progress;
+use futures_util::{StreamExt, TryStreamExt};
+use serde_json::{Value, json};
+
+mod support;
+
+use support::Test;
+
+/// Where the cluster is; `None`, with the reason, when nobody started one.
+struct Bed {
+    kubeconfig: String,
+    ingress: String,
+    image: String,
+    crash: String,
+    kubectl: PathBuf,
+}
+
+fn bed() -> Option<Bed> {
+    let find = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+    let (Some(kubeconfig), Some(ingress), Some(image), Some(crash), Some(kubectl)) =
+        (find("KUBECONFIG"), find("INGRESS"), find("KNATIVE_ECHO"), find("KNATIVE_CRASH"), find("KUBECTL"))
+    else {
+        assert!(find("FAAS_TEST_KNATIVE").is_none(), "FAAS_TEST_KNATIVE is set, but the bed's variables are not");
+        eprintln!("skipped: no Knative cluster (tests/beds/knative/up.sh starts one and prints its variables)");
+        return None;
+    };
+    Some(Bed { kubeconfig, ingress, image, crash, kubectl: kubectl.into() })
+}
+
+/// A namespace that goes away with the test.
+struct Place {
+    bed: Bed,
+    namespace: String,
+    backend: Knative,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut command = self.kubectl();
+        let _ = command.args(["delete", "namespace", &self.namespace, "--wait=false"]).output();
+    }
+}
+
+impl Place {
+    async fn new(bed: Bed, name: &str) -> Self {
+        let namespace = format!("{name}-{}", std::process::id());
+        let mut place = Self { backend: Knative::new(Settings::default()), bed, namespace };
+        place.backend = place.backend(false);
+        let namespaces = place.backend.namespaces().expect("namespaces");
+        let namespace = Namespace { name: place.namespace.clone(), ..Namespace::default() };
+        namespaces.create(&namespace).await.expect("the namespace is made");
+        place
+    }
+
+    fn backend(&self, force: bool) -> Knative {
+        let env = |name: &str| match name {
+            "KUBECONFIG" => Some(self.bed.kubeconfig.clone()),
+            "FAAS_KNATIVE_INGRESS" => Some(self.bed.ingress.clone()),
+            "FAAS_KNATIVE_NAMESPACE" => Some(self.namespace.clone()),
+            _ => None,
+        };
+        let provider = json!({ "force": force });
+        let wait = Duration::from_secs(120);
+        Knative::new(Settings::new(&provider, &env, Path::new("/"), Path::new("/"), wait).expect("settings"))
+    }
+
+    fn kubectl(&self) -> Command {
+        let mut command = Command::new(&self.bed.kubectl);
+        command.args(["--kubeconfig", &self.bed.kubeconfig, "-n", &self.namespace]);
+        command
+    }
+
+    fn kubectl_output(&self, args: &[&str]) -> String {
+        let output = self.kubectl().args(args).output().expect("kubectl runs");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// A session at a prompt, next to this cluster.
+    fn prompt(&self) -> Test {
+        Test::new()
+            .file("stack.yml", "provider: {name: knative}\nfunctions: {}\n")
+            .env("KUBECONFIG", &self.bed.kubeconfig)
+            .env("FAAS_KNATIVE_INGRESS", &self.bed.ingress)
+            .env("FAAS_KNATIVE_NAMESPACE", &self.namespace)
+    }
+
+    async fn apply(&self, function: &Function, heard: &Heard) -> Result<faas::backend::Deployed, Fault> {
+        self.backend.apply(&self.change(function), heard).await
+    }
+
+    fn change(&self, function: &Function) -> Change {
+        Change {
+            spec: spec_hash(function),
+            artifact: self.artifact(),
+            stack: "test".into(),
+            how: How::Upsert,
+            function: function.clone(),
+        }
+    }
+
+    fn artifact(&self) -> Artifact {
+        image(&self.bed.image)
+    }
+
+    async fn call(&self, name: &str, path: &str, body: &'static str) -> (u16, Value) {
+        let reply = self.reply(name, path, body).await;
+        let status = reply.status.as_u16();
+        let bytes: Vec<_> = reply.body.try_collect().await.expect("a body");
+        (status, serde_json::from_slice(&bytes.concat()).expect("JSON"))
+    }
+
+    async fn reply(&self, name: &str, path: &str, body: &'static str) -> Reply {
+        let call = Call {
+            method: http::Method::POST,
+            path: path.into(),
+            headers: http::HeaderMap::new(),
+            body: Box::pin(futures_util::stream::iter([Ok(body.into())])),
+            length: Some(body.len() as u64),
+            asynchronous: false,
+            timeout: Some(Duration::from_secs(60)),
+        };
+        self.backend.invoke(&id(name), call).await.expect("an answer")
+    }
+
+    async fn revisions(&self, name: &str) -> Vec<(String, u8)> {
+        let traffic = self.backend.traffic().expect("traffic");
+        let all = traffic.revisions(&id(name)).await.expect("revisions");
+        all.into_iter().map(|r| (r.name, r.share)).collect()
+    }
+}
+
+/// `name@sha256:…`, as the bed prints it.
+fn image(pinned: &str) -> Artifact {
+    let (name, digest) = pinned.split_once('@').expect("an image by digest");
+    Artifact::Image { reference: format!("{name}:1"), digest: Some(digest.into()) }
+}
+
+fn id(name: &str) -> FunctionId {
+    FunctionId { name: name.into(), namespace: None }
+}
+
+fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+fn echo(version: &str) -> Function {
+    Function { name: "echo".into(), environment: map(&[("VERSION", version)]), ..Function::default() }
+}
+
+/// What the user was told.
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl Heard {
+    fn all(&self) -> String {
+        self.0.lock().expect("lines").join("\n")
+    }
+}
+
+impl Progress for Heard {
+    fn step(&self, _: &str, step: &str) {
+        self.0.lock().expect("lines").push(format!("step: {step}"));
+    }
+    fn line(&self, _: &str, line: &str) {
+        self.0.lock().expect("lines").push(format!("line: {line}"));
+    }
+    fn warn(&self, _: &str, message: &str) {
+        self.0.lock().expect("lines").push(format!("warning: {message}"));
+    }
+    fn done(&self, _: &str, _: &str) {}
+    fn failed(&self, _: &str, _: &str) {}
+}
+
+#[tokio::test]
+async fn a_function_is_deployed_called_changed_rolled_back_and_removed() {
+    let Some(bed) = bed() else { return };
+    let place = Place::new(bed, "life").await;
+    let heard = Heard::default();
+
+    // A secret goes in, and comes out of the function only.
+    let secrets = place.backend.secrets().expect("secrets");
+    let secret = |value: &str| Secret {
+        name: SecretName { name: "key".into(), namespace: None },
+        value: value.as_bytes().to_vec().into(),
+    };
+    let mut function = Function { secrets: vec!["key".into()], read_only: true, ..echo("1") };
+    let fault = place.apply(&function, &heard).await.expect_err("the secret is missing");
+    assert!(fault.to_string().contains("the secret key is not in the namespace"), "{fault}");
+    assert_eq!(secrets.create(&secret("hunter2"), false).await.expect("made"), Written::Created);
+    assert_eq!(secrets.create(&secret("hunter2"), false).await.expect_err("exists").kind, Kind::Failed);
+    assert_eq!(secrets.create(&secret("hunter3"), true).await.expect("written"), Written::Updated);
+    let names: Vec<_> = secrets.list(None).await.expect("names").into_iter().map(|s| s.name).collect();
+    assert_eq!(names, ["key"]);
+    let stored = place.kubectl_output(&["get", "secret", "key", "-o", "json"]);
+    let stored: Value = serde_json::from_str(&stored).expect("JSON");
+    assert_eq!(stored["data"], json!({"key": "aHVudGVyMw=="}));
+    assert_eq!(stored["metadata"].get("annotations"), None, "no annotation may hold what was applied");
+
+    function.labels = map(&[("team", "a")]);
+    function.timeout = Some(Duration::from_secs(600));
+    function.concurrency = Some(5);
+    function.annotations = map(&[("autoscaling.knative.dev/window", "30s"), ("note", "x")]);
+    let there = place.apply(&function, &heard).await.expect("deployed");
+    assert!(there.image.contains("@sha256:"), "{}", there.image);
+    assert!(heard.all().contains("step: starting revision echo-00001"), "{}", heard.all());
+    let (status, reply) = place.call("echo", "/a/b?file=/var/openfaas/secrets/key&status=418", "hello").await;
+    assert_eq!((status, &reply["body"], &reply["path"]), (418, &json!("hello"), &json!("/a/b")));
+    assert_eq!(reply["file"], json!("hunter3"));
+
+    // Nothing changed: the plan says so, and applying all the same makes no revision.
+    let scope = Scope { names: vec!["echo".into()], ..Scope::default() };
+    let seen = place.backend.observe(&scope).await.expect("observed");
+    assert_eq!(decide(&function, &place.artifact(), seen.first()).action, Action::Unchanged, "{seen:?}");
+    assert_eq!(seen[0].available, Some(1));
+    place.apply(&function, &heard).await.expect("applied again");
+    assert_eq!(place.revisions("echo").await, [("echo-00001".to_owned(), 100)]);
+
+    // The commands see the same.
+    place.prompt().args(["list"]).stdout_has("echo").run();
+    place.prompt().args(["describe", "echo"]).stdout_has("http://echo.").run();
+    place.prompt().args(["invoke", "echo"]).stdin("from the prompt").stdout_has("from the prompt").run();
+    place.prompt().args(["logs", "echo", "--tail=false"]).stdout_has("POST /").run();
+    place.prompt().args(["describe", "nothing"]).status(4).run();
+
+    // A change makes a revision; traffic can be split, and pinned to the old one.
+    function.environment = map(&[("VERSION", "2")]);
+    place.apply(&function, &heard).await.expect("deployed");
+    assert_eq!(place.revisions("echo").await, [("echo-00002".to_owned(), 100), ("echo-00001".to_owned(), 0)]);
+    let traffic = place.backend.traffic().expect("traffic");
+    let set = |old: u8| vec![("echo-00001".to_owned(), old), ("echo-00002".to_owned(), 100 - old)];
+    assert_eq!(traffic.set(&id("echo"), &[("echo-00001".into(), 90)]).await.expect_err("sum").kind, Kind::Usage);
+    let nobody = traffic.set(&id("echo"), &[("echo-00009".into(), 100)]).await.expect_err("no such revision");
+    assert_eq!(nobody.kind, Kind::NotFound);
+    traffic.set(&id("echo"), &set(50)).await.expect("split");
+    assert_eq!(place.revisions("echo").await, [("echo-00002".to_owned(), 50), ("echo-00001".to_owned(), 50)]);
+    traffic.set(&id("echo"), &set(100)).await.expect("rolled back");
+    let (_, reply) = place.call("echo", "/", "").await;
+    assert_eq!((&reply["version"], &reply["revision"]), (&json!("1"), &json!("echo-00001")));
+
+    // The same at the prompt.
+    let prompt = |args: &[&str]| place.prompt().args(args.iter().map(ToString::to_string));
+    prompt(&["rollout", "promote", "echo"]).stdout_has("echo-00002  100%").run();
+    prompt(&["rollout", "set", "echo", "00001=90,echo-00002=10"]).stdout_has("echo-00001  90%").run();
+    prompt(&["rollout", "undo", "echo"]).stdout_has("echo-00001  100%").stderr_has("until the next deployment").run();
+    prompt(&["rollout", "undo", "echo"]).status(4).stderr_has("no revision before").run();
+    prompt(&["rollout", "status", "echo"]).stdout_has("echo-00001  100%").run();
+    prompt(&["rollout", "set", "echo", "00001=90"]).status(2).stderr_has("sum to 90").run();
+    prompt(&["revisions", "list", "echo"]).stdout_has("echo-00002  0%").run();
+
+    // The next deployment ends the pinning, and says so.
+    function.environment = map(&[("VERSION", "3")]);
+    let heard = Heard::default();
+    place.apply(&function, &heard).await.expect("deployed");
+    assert!(heard.all().contains("warning: traffic was pinned (echo-00001 100 %"), "{}", heard.all());
+    let (_, reply) = place.call("echo", "/", "").await;
+    assert_eq!(reply["version"], json!("3"));
+
+    // Scaling, and a deployment after it, which takes back what only we ourselves set.
+    place.backend.scale(&id("echo"), 2).await.expect("scaled");
+    let template =
+        place.kubectl_output(&["get", "ksvc", "echo", "-o", "jsonpath={.spec.template.metadata.annotations}"]);
+    assert!(template.contains(r#""autoscaling.knative.dev/min-scale":"2""#), "{template}");
+    function.scale.min = Some(1);
+    place.apply(&function, &heard).await.expect("deployed over our own scaling");
+
+    // A log that is followed has what was there and what comes.
+    let query = LogQuery { id: id("echo"), instance: None, since: None, tail: None, follow: true };
+    let mut log = place.backend.logs(query).await.expect("a log");
+    place.call("echo", "/followed", "").await;
+    let found = tokio::time::timeout(Duration::from_secs(20), async {
+        while let Some(entry) = log.next().await {
+            if entry.expect("a line").text.contains("/followed") {
+                return true;
+            }
+        }
+        false
+    });
+    assert!(found.await.expect("the line comes in time"));
+    drop(log);
+
+    place.backend.remove(&id("echo")).await.expect("removed");
+    assert_eq!(place.backend.remove(&id("echo")).await.expect_err("gone").kind, Kind::NotFound);
+    assert_eq!(place.backend.observe(&Scope::default()).await.expect("observed"), []);
+    let key = SecretName { name: "key".into(), namespace: None };
+    place.backend.secrets().expect("secrets").remove(&key).await.expect("removed");
+}
+
+#[tokio::test]
+async fn what_does_not_start_says_why_and_the_old_revision_goes_on() {
+    let Some(bed) = bed() else { return };
+    let place = Place::new(bed, "fails").await;
+    let heard = Heard::default();
+    place.apply(&echo("1"), &heard).await.expect("deployed");
+
+    // An image that nobody has.
+    let missing = format!("{}@sha256:{}", place.bed.image.split('@').next().unwrap_or_default(), "0".repeat(64));
+    let change = Change { artifact: image(&missing), ..place.change(&echo("2")) };
+    let start = Instant::now();
+    let fault = place.backend.apply(&change, &heard).await.expect_err("no such image");
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+    assert!(fault.to_string().contains("the image can't be pulled"), "{fault}");
+    assert!(fault.hint.clone().unwrap_or_default().contains("revision echo-00001 goes on serving"), "{fault:?}");
+    assert_eq!(place.call("echo", "/", "").await.1["version"], json!("1"));
+
+    // A process that ends says its last words.
+    let change = Change { artifact: image(&place.bed.crash), ..place.change(&echo("3")) };
+    let fault = place.backend.apply(&change, &heard).await.expect_err("it ends");
+    let said = fault.to_string();
+    assert!(said.contains("ended with exit code 1") && said.contains("usage: relay"), "{said}");
+
+    // What the webhook refuses is said in its words, at the stack's field.
+    let function = Function {
+        extra: [("knative".to_owned(), json!({"spec": {"template": {"spec": {"nodeSelector": {"a": "b"}}}}}))].into(),
+        ..echo("4")
+    };
+    let fault = place.apply(&function, &heard).await.expect_err("refused");
+    assert!(fault.hint.unwrap_or_default().contains("kubernetes.podspec-nodeselector"));
+
+    // A field that Kubernetes doesn't have is no quiet nothing.
+    let function = Function { extra: [("knative".to_owned(), json!({"spec": {"tmplate": {}}}))].into(), ..echo("4") };
+    let fault = place.apply(&function, &heard).await.expect_err("refused");
+    assert!(fault.to_string().contains("tmplate"), "{fault}");
+}
+
+#[tokio::test]
+async fn what_others_changed_is_theirs_until_it_is_taken_over() {
+    let Some(bed) = bed() else { return };
+    let place = Place::new(bed, "others").await;
+    let heard = Heard::default();
+    place.apply(&echo("1"), &heard).await.expect("deployed");
+    let patch = r#"[{"op": "replace", "path": "/spec/template/spec/containers/0/env/0/value", "value": "theirs"}]"#;
+    place.kubectl_output(&["patch", "ksvc", "echo", "--type=json", "--field-manager=kn", "-p", patch]);
+    let fault = place.apply(&echo("2"), &heard).await.expect_err("a conflict");
+    assert!(fault.to_string().contains("kn set spec.template.spec.containers"), "{fault}");
+    assert!(fault.hint.clone().unwrap_or_default().contains("provider.knative.force"), "{fault:?}");
+    place.backend(true).apply(&place.change(&echo("2")), &heard).await.expect("taken over");
+    assert_eq!(place.call("echo", "/", "").await.1["version"], json!("2"));
+}
+
+#[tokio::test]
+async fn who_may_not_is_told_which_rule_is_missing() {
+    let Some(bed) = bed() else { return };
+    let place = Place::new(bed, "rights").await;
+    place.kubectl_output(&["create", "serviceaccount", "guest"]);
+    let token = place.kubectl_output(&["create", "token", "guest"]);
+    let text = place.kubectl_output(&["config", "view", "--raw", "--minify", "--flatten", "-o", "json"]);
+    let mut config: Value = serde_json::from_str(&text).expect("JSON");
+    config["users"][0]["user"] = json!({ "token": token.trim() });
+    let session = |name: &str, config: &Value| {
+        place.prompt().file(name, config.to_string()).env("KUBECONFIG", name).args(["list"])
+    };
+    session("guest.json", &config)
+        .status(5)
+        .stderr_has(r#"apiGroups: ["serving.knative.dev"], resources: ["services"], verbs: ["list"]"#)
+        .run();
+    config["users"][0]["user"] = json!({ "token": "wrong" });
+    session("wrong.json", &config).status(5).stderr_has("log in again").run();
+    config["users"][0]["user"] = json!({ "exec": {
+        "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never",
+        "command": "sh", "args": ["-c", "echo no login >&2; exit 3"] } });
+    session("plugin.json", &config).status(5).stderr_has("no login").run();
+}
+
+#[test]
+fn without_a_cluster_it_says_where_it_looked() {
+    let stack = "provider: {name: knative, knative: {context: staging}}\nfunctions: {}\n";
+    Test::new()
+        .file("stack.yml", stack)
+        .args(["list"])
+        .status(1)
+        .stderr_has("there is no kubeconfig")
+        .stderr_has(".kube/config")
+        .run();
+    let kubeconfig = r#"{"apiVersion": "v1", "kind": "Config", "current-context": "a",
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "contexts": [{"name": "a", "context": {"cluster": "c"}}], "users": []}"#;
+    Test::new()
+        .file("stack.yml", stack)
+        .file("config.json", kubeconfig)
+        .env("KUBECONFIG", "config.json")
+        .args(["list"])
+        .status(1)
+        .stderr_has("the context staging")
+        .stderr_has("it has these: a")
+        .run();
+    Test::new()
+        .file("stack.yml", "provider: {name: knative}\nfunctions: {}\n")
+        .file("config.json", kubeconfig)
+        .env("KUBECONFIG", "config.json")
+        .args(["list"])
+        .status(1)
+        .stderr_has("can't list the functions")
+        .stderr_has("onnection refused")
+        .run();
+}
