@@ -1,13 +1,13 @@
 //! Making the gateway as a change says: update, else create; then wait until the function answers.
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 
 use crate::artifact::Artifact;
 use crate::backend::gateway_api::{GatewayApi, deployment};
-use crate::backend::{Change, Deployed, How, Secrets};
+use crate::backend::{Change, Deployed, How, LogEntry, LogQuery, Secrets};
 use crate::error::{Fault, Kind, Result};
 use crate::function::FunctionId;
 use crate::progress::Progress;
@@ -187,8 +187,21 @@ async fn answers(api: &GatewayApi, id: &FunctionId, wait: Duration, progress: &d
             .warn(&id.name, &format!("is deployed, but does not answer after {}", humantime::format_duration(wait)));
         return api.describe(id).await;
     }
-    Err(Fault::timed_out(format!("{id} is deployed, but no replica is up after {}", humantime::format_duration(wait)))
-        .hint(format!("`faas logs {id}` and the platform's events say why")))
+    let waited = humantime::format_duration(wait);
+    let fault = Fault::timed_out(format!("{id} is deployed, but no replica is up after {waited}"));
+    Err(match last_words(api, id).await {
+        Some(words) => fault.cause(words),
+        None => fault.cause("its log is empty"),
+    }
+    .hint(format!("`faas logs {id}` and the platform's events say more")))
+}
+
+/// The end of its log, which often says why it does not come up.
+async fn last_words(api: &GatewayApi, id: &FunctionId) -> Option<String> {
+    let query = LogQuery { id: id.clone(), instance: None, since: None, tail: Some(5), follow: false };
+    let entries: Vec<LogEntry> = api.logs(query).await.ok()?.try_collect().await.ok()?;
+    let lines: Vec<String> = entries.into_iter().map(|entry| entry.text).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 /// Asks the path that every OpenFaaS workload serves for health checks, through the gateway.
