@@ -25,6 +25,7 @@ mod requires;
 mod step;
 pub mod tag;
 pub mod tree;
+mod watchdog;
 
 pub use folder::{Shrinkwrapped, shrinkwrap};
 #[cfg(feature = "image")]
@@ -105,7 +106,7 @@ impl<'a> Project<'a> {
             catalogue,
             env: &context.env,
             home: context.dirs.home.clone(),
-            watchdog: find_watchdog(&context.env, &context.dirs.cache),
+            watchdog: watchdog::find(&context.env, &context.dirs.cache),
             watchdog_file: OnceLock::new(),
             index: Index::open(&context.dirs.cache, root),
             lock: OnceLock::new(),
@@ -114,16 +115,6 @@ impl<'a> Project<'a> {
         }
     }
 }
-
-/// The static watchdog: named by `FAAS_WATCHDOG`, beside this program, or in the cache.
-fn find_watchdog(env: &Env, cache: &Path) -> Option<PathBuf> {
-    let named = env.get("FAAS_WATCHDOG").map(PathBuf::from);
-    let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.canonicalize().ok()?.with_file_name(WATCHDOG)));
-    named.into_iter().chain(beside).chain([cache.join(WATCHDOG)]).find(|path| path.is_file())
-}
-
-/// The watchdog's name as a file.
-pub(crate) const WATCHDOG: &str = "faas-watchdog";
 
 /// Builds a function as an artifact of the given kind, unless nothing changed since it was built last. A function with
 /// `skip_build` gives the name of its image, whatever the kind.

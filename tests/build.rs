@@ -236,6 +236,37 @@ fn a_native_bundle_is_built_once() {
 }
 
 #[test]
+fn two_builds_of_one_function_at_once_make_one_bundle() {
+    let test = local("def handle(req):\n    return req\n");
+    let builds: Vec<_> = (0..3).map(|_| test.spawn()).collect();
+    let said: Vec<String> = builds
+        .into_iter()
+        .map(|child| {
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8_lossy(&output.stderr).into_owned()
+        })
+        .collect();
+    assert_eq!(said.iter().filter(|text| text.contains("tax: built in")).count(), 1, "{said:?}");
+    assert_eq!(bundles(&test.run()).len(), 1);
+}
+
+#[test]
+fn what_killed_builds_left_is_cleared_away() {
+    let done = shrinkwrap(project()).file("build/.tmp-old/x", "x").run();
+    assert_eq!(done.list("build"), ["tax/"]);
+}
+
+#[test]
+fn a_build_folder_that_is_none_is_refused() {
+    shrinkwrap(project())
+        .layout(|dir| symlink("/tmp", dir.join("build")).unwrap())
+        .status(2)
+        .stderr_has("is in the way: builds go there")
+        .run();
+}
+
+#[test]
 fn a_mistake_in_a_handler_is_shown() {
     let done = local("def handle(req):\n    retrun (\n")
         .status(1)

@@ -10,6 +10,7 @@ use super::bundle::said as took;
 use super::engine::{self, Engine, FINGERPRINT_KEY, fingerprint, registry_digest, said};
 use super::index::{Record, now};
 use super::tree::Tree;
+use super::watchdog::is_dynamic;
 use super::{Built, Options, Project, archive, folder, tag};
 use crate::artifact::Artifact;
 use crate::error::{Fault, OrFault, Result};
@@ -66,6 +67,11 @@ pub(super) async fn build(
             let reason = format!("unchanged, tagged {reference}");
             return Ok(Built { artifact: Artifact::Image { reference, digest }, rebuilt: true, reason });
         }
+    }
+    if let Some(watchdog) = project.watchdog_file.get().and(project.watchdog.as_ref()).filter(|path| is_dynamic(path)) {
+        let text =
+            format!("{} is not static: it only runs in images with the C library of this machine", watchdog.display());
+        progress.warn(name, &text);
     }
     progress.step(name, &format!("building {reference}"));
     run(

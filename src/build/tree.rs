@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use ignore::gitignore::GitignoreBuilder;
 
-use super::{Options, Project, WATCHDOG};
+use super::watchdog::NAME as WATCHDOG;
+use super::{Options, Project};
 use crate::error::{Fault, OrFault, Result};
 use crate::function::Function;
 use crate::template::file::{self, Content, File, Stamp};
