@@ -24,8 +24,15 @@ pub struct Place {
     pub column: usize,
     /// How many characters the thing takes; at least 1.
     pub length: usize,
-    /// The line itself, without its end.
+    /// The line itself, without its end; of a very long line the part around the column.
     pub text: Arc<str>,
+    /// How many characters of the line are left out before `text`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skipped: usize,
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// One thing wrong.

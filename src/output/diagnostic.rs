@@ -69,10 +69,10 @@ pub fn problem(problem: &Problem, colour: bool) -> String {
         let indent: String = place
             .text
             .chars()
-            .take(place.column.saturating_sub(1))
+            .take(place.column.saturating_sub(1 + place.skipped))
             .map(|c| if c == '\t' { '\t' } else { ' ' })
             .collect();
-        let mark = paint(colour, Tone::Error, &"^".repeat(place.length.max(1)));
+        let mark = paint(colour, Tone::Error, &"^".repeat(place.length.clamp(1, 200)));
         let _ = writeln!(text, "{gutter} {bar} {indent}{mark}");
     }
     if let Some(hint) = &problem.hint {

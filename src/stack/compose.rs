@@ -13,6 +13,9 @@ use super::source::{Source, Span};
 /// doesn't.
 const COPIES: usize = 250_000;
 
+/// Values in a file, at most.
+const MOST: usize = 1_000_000;
+
 /// A scalar and where it stands: what [`inserted`] wants to know.
 pub struct Scalar {
     /// Where it stands; quotes are part of it.
@@ -26,7 +29,8 @@ pub fn compose<'s>(source: &'s Source, report: &mut Report) -> Option<Node<'s>> 
     let options = granit_parser::options! { emit_comments: false, emit_unresolved_aliases: true };
     let parser = Parser::new_from_str_with_options(source.text(), options);
     let scalars = (!source.pieces().is_empty()).then(Vec::new);
-    let mut composer = Composer { parser, source, report, anchors: HashMap::new(), copies: 0, last: 0, scalars };
+    let mut composer =
+        Composer { parser, source, report, anchors: HashMap::new(), copies: 0, count: 0, last: 0, scalars };
     let root = composer.document();
     let Composer { scalars, .. } = composer;
     match root {
@@ -40,6 +44,11 @@ pub fn compose<'s>(source: &'s Source, report: &mut Report) -> Option<Node<'s>> 
             scan_error(source, &error, report);
             None
         }
+        Err(Stop::TooMany(span)) => {
+            report.error(&Field::ROOT, span, "a stack file has at most a million values").hint =
+                Some("is it the file you meant?".into());
+            None
+        }
         Err(Stop::Bomb(span)) => {
             report.error(&Field::ROOT, span, "the aliases (`*name`) in this file expand to far too much").hint =
                 Some("an anchor that holds aliases of anchors that hold aliases grows without end".into());
@@ -51,6 +60,7 @@ pub fn compose<'s>(source: &'s Source, report: &mut Report) -> Option<Node<'s>> 
 enum Stop {
     Scan(ScanError),
     Bomb(Span),
+    TooMany(Span),
 }
 
 struct Composer<'s, 'r, 'q> {
@@ -59,6 +69,7 @@ struct Composer<'s, 'r, 'q> {
     report: &'r mut Report<'q>,
     anchors: HashMap<usize, Node<'s>>,
     copies: usize,
+    count: usize,
     last: usize,
     scalars: Option<Vec<Scalar>>,
 }
@@ -97,6 +108,10 @@ impl<'s> Composer<'s, '_, '_> {
     }
 
     fn node(&mut self, event: Event<'s>, span: Span) -> Result<Node<'s>, Stop> {
+        self.count += 1;
+        if self.count > MOST {
+            return Err(Stop::TooMany(span));
+        }
         let anchor = event.anchor_id();
         if let Some(tag) = event.tag().filter(|t| t.is_custom()) {
             let message = format!("the tag `{}` means nothing in a stack file", tag.original());

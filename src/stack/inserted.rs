@@ -10,8 +10,12 @@ use super::substitute::Piece;
 /// Adds an error for every value that isn't wholly inside of one scalar, unless it was meant as YAML: a flow list or
 /// mapping, more items of a flow list, or lines of their own.
 pub fn check(source: &Source, scalars: &[Scalar], report: &mut Report) {
+    let mut line = Line::default();
     for piece in source.pieces().iter().filter(|p| !p.variable.is_empty()) {
-        if let Some(why) = harm(source, scalars, piece) {
+        if piece.start >= line.end {
+            line = Line::at(source.text(), scalars, piece.start);
+        }
+        if let Some(why) = harm(source.text(), scalars, piece, &line) {
             let at = Span { start: piece.from, end: piece.to };
             let message = format!("the value of `{}` {why}", piece.variable);
             report.add_written(at, crate::problem::Problem::error(Field::ROOT.to_string(), message)).hint =
@@ -20,8 +24,32 @@ pub fn check(source: &Source, scalars: &[Scalar], report: &mut Report) {
     }
 }
 
-fn harm(source: &Source, scalars: &[Scalar], piece: &Piece) -> Option<&'static str> {
-    let text = source.text();
+/// A line, looked at once however many values are in it.
+#[derive(Default)]
+struct Line {
+    /// Where its first character that is no space stands.
+    begins: usize,
+    /// After its line end, or the end of the text.
+    end: usize,
+    /// Where a comment opens in it.
+    comment: Option<usize>,
+}
+
+impl Line {
+    fn at(text: &str, scalars: &[Scalar], at: usize) -> Self {
+        let start = text[..at].rfind('\n').map_or(0, |i| i + 1);
+        let end = text[at..].find('\n').map_or(text.len() + 1, |i| at + i + 1);
+        let line = &text[start..end.min(text.len())];
+        let opens = |i: &usize| {
+            let after_space = line[..*i].ends_with([' ', '\t']) || *i == 0;
+            after_space && containing(scalars, Span { start: start + i, end: start + i + 1 }).is_none()
+        };
+        let begins = start + (line.len() - line.trim_start().len());
+        Self { begins, end, comment: line.match_indices('#').map(|(i, _)| i).find(opens).map(|i| start + i) }
+    }
+}
+
+fn harm(text: &str, scalars: &[Scalar], piece: &Piece, line: &Line) -> Option<&'static str> {
     let value = &text[piece.start..piece.end];
     let trimmed = value.trim_matches([' ', '\t', '\n', '\r']);
     if trimmed.is_empty() {
@@ -30,23 +58,22 @@ fn harm(source: &Source, scalars: &[Scalar], piece: &Piece) -> Option<&'static s
     let lines = value.contains('\n');
     let start = piece.start + value.find(trimmed).unwrap_or(0);
     let span = Span { start, end: start + trimmed.len() };
-    let line_start = text[..piece.start].rfind('\n').map_or(0, |i| i + 1);
-    let before = &text[line_start..piece.start];
+    let starts_line = piece.start <= line.begins;
     if let Some(scalar) = containing(scalars, span) {
         let quoted = matches!(scalar.style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
         let block = matches!(scalar.style, ScalarStyle::Literal | ScalarStyle::Folded);
-        if block && scalar.span.start == span.start && !before.trim().is_empty() {
+        if block && scalar.span.start == span.start && !starts_line {
             return Some("starts a block of text here");
         }
         return ((quoted && lines) || (!block && trimmed.contains('\n')))
             .then_some("has several lines, which YAML would join to one");
     }
-    if in_comment(scalars, before, line_start) {
+    if line.comment.is_some_and(|at| at < piece.start) {
         return lines.then_some("has several lines, and only the first would be in the comment");
     }
     let flow = [('{', '}'), ('[', ']')].iter().any(|(a, b)| trimmed.starts_with(*a) && trimmed.ends_with(*b));
-    let alone = before.trim().is_empty() && text[piece.end..].lines().next().unwrap_or_default().trim().is_empty();
-    if flow || alone {
+    let ends_line = text[piece.end..].trim_start_matches([' ', '\t', '\r']).chars().next().is_none_or(|c| c == '\n');
+    if flow || (starts_line && ends_line) {
         return None;
     }
     let mut at = span.start;
@@ -68,14 +95,6 @@ fn harm(source: &Source, scalars: &[Scalar], piece: &Piece) -> Option<&'static s
 fn containing(scalars: &[Scalar], span: Span) -> Option<&Scalar> {
     let before = scalars.partition_point(|s| s.span.start <= span.start);
     scalars[..before].iter().rev().take(2).find(|s| s.span.end >= span.end && s.span.end > s.span.start)
-}
-
-/// Whether the line's text before a value opens a comment outside of every scalar.
-fn in_comment(scalars: &[Scalar], before: &str, line_start: usize) -> bool {
-    before.char_indices().filter(|(_, c)| *c == '#').any(|(i, _)| {
-        let opens = before[..i].chars().next_back().is_none_or(|c| c == ' ' || c == '\t');
-        opens && containing(scalars, Span { start: line_start + i, end: line_start + i + 1 }).is_none()
-    })
 }
 
 /// For a text that isn't YAML at `at`: the value just before it that may be why.

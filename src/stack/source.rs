@@ -5,6 +5,9 @@ use std::sync::{Arc, OnceLock};
 use super::substitute::Piece;
 use crate::problem::Place;
 
+/// Characters shown of a very long line.
+const WINDOW: usize = 160;
+
 /// Bytes from `start` to `end` in the text after substitution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Span {
@@ -109,13 +112,13 @@ impl Source {
         let line_end = line_start + text.len();
         let start = start.min(line_end);
         let end = floor(&self.written, span.end).clamp(start, line_end);
-        Place {
-            file: self.name.clone(),
-            line,
-            column: self.written[line_start..start].chars().count() + 1,
-            length: self.written[start..end].chars().count().max(1),
-            text: printable(text),
-        }
+        let column = self.written[line_start..start].chars().count() + 1;
+        // Of a very long line the part around the column is enough to see.
+        let skipped = if text.len() > 4 * WINDOW { column.saturating_sub(WINDOW / 2) } else { 0 };
+        let shown = if text.len() > 4 * WINDOW { WINDOW } else { usize::MAX };
+        let part: String = text.chars().skip(skipped).take(shown).collect();
+        let length = self.written[start..end].chars().count();
+        Place { file: self.name.clone(), line, column, length: length.max(1), text: printable(&part), skipped }
     }
 }
 
@@ -159,6 +162,14 @@ mod tests {
         assert_eq!((place.line, place.column, place.length, &*place.text), (2, 6, 1, "bé: \u{fffd}x"));
         let end = source.place(Span { start: 999, end: 1000 });
         assert_eq!((end.line, end.column, &*end.text), (3, 1, ""));
+    }
+
+    #[test]
+    fn of_a_very_long_line_the_part_around_the_column_is_shown() {
+        let source = Source::new("s.yml", format!("{}here{}", "a".repeat(5000), "b".repeat(5000)));
+        let place = source.place(Span { start: 5000, end: 5004 });
+        assert_eq!((place.column, place.length, place.text.chars().count()), (5001, 4, WINDOW));
+        assert!(place.text[place.column - 1 - place.skipped..].starts_with("here"));
     }
 
     #[test]

@@ -47,10 +47,11 @@ pub fn substitute<'t>(text: &'t str, lookup: Lookup) -> Result<(Cow<'t, str>, Ve
     }
     let mut out = String::with_capacity(text.len() + text.len() / 8);
     let (mut pieces, mut mistakes) = (Vec::new(), Vec::new());
-    let mut done = 0;
+    let (mut done, mut line) = (0, 0);
     while let Some(found) = text[done..].find(['$', '\\']) {
         let at = done + found;
         out += &text[done..at];
+        line = text[done..at].rfind('\n').map_or(line, |i| done + i + 1);
         let rest = &text[at..];
         let start = out.len();
         let (taken, variable) = if rest.starts_with("${") {
@@ -62,7 +63,8 @@ pub fn substitute<'t>(text: &'t str, lookup: Lookup) -> Result<(Cow<'t, str>, Ve
                 }
                 Err(mistake) => {
                     done = at + 2;
-                    if !in_comment_line(text, at) {
+                    // A line that is a comment from its start: there a broken expression harms nobody.
+                    if !text[line..at].trim_start().starts_with('#') {
                         // What is around a mistake is no second one.
                         done = done.max(mistake.at.end);
                         mistakes.push(mistake);
@@ -89,12 +91,6 @@ pub fn substitute<'t>(text: &'t str, lookup: Lookup) -> Result<(Cow<'t, str>, Ve
     if mistakes.is_empty() { Ok((Cow::Owned(out), pieces)) } else { Err(mistakes) }
 }
 
-/// Whether the line up to `at` is a comment from its start: there a broken expression harms nobody.
-fn in_comment_line(text: &str, at: usize) -> bool {
-    let start = text[..at].rfind('\n').map_or(0, |i| i + 1);
-    text[start..at].trim_start().starts_with('#')
-}
-
 struct Scanner<'t, 'l> {
     text: &'t str,
     at: usize,
@@ -115,7 +111,8 @@ impl Scanner<'_, '_> {
     }
 
     fn mistake(&self, open: usize, message: impl Into<String>, hint: impl Into<String>) -> Mistake {
-        let end = self.text[open..].find('\n').map_or(self.text.len(), |i| open + i).min(self.at.max(open + 2));
+        let end = self.at.max(open + 2);
+        let end = self.text[open..end].find('\n').map_or(end, |i| open + i);
         Mistake { at: Span { start: open, end }, message: message.into(), hint: hint.into() }
     }
 

@@ -185,7 +185,7 @@ fn place(text: &str, file: &str, line: u64, column: u64) -> Place {
     let line = usize::try_from(line).unwrap_or(1).max(1);
     let column = usize::try_from(column).unwrap_or(1).max(1);
     let shown = text.lines().nth(line - 1).unwrap_or_default();
-    Place { file: file.into(), line, column, length: 1, text: Arc::from(shown) }
+    Place { file: file.into(), line, column, length: 1, text: Arc::from(shown), skipped: 0 }
 }
 
 fn find(text: &str, file: &str, key: &str) -> Option<Place> {
