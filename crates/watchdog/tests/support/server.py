@@ -158,7 +158,9 @@ class Server(ThreadingHTTPServer):
         super().shutdown_request(request)
         if request in self.closed_on_demand:
             self.closed_on_demand.remove(request)
-            say("connection closed")
+            if "CLOSED_FILE" in os.environ:
+                with open(os.environ["CLOSED_FILE"], "a") as file:
+                    file.write("closed\n")
 
 
 Server(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
