@@ -48,6 +48,16 @@ fn the_stack_file_says_where_it_listens() {
 }
 
 #[test]
+fn without_it_no_other_gateway_is_taken_for_it() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let stack = format!("provider:\n  name: local\n  gateway: http://{other}\nfunctions: {{}}\n");
+    for command in ["list", "info"] {
+        let test = Test::new().file("stack.yml", &stack).args([command]).status(4);
+        test.stderr_has("the embedded platform does not run").stderr_has("`faas local start`").run();
+    }
+}
+
+#[test]
 fn a_function_is_deployed_called_described_scaled_and_removed() {
     let platform = Platform::start();
     assert_eq!(platform.deploy("echo", &platform.python("echo")).status, 200);

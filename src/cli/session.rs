@@ -54,6 +54,7 @@ impl Session {
     /// A stack file that is wrong; a provider that this build has not.
     pub fn open(context: &Context, global: &Global, flags: &GatewayFlags) -> Result<Self> {
         let stack = stack_file::load(context, global)?;
+        must_run(context, flags, stack.as_ref())?;
         Self::with(context, flags, stack, Duration::ZERO)
     }
 
@@ -205,6 +206,22 @@ fn start(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>) -> Resu
     if was.is_none() {
         context.out.note(format_args!("the embedded platform runs at {}", now.url));
     }
+    Ok(())
+}
+
+/// Refuses to take whatever else listens on the default address for the embedded platform.
+#[cfg(feature = "local")]
+fn must_run(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>) -> Result<()> {
+    let local = Place::find(context, flags, stack).kind == ProviderKind::Local;
+    if local && flags.gateway.is_none() && running(context).is_none() {
+        return Err(Fault::not_found("the embedded platform does not run")
+            .hint("`faas up` and `faas deploy` start it, and so does `faas local start`"));
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "local"))]
+fn must_run(_: &Context, _: &GatewayFlags, _: Option<&Stack>) -> Result<()> {
     Ok(())
 }
 
