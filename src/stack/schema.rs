@@ -23,7 +23,7 @@ pub const PROVIDER: Level =
 pub const PROVIDER_KNATIVE: Level = Level {
     name: "`provider.knative`",
     path: "provider.knative.",
-    keys: &["context", "namespace", "ingress", "kubeconfig"],
+    keys: &["context", "namespace", "ingress", "kubeconfig", "force"],
 };
 /// `provider.lambda:`
 pub const PROVIDER_LAMBDA: Level = Level {
