@@ -22,7 +22,7 @@ fi
 folder=$(mktemp -d)
 export HOME=$folder FAAS_HOME=$folder
 started=
-stop_last() { [ -z "$started" ] || kill -9 -- "-$started" 2>/dev/null || true; wait 2>/dev/null || true; started=; }
+stop_last() { [ -z "$started" ] || kill -9 -- "-$started" 2>/dev/null || true; started=; }
 finish() { stop_last; "$FAAS" local stop --timeout 5s >/dev/null 2>&1 || true; rm -rf "$folder"; }
 trap finish EXIT
 printf 'wrk.method = "POST"\nwrk.body = string.rep("x", 100)\n' >"$folder/post.lua"
@@ -41,6 +41,8 @@ start() { # PORT NAME=VALUE... -- COMMAND
     while [ "$1" != -- ]; do variables+=("$1"); shift; done; shift
     setsid env -i PATH="$PATH" TMPDIR="$folder" "${variables[@]}" "$@" >"$folder/log.$port" 2>&1 &
     started=$!
+    # bash would tell of its end.
+    disown "$started"
     answers "http://127.0.0.1:$port/"
 }
 
