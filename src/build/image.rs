@@ -13,7 +13,7 @@ use super::tree::Tree;
 use super::watchdog::is_dynamic;
 use super::{Built, Options, Project, archive, folder, tag};
 use crate::artifact::Artifact;
-use crate::error::{Fault, OrFault, Result};
+use crate::error::{Fault, Result};
 use crate::function::Function;
 use crate::progress::Progress;
 use crate::template::file::cant_write;
@@ -308,15 +308,6 @@ impl Project<'_> {
     pub async fn engine(&self) -> Result<&Engine> {
         self.engine.get_or_try_init(|| Engine::connect(self)).await
     }
-}
-
-/// Whether the image named `reference` is in the engine.
-///
-/// # Errors
-/// When the engine can't tell.
-pub async fn exists(project: &Project<'_>, reference: &str) -> Result<bool> {
-    let images = project.engine().await?.list().await.or_fault(|| format!("can't look for {reference}"))?;
-    Ok(images.tagged(&short(reference)).is_some())
 }
 
 #[cfg(test)]
