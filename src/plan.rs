@@ -93,6 +93,10 @@ pub fn decide(function: &Function, artifact: &Artifact, observed: Option<&Deploy
     if mark(ARTIFACT_KEY) != Some(artifact.identity()) {
         return decision(Action::Updated, "the code changed");
     }
+    // Marks are set before the function answers: one that never came up is not as it should be.
+    if observed.replicas > 0 && observed.available == Some(0) {
+        return decision(Action::Updated, "none of its replicas answers");
+    }
     let drifted = drift::fields(function, artifact, observed);
     if drifted.is_empty() {
         decision(Action::Unchanged, "nothing changed")
@@ -184,6 +188,15 @@ mod tests {
         let mut foreign = there;
         foreign.annotations.clear();
         assert_eq!(decide(&tax(), &image("a"), Some(&foreign)).reason, "deployed by something else");
+    }
+
+    #[test]
+    fn what_does_not_answer_is_deployed_again_and_what_sleeps_is_not() {
+        let there = deployed(&tax(), &image("a"));
+        let dead = Deployed { replicas: 1, available: Some(0), ..there.clone() };
+        assert_eq!(decide(&tax(), &image("a"), Some(&dead)).reason, "none of its replicas answers");
+        let asleep = Deployed { replicas: 0, available: Some(0), ..there };
+        assert_eq!(decide(&tax(), &image("a"), Some(&asleep)).action, Action::Unchanged);
     }
 
     #[test]

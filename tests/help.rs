@@ -42,3 +42,17 @@ fn completion_of_an_unknown_shell_is_a_usage_error() {
         .stderr("error: unknown shell `tcsh`\nhint: name one of bash, zsh, fish, powershell or elvish\n")
         .run();
 }
+
+#[test]
+fn looking_at_an_embedded_platform_that_does_not_run_says_how_to_start_it() {
+    Test::new()
+        .file("stack.yml", "provider: {name: local}\nfunctions:\n  a: {lang: python3, handler: ./a, image: a}\n")
+        .args(["list"])
+        .status(1)
+        .stdout("")
+        .stderr(
+            "error: the embedded platform does not run\n\
+             hint: `faas up` starts it and deploys the stack, `faas local start` only starts it\n",
+        )
+        .run();
+}

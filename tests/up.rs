@@ -1,0 +1,128 @@
+//! `faas up` at a prompt: what changed is deployed, what did not is left alone, failures are told together.
+mod support;
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use support::{Done, Local, Test, free_port};
+
+const ECHO: &str = "def handle(req):\n    return req\n";
+
+fn stack(names: &[&str]) -> String {
+    let mut text = format!("provider:\n  name: local\n  gateway: http://127.0.0.1:{}\nfunctions:\n", free_port());
+    for name in names {
+        text += &format!("  {name}:\n    lang: python3\n    handler: ./{name}\n    image: {name}:latest\n");
+    }
+    text
+}
+
+fn actions(done: &Done) -> Vec<(String, String, String)> {
+    let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
+    let rows = done.json();
+    let rows = rows.as_array().expect("a list");
+    rows.iter().map(|row| (text(&row["name"]), text(&row["action"]), text(&row["reason"]))).collect()
+}
+
+fn row(name: &str, action: &str, reason: &str) -> (String, String, String) {
+    (name.into(), action.into(), reason.into())
+}
+
+#[test]
+fn without_a_stack_file_it_says_how_to_get_one() {
+    Test::new()
+        .args(["up"])
+        .status(2)
+        .stdout("")
+        .stderr(
+            "error: there is no stack.yaml or stack.yml in this folder\n\
+             hint: make one with `faas new NAME --lang python3`, or name one with `-f FILE`\n",
+        )
+        .run();
+}
+
+#[test]
+fn only_what_changed_is_deployed_and_the_reason_is_told() {
+    let first = Test::new()
+        .file("stack.yml", stack(&["one", "two"]))
+        .file("one/handler.py", ECHO)
+        .file("two/handler.py", ECHO)
+        .args(["up", "--output", "json"])
+        .run();
+    let _stop = Local::of(&first);
+    let not_yet = "not deployed yet";
+    assert_eq!(actions(&first), [row("one", "created", not_yet), row("two", "created", not_yet)]);
+
+    let up = || first.then().args(["up", "--output", "json"]);
+    let nothing = "nothing changed";
+    assert_eq!(actions(&up().run()), [row("one", "unchanged", nothing), row("two", "unchanged", nothing)]);
+
+    let changed = up().file("two/handler.py", "def handle(req):\n    return 'new ' + req\n").run();
+    assert_eq!(actions(&changed), [row("one", "unchanged", nothing), row("two", "updated", "the code changed")]);
+    first.then().args(["invoke", "two"]).stdin("x").stdout("new x").run();
+
+    let configured = up().args(["--env", "LEVEL=debug", "--filter", "one"]).run();
+    assert_eq!(actions(&configured), [row("one", "updated", "its configuration changed")]);
+
+    let forced = up().args(["--force", "--filter", "two"]).run();
+    assert_eq!(actions(&forced), [row("two", "updated", "forced")]);
+}
+
+#[test]
+fn what_somebody_removed_comes_back() {
+    let first = Test::new().file("stack.yml", stack(&["one"])).file("one/handler.py", ECHO).args(["up"]).run();
+    let _stop = Local::of(&first);
+    first.then().args(["remove", "one"]).run();
+    first.then().args(["up"]).stdout_has("one       created").run();
+}
+
+#[test]
+fn one_that_fails_does_not_keep_the_others_back() {
+    let up = Test::new()
+        .file("stack.yml", stack(&["bad", "good"]))
+        .file("bad/handler.py", "def handle(req:\n")
+        .file("good/handler.py", ECHO)
+        .args(["up"])
+        .status(1)
+        .stdout_has("good      created")
+        .stderr_has("bad: failed: ")
+        .stderr_has("handler.py")
+        .run();
+    let _stop = Local::of(&up);
+    up.then().args(["invoke", "good"]).stdin("x").stdout("x").run();
+}
+
+#[test]
+fn everything_wrong_is_said_before_anything_is_changed() {
+    let done = Test::new()
+        .file("stack.yml", "provider: {name: local}\nfunctions:\n  Tax:\n    lang: python3\n    handlr: ./a\n  b: {}\n")
+        .args(["up"])
+        .status(2)
+        .stdout("")
+        .stderr_has("stack.yml:3:3")
+        .stderr_has("handlr")
+        .run();
+    assert_eq!(done.list("."), ["stack.yml"]);
+}
+
+#[test]
+fn ctrl_c_while_a_function_starts_ends_with_130() {
+    let test = Test::new()
+        .file("stack.yml", stack(&["slow"]))
+        .file("slow/handler.py", "import time\ntime.sleep(60)\n\n\ndef handle(req):\n    return req\n")
+        .args(["local", "start"])
+        .run();
+    let _stop = Local::of(&test);
+    let mut child = test.then().args(["up"]).spawn();
+    let mut stderr = child.stderr.take().expect("stderr");
+    let mut seen = String::new();
+    let until = Instant::now() + Duration::from_secs(60);
+    while !seen.contains("deploying") && Instant::now() < until {
+        let mut chunk = [0; 256];
+        let n = stderr.read(&mut chunk).expect("stderr");
+        assert_ne!(n, 0, "it ended before it was interrupted: {seen}");
+        seen += &String::from_utf8_lossy(&chunk[..n]);
+    }
+    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).expect("pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
+    assert_eq!(child.wait().expect("end").code(), Some(130));
+}
