@@ -48,11 +48,11 @@ fn looking_at_an_embedded_platform_that_does_not_run_says_how_to_start_it() {
     Test::new()
         .file("stack.yml", "provider: {name: local}\nfunctions:\n  a: {lang: python3, handler: ./a, image: a}\n")
         .args(["list"])
-        .status(1)
+        .status(4)
         .stdout("")
         .stderr(
             "error: the embedded platform does not run\n\
-             hint: `faas up` starts it and deploys the stack, `faas local start` only starts it\n",
+             hint: `faas up` and `faas deploy` start it, and so does `faas local start`\n",
         )
         .run();
 }
