@@ -1,5 +1,4 @@
 //! Everything that goes into a function's build: its template, its handler over that, and what is copied in besides.
-use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,11 +40,8 @@ pub fn assemble(function: &Function, project: &Project<'_>, options: &Options, i
     }
     let template = if is_dockerfile(function) { None } else { Some(project.catalogue.get(&function.lang)?) };
     let into = Path::new(template.as_ref().map_or("", |t| t.manifest.handler_folder()));
-    let mut files: BTreeMap<PathBuf, File> = BTreeMap::new();
-    let mut add = |file: File| files.insert(file.path.clone(), file);
-    for file in template.iter().flat_map(|t| t.files()) {
-        add(file.clone());
-    }
+    let mut files: Vec<File> = template.iter().flat_map(|t| t.files()).cloned().collect();
+    let mut add = |file: File| files.push(file);
     for file in handler(function, project)? {
         add(File { path: into.join(&file.path), ..file });
     }
@@ -58,7 +54,15 @@ pub fn assemble(function: &Function, project: &Project<'_>, options: &Options, i
     if image && wants_watchdog(template.as_deref().map(|t| &t.manifest), function)? {
         add(watchdog(function, project)?);
     }
-    Ok(Tree { files: files.into_values().collect(), template })
+    // What came later lies over what was there. By bytes: paths compare part by part, which is slow.
+    files.sort_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
+    files.dedup_by(|later, earlier| {
+        later.path == earlier.path && {
+            std::mem::swap(later, earlier);
+            true
+        }
+    });
+    Ok(Tree { files, template })
 }
 
 /// Names become folders, so nothing but a plain name will do.
@@ -74,11 +78,6 @@ fn check_name(name: &str) -> Result<()> {
 fn handler(function: &Function, project: &Project<'_>) -> Result<Vec<File>> {
     let folder = &function.build.handler;
     let shown = folder.strip_prefix(project.root).unwrap_or(folder).display();
-    if !folder.is_dir() {
-        let what = if folder.exists() { "is not a folder" } else { "is not there" };
-        return Err(Fault::usage(format!("{}: the handler folder {shown} {what}", function.name))
-            .hint("`handler:` is relative to the stack file; `faas new` makes a function with its folder"));
-    }
     let ignored = match std::fs::symlink_metadata(folder.join(IGNORE)) {
         Ok(_) => {
             let mut builder = GitignoreBuilder::new(folder);
@@ -94,7 +93,14 @@ fn handler(function: &Function, project: &Project<'_>) -> Result<Vec<File>> {
         let reserved = ["build", "template", ".secrets", IGNORE].iter().any(|name| path == Path::new(name));
         !reserved && !ignored.as_ref().is_some_and(|ignored| ignored.matched(path, is_dir).is_ignore())
     };
-    file::walk_filtered(folder, project.root, &format!("the handler of {}", function.name), &wanted)
+    let walked = file::walk_filtered(folder, project.root, &format!("the handler of {}", function.name), &wanted);
+    // Looked at only when the walk failed, since it is a question of its own to the disk.
+    if walked.is_err() && !folder.is_dir() {
+        let what = if folder.exists() { "is not a folder" } else { "is not there" };
+        return Err(Fault::usage(format!("{}: the handler folder {shown} {what}", function.name))
+            .hint("`handler:` is relative to the stack file; `faas new` makes a function with its folder"));
+    }
+    walked
 }
 
 /// What a `copy` path stands for, by its path in the project.

@@ -1,4 +1,5 @@
 //! `faas build`: functions to what their platform runs, or with `--shrinkwrap` to their context folders.
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -170,7 +171,11 @@ impl Build {
         let project = Project::new(context, root, copy, &catalogue);
         let progress = progress::for_output(&context.out);
         if self.shrinkwrap {
-            let built_here: Vec<Function> = functions.iter().filter(|f| !f.build.skip).cloned().collect();
+            // Copied only when there is one to leave out: thousands of functions are not small.
+            let built_here: Cow<'_, [Function]> = match functions.iter().any(|function| function.build.skip) {
+                true => functions.iter().filter(|function| !function.build.skip).cloned().collect(),
+                false => functions.into(),
+            };
             let done = build::shrinkwrap(&built_here, &project, options, progress.as_ref())?;
             return context.out.result(&done, || {
                 let mut text = String::with_capacity(done.len() * 40);

@@ -231,7 +231,7 @@ pub fn walk_filtered(
     let mut walk = Walk { from, root, subject, wanted, files: Vec::new(), inside: Vec::new() };
     walk.folder(from, Path::new(""))?;
     let mut files = walk.files;
-    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files.sort_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
     Ok(files)
 }
 
