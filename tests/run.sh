@@ -59,7 +59,13 @@ fi
 
 status=0
 cargo test --locked --workspace --no-fail-fast -- --test-threads=4 2>&1 | tee "$out" || status=$?
+if [ -n "$started" ]; then
+    say "stopping the services"
+    tests/beds/stop.sh >&2 || true
+    started=
+fi
 say "the gateway was: ${TESTBED_MODE:-none}"
+# Last, and on a line of its own: the count.
 awk '/^test result:/ {for (i = 1; i < NF; i++) {if ($(i+1) ~ /^passed/) p += $i; if ($(i+1) ~ /^failed/) f += $i; if ($(i+1) ~ /^ignored/) s += $i}}
      END {printf "%d passed, %d failed, %d skipped\n", p, f, s; exit (f > 0 || p == 0)}' "$out" || status=1
 exit $status
