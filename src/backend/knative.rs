@@ -26,6 +26,7 @@ mod scaling;
 mod secrets;
 mod traffic;
 mod trouble;
+mod tunnel;
 mod wait;
 
 pub use cluster::Settings;

@@ -1,4 +1,5 @@
-//! Calls of a function: by its URL, or by an ingress that is told in the Host header whom the call is for.
+//! Calls of a function: by its URL, by an ingress that is told in the Host header whom the call is for, or through the
+//! API server.
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use http::{HeaderValue, header};
 use url::Url;
 
 use super::cluster::Cluster;
-use super::{CAPABILITIES, trouble};
+use super::{CAPABILITIES, trouble, tunnel};
 use crate::backend::{Call, Reply};
 use crate::error::{Fault, OrFault, Result};
 use crate::function::FunctionId;
@@ -43,6 +44,10 @@ impl Caller {
                 .hint(format!("`faas describe {id}` and `faas logs {id}` say more")));
         };
         let own = Url::parse(own).or_fault(|| format!("the cluster gives {id} a URL that can't be read: {own}"))?;
+        let reached = self.ingress.is_some() || resolves(&own).await;
+        if let Some(host) = own.host_str().filter(|_| !reached) {
+            return tunnel::call(cluster, &service, host, call).await;
+        }
         let (mut url, host) = match &self.ingress {
             Some(ingress) => (address(ingress)?, own.host_str().map(str::to_owned)),
             None => (own.clone(), None),
@@ -109,6 +114,15 @@ impl Caller {
             }
         })
     }
+}
+
+/// Whether a function's URL leads somewhere from here; the names of a cluster mostly don't.
+async fn resolves(url: &Url) -> bool {
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return false };
+    if host.ends_with(".svc.cluster.local") {
+        return false;
+    }
+    tokio::net::lookup_host((host, port)).await.is_ok_and(|mut found| found.next().is_some())
 }
 
 /// `host:port` or a URL.
