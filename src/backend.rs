@@ -268,6 +268,13 @@ pub trait Traffic: Send + Sync {
     async fn revisions(&self, id: &FunctionId) -> Result<Vec<Revision>>;
     /// Sets the shares; they sum to 100.
     async fn set(&self, id: &FunctionId, shares: &[(String, u8)]) -> Result<()>;
+    /// Deploys `change` so that its new revision gets `percent` of the traffic, and what served before gets the rest.
+    async fn canary(&self, change: &Change, percent: u8, progress: &dyn Progress) -> Result<Deployed> {
+        let _ = (percent, progress);
+        Err(Fault::unsupported(format!("can't deploy {} to a part of the traffic", change.function.name))
+            .cause("this platform splits traffic between revisions that are there")
+            .hint("deploy it, then split with `faas rollout set`"))
+    }
     /// Sends all traffic to the newest revision; where the platform can, also to newer ones as they come.
     async fn follow(&self, id: &FunctionId) -> Result<()> {
         let revisions = self.revisions(id).await?;

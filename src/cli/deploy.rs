@@ -88,6 +88,9 @@ pub struct DeployFlags {
     /// Deploy even what did not change
     #[arg(long)]
     force: bool,
+    /// Give the new revision only so many percent of the traffic; `faas rollout promote` gives it all
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    canary: Option<u8>,
     /// Don't wait until the functions answer
     #[arg(long)]
     no_wait: bool,
@@ -111,6 +114,12 @@ impl DeployFlags {
     #[must_use]
     pub fn force(&self) -> bool {
         self.force
+    }
+
+    /// How much of the traffic new revisions get, in percent; `None` is all.
+    #[must_use]
+    pub fn canary(&self) -> Option<u8> {
+        self.canary
     }
 
     /// How long to wait for each function; zero doesn't wait.

@@ -55,6 +55,10 @@ impl Pipeline {
         for function in &mut functions {
             self.deploy.apply(function);
         }
+        if self.deploy.canary().is_some() {
+            let capabilities = session.backend.capabilities();
+            capabilities.require("canary and rollback", capabilities.traffic)?;
+        }
         let stack = session.stack.as_ref();
         let place = |field: &str| stack.and_then(|stack| stack.place(field));
         for warning in run::check(&functions, session.backend.as_ref(), place)? {
@@ -73,6 +77,7 @@ impl Pipeline {
             deploy: self.deploys,
             how: self.deploy.how(),
             force: self.deploy.force(),
+            canary: self.deploy.canary(),
             parallel: self.parallel,
             stack: stack.map_or("", |stack| stack.name.as_str()),
         };

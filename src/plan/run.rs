@@ -28,6 +28,8 @@ pub struct Steps<'a> {
     pub how: How,
     /// Deploy even what did not change.
     pub force: bool,
+    /// Give new revisions only so many percent of the traffic.
+    pub canary: Option<u8>,
     /// How many functions at once.
     pub parallel: usize,
     /// The owning stack's name.
@@ -146,7 +148,10 @@ async fn try_one(
         stack: steps.stack.into(),
         how: steps.how,
     };
-    let deployed = backend.apply(&change, progress).await?;
+    let deployed = match (steps.canary, backend.traffic()) {
+        (Some(percent), Some(traffic)) => traffic.canary(&change, percent, progress).await?,
+        _ => backend.apply(&change, progress).await?,
+    };
     let said = match decision.action {
         Action::Created => "deployed".to_owned(),
         _ => format!("updated ({})", decision.reason),
@@ -170,7 +175,8 @@ async fn artifact(
         return Ok((built.artifact, built.reason));
     }
     let reference = build::tag::reference(function, steps.options.tag, steps.project.root)?;
-    Ok((Artifact::Image { reference, digest: None }, "not built".into()))
+    let digest = reference.split_once('@').map(|(_, digest)| digest.to_owned());
+    Ok((Artifact::Image { reference, digest }, "not built".into()))
 }
 
 #[cfg(feature = "image")]

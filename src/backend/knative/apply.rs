@@ -24,8 +24,12 @@ pub const MANAGER: &str = "faas";
 pub const TRAFFIC_MANAGER: &str = "faas-traffic";
 /// Owns the bounds that `faas scale` sets.
 pub const SCALE_MANAGER: &str = "faas-scale";
+/// The name by which a canary is called on its own.
+const CANARY_TAG: &str = "canary";
 /// How long a webhook that restarts is waited for.
 const WEBHOOK_WAIT: Duration = Duration::from_secs(30);
+/// Annotation of pods whose image is known by its tag only: when it was deployed, in RFC 3339.
+const DEPLOYED_KEY: &str = "faas.dev/deployed";
 /// How long a removal may take before the function is made anew.
 const REMOVAL_WAIT: Duration = Duration::from_secs(60);
 
@@ -34,25 +38,9 @@ const REMOVAL_WAIT: Duration = Duration::from_secs(60);
 /// # Errors
 /// What the cluster refused, and why; what keeps the new revision from starting; [`crate::error::Kind::TimedOut`].
 pub async fn apply(cluster: &Cluster, change: &Change, progress: &dyn Progress) -> Result<Service> {
-    let function = &change.function;
-    let (id, name) = (function.id(), function.name.as_str());
-    let what = format!("can't deploy {name}");
-    let pull_secrets = secrets_are_there(cluster, function).await?;
-    let wanted = manifest::of(change, &pull_secrets)?;
-    let services = cluster.services(id.namespace.as_deref()).await?;
-    match change.how {
-        How::Upsert => {}
-        How::Create => {
-            if services.get_opt(name).await.map_err(|e| trouble::fault(&what, e))?.is_some() {
-                return Err(
-                    Fault::failed(format!("{id} exists already")).hint("leave out --update=false, or pass --replace")
-                );
-            }
-        }
-        How::Replace => replace(&services, &id, progress).await?,
-    }
-    progress.step(name, "deploying");
-    let applied = send(cluster, &services, function, &wanted, progress).await?;
+    let name = change.function.name.as_str();
+    let services = cluster.services(change.function.namespace.as_deref()).await?;
+    let applied = template(cluster, &services, change, progress).await?;
     let pinned = !applied.follows_latest();
     if cluster.settings.wait.is_zero() {
         if pinned {
@@ -69,6 +57,86 @@ pub async fn apply(cluster: &Cluster, change: &Change, progress: &dyn Progress) 
     progress.warn(name, &format!("traffic was pinned ({shares}): all of it goes to the new revision now"));
     let moved = set_traffic(&services, name, json!([{ "latestRevision": true, "percent": 100 }])).await?;
     wait::until_ready(cluster, &moved, cluster.settings.wait, progress).await
+}
+
+/// Deploys so that the new revision gets a part of the traffic, under the tag `canary`, and what served before the rest.
+///
+/// # Errors
+/// Those of [`apply`]; the traffic then stays where it was, pinned there by the revisions' names.
+pub async fn canary(cluster: &Cluster, change: &Change, percent: u8, progress: &dyn Progress) -> Result<Service> {
+    let id = change.function.id();
+    let name = id.name.as_str();
+    let limit = cluster.settings.wait;
+    if change.how != How::Upsert {
+        return Err(Fault::usage("a canary updates a function and leaves the revision before in place")
+            .hint("leave out --replace and --update=false"));
+    }
+    if limit.is_zero() {
+        return Err(Fault::usage("a canary is given traffic once it is ready, and that has to be waited for")
+            .hint("leave out --no-wait"));
+    }
+    let services = cluster.services(id.namespace.as_deref()).await?;
+    let there = services.get_opt(name).await.map_err(|e| trouble::fault(&format!("can't read {id}"), e))?;
+    let Some(before) = there.filter(|service| service.status.traffic.iter().any(|share| share.percent > 0)) else {
+        progress.warn(name, "nothing served before: all traffic goes to the new revision");
+        return apply(cluster, change, progress).await;
+    };
+    let serving: Vec<_> = before.status.traffic.iter().filter(|share| share.percent > 0).collect();
+    let stable = serving.iter().max_by_key(|share| share.percent).map(|share| &share.revision_name);
+    // By name, so that the new revision gets nothing by itself, even when it becomes ready after we gave up.
+    let pinned: Vec<_> = serving
+        .iter()
+        .map(|share| match &share.tag {
+            Some(tag) => json!({ "revisionName": share.revision_name, "percent": share.percent, "tag": tag }),
+            None => json!({ "revisionName": share.revision_name, "percent": share.percent }),
+        })
+        .collect();
+    set_traffic(&services, name, json!(pinned)).await?;
+    let applied = template(cluster, &services, change, progress).await?;
+    let ready = wait::until_ready(cluster, &applied, limit, progress).await?;
+    let new = &ready.status.latest_ready_revision_name;
+    let shares = if before.status.latest_created_revision_name == *new {
+        progress.warn(name, "nothing changed that makes a new revision: the traffic stays as it is");
+        before.spec["traffic"].clone()
+    } else {
+        json!([
+            { "revisionName": stable, "percent": 100 - percent },
+            { "revisionName": new, "percent": percent, "tag": CANARY_TAG },
+        ])
+    };
+    let split = set_traffic(&services, name, shares).await?;
+    wait::until_ready(cluster, &split, limit, progress).await
+}
+
+/// Applies labels, annotations and the template; the traffic stays as it is.
+async fn template(
+    cluster: &Cluster,
+    services: &Api<Service>,
+    change: &Change,
+    progress: &dyn Progress,
+) -> Result<Service> {
+    let function = &change.function;
+    let (id, name) = (function.id(), function.name.as_str());
+    let what = format!("can't deploy {name}");
+    let pull_secrets = secrets_are_there(cluster, function).await?;
+    let mut wanted = manifest::of(change, &pull_secrets)?;
+    if manifest::is_by_tag(&change.artifact) {
+        // Knative looks a tag up once per revision: only a new revision sees what was pushed under it since.
+        wanted["spec"]["template"]["metadata"]["annotations"][DEPLOYED_KEY] = json!(jiff::Timestamp::now().to_string());
+    }
+    match change.how {
+        How::Upsert => {}
+        How::Create => {
+            if services.get_opt(name).await.map_err(|e| trouble::fault(&what, e))?.is_some() {
+                return Err(
+                    Fault::failed(format!("{id} exists already")).hint("leave out --update=false, or pass --replace")
+                );
+            }
+        }
+        How::Replace => replace(services, &id, progress).await?,
+    }
+    progress.step(name, "deploying");
+    send(cluster, services, function, &wanted, progress).await
 }
 
 /// Sets `spec.traffic`, and nothing else.

@@ -106,6 +106,11 @@ fn pinned(reference: &str, digest: Option<&str>) -> String {
     }
 }
 
+/// Whether nothing but a tag says which image it is.
+pub fn is_by_tag(artifact: &Artifact) -> bool {
+    matches!(artifact, Artifact::Image { reference, digest: None } if !reference.contains('@'))
+}
+
 fn without_tag(reference: &str) -> &str {
     match reference.rsplit_once(':') {
         // A colon before a slash is a registry's port.

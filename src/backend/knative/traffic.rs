@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use super::cluster::Cluster;
 use super::objects::{Revision as Object, SERVICE_LABEL, Service, Share};
 use super::{apply, observe, wait};
-use crate::backend::{Revision, Traffic};
+use crate::backend::{Change, Deployed, Revision, Traffic};
 use crate::error::{Fault, Result};
 use crate::function::FunctionId;
-use crate::progress::Silent;
+use crate::progress::{Progress, Silent};
 
 /// Shares in words, as `tax-00001 90 %, latest 10 %`.
 pub fn words(shares: &[Share]) -> String {
@@ -93,6 +93,10 @@ impl Traffic for Cluster {
         let services = self.services(id.namespace.as_deref()).await?;
         let set = apply::set_traffic(&services, &id.name, Value::Array(traffic)).await?;
         self.settled(&set).await
+    }
+
+    async fn canary(&self, change: &Change, percent: u8, progress: &dyn Progress) -> Result<Deployed> {
+        Ok(observe::deployed(&apply::canary(self, change, percent, progress).await?, &[]))
     }
 
     async fn follow(&self, id: &FunctionId) -> Result<()> {
