@@ -12,6 +12,8 @@ mod build;
 mod completion;
 mod deploy;
 mod describe;
+#[cfg(feature = "knative")]
+mod generate;
 mod info;
 mod invoke;
 mod list;
@@ -89,6 +91,8 @@ enum Command {
     Completion(completion::Completion),
     Deploy(deploy::Deploy),
     Describe(describe::Describe),
+    #[cfg(feature = "knative")]
+    Generate(generate::Generate),
     Info(info::Info),
     Invoke(invoke::Invoke),
     List(list::List),
@@ -120,6 +124,8 @@ impl Command {
             Self::Completion(command) => command.run(context),
             Self::Deploy(command) => command.run(context, global),
             Self::Describe(command) => command.run(context, global),
+            #[cfg(feature = "knative")]
+            Self::Generate(command) => command.run(context, global),
             Self::Info(command) => command.run(context, global),
             Self::Invoke(command) => command.run(context, global),
             Self::List(command) => command.run(context, global),

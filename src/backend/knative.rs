@@ -30,6 +30,7 @@ mod tunnel;
 mod wait;
 
 pub use cluster::Settings;
+pub use manifest::of as manifest;
 
 /// What Knative can do.
 pub const CAPABILITIES: Capabilities = Capabilities {
