@@ -11,7 +11,7 @@ use faas::artifact::Artifact;
 use faas::backend::knative::{Knative, Settings};
 use faas::backend::{Backend, Call, Change, How, LogQuery, Namespace, Reply, Scope, Secret, SecretName, Written};
 use faas::error::{Fault, Kind};
-use faas::function::{Function, FunctionId};
+use faas::function::{Function, FunctionId, UrlAccess};
 use faas::plan::{Action, decide, spec_hash};
 use faas::progress::Progress;
 use futures_util::{StreamExt, TryStreamExt};
@@ -125,17 +125,23 @@ impl Place {
         (status, serde_json::from_slice(&bytes.concat()).expect("JSON"))
     }
 
-    async fn reply(&self, name: &str, path: &str, body: &'static str) -> Reply {
-        let call = Call {
-            method: http::Method::POST,
-            path: path.into(),
-            headers: http::HeaderMap::new(),
-            body: Box::pin(futures_util::stream::iter([Ok(body.into())])),
-            length: Some(body.len() as u64),
-            asynchronous: false,
-            timeout: Some(Duration::from_secs(60)),
+    /// A call that no ingress takes: through the API server.
+    async fn call_through(&self, name: &str, path: &str, body: &'static str) -> (u16, Value) {
+        let env = |name: &str| match name {
+            "KUBECONFIG" => Some(self.bed.kubeconfig.clone()),
+            "FAAS_KNATIVE_NAMESPACE" => Some(self.namespace.clone()),
+            _ => None,
         };
-        self.backend.invoke(&id(name), call).await.expect("an answer")
+        let settings = Settings::new(&Value::Null, &env, Path::new("/"), Path::new("/"), Duration::ZERO);
+        let reply = Knative::new(settings.expect("settings")).invoke(&id(name), call(path, body)).await;
+        let reply = reply.expect("an answer");
+        let status = reply.status.as_u16();
+        let bytes: Vec<_> = reply.body.try_collect().await.expect("a body");
+        (status, serde_json::from_slice(&bytes.concat()).expect("JSON"))
+    }
+
+    async fn reply(&self, name: &str, path: &str, body: &'static str) -> Reply {
+        self.backend.invoke(&id(name), call(path, body)).await.expect("an answer")
     }
 
     async fn revisions(&self, name: &str) -> Vec<(String, u8)> {
@@ -149,6 +155,18 @@ impl Place {
 fn image(pinned: &str) -> Artifact {
     let (name, digest) = pinned.split_once('@').expect("an image by digest");
     Artifact::Image { reference: format!("{name}:1"), digest: Some(digest.into()) }
+}
+
+fn call(path: &str, body: &'static str) -> Call {
+    Call {
+        method: http::Method::POST,
+        path: path.into(),
+        headers: http::HeaderMap::new(),
+        body: Box::pin(futures_util::stream::iter([Ok(body.into())])),
+        length: Some(body.len() as u64),
+        asynchronous: false,
+        timeout: Some(Duration::from_secs(60)),
+    }
 }
 
 fn id(name: &str) -> FunctionId {
@@ -223,6 +241,14 @@ async fn a_function_is_deployed_called_changed_rolled_back_and_removed() {
     assert_eq!((status, &reply["body"], &reply["path"]), (418, &json!("hello"), &json!("/a/b")));
     assert_eq!(reply["file"], json!("hunter3"));
 
+    // The same without an ingress; for callers inside the cluster only, too.
+    let (status, reply) = place.call_through("echo", "/a/b?status=418", "hello").await;
+    assert_eq!((status, &reply["body"], &reply["path"]), (418, &json!("hello"), &json!("/a/b")));
+    let hidden = Function { name: "hidden".into(), url: Some(UrlAccess::None), ..echo("1") };
+    place.apply(&hidden, &heard).await.expect("deployed");
+    assert_eq!(place.call_through("hidden", "/", "psst").await.1["body"], json!("psst"));
+    place.backend.remove(&id("hidden")).await.expect("removed");
+
     // Nothing changed: the plan says so, and applying all the same makes no revision.
     let scope = Scope { names: vec!["echo".into()], ..Scope::default() };
     let seen = place.backend.observe(&scope).await.expect("observed");
@@ -294,6 +320,72 @@ async fn a_function_is_deployed_called_changed_rolled_back_and_removed() {
     assert!(found.await.expect("the line comes in time"));
     drop(log);
 
+    // A canary from the stack: a tenth of the traffic, and an address of its own.
+    let stack = |version: &str| {
+        format!(
+            "provider: {{name: knative}}\nfunctions:\n  shop:\n    skip_build: true\n    lang: dockerfile\n    handler: .\n    \
+             image: {}\n    environment: {{VERSION: \"{version}\"}}\n",
+            place.bed.image
+        )
+    };
+    let deploy = |version: &str, more: &[&str]| {
+        let args = ["deploy"].iter().chain(more).map(ToString::to_string);
+        place.prompt().file("stack.yml", stack(version)).args(args)
+    };
+    deploy("1", &[]).stdout_has("created").run();
+    deploy("1", &[]).stdout_has("unchanged").run();
+    deploy("2", &["--canary", "10"]).stdout_has("updated").run();
+    assert_eq!(place.revisions("shop").await, [("shop-00002".to_owned(), 10), ("shop-00001".to_owned(), 90)]);
+    let shares = place.kubectl_output(&["get", "ksvc", "shop", "-o", "jsonpath={.status.traffic[*].url}"]);
+    assert!(shares.contains("http://canary-shop."), "{shares}");
+    let promote = ["rollout", "promote", "shop", "--steps", "50,100", "--every", "1s", "--probe"];
+    prompt(&promote).arg("/?status=503").status(1).stderr_has("probes failed").stderr_has("shop-00001 90%").run();
+    prompt(&promote).arg("/").stderr_has("shop-00002 gets 50%").stdout_has("shop-00002  100%").run();
+    prompt(&["rollout", "promote", "shop"]).stdout_has("shop-00002  100%").run();
+    // A tag says nothing about what was pushed under it: Knative is made to look again.
+    let tag = place.bed.image.split('@').next().unwrap_or_default().to_owned() + ":1";
+    let by_tag = |args: &[&str]| {
+        place
+            .prompt()
+            .file("stack.yml", stack("2").replace(&place.bed.image, &tag))
+            .args(args.iter().map(ToString::to_string))
+    };
+    by_tag(&["deploy"]).stdout_has("updated").run();
+    by_tag(&["deploy"]).stdout_has("updated").run();
+    assert_eq!(place.revisions("shop").await[0], ("shop-00004".to_owned(), 100));
+
+    // A canary that doesn't start leaves a split as it is.
+    prompt(&["rollout", "set", "shop", "shop-00001=60,shop-00002=40"]).run();
+    let shares = async || place.revisions("shop").await.into_iter().filter(|(_, share)| *share > 0).collect::<Vec<_>>();
+    let split = [("shop-00002".to_owned(), 40), ("shop-00001".to_owned(), 60)];
+    assert_eq!(shares().await, split);
+    let crash = stack("4").replace(&place.bed.image, &place.bed.crash);
+    place.prompt().file("stack.yml", crash).args(["deploy", "--canary", "10"]).status(1).run();
+    assert_eq!(shares().await, split);
+    for how in ["--replace", "--update=false"] {
+        deploy("5", &["--canary", "10", how]).status(2).stderr_has("leave out --replace").run();
+    }
+    assert_eq!(shares().await, split);
+
+    // For GitOps: the cluster takes what is written, and it is the same every time.
+    let written = prompt(&["generate", "-n", &place.namespace]).file("stack.yml", stack("2")).run().stdout;
+    assert_eq!(written, prompt(&["generate", "-n", &place.namespace]).file("stack.yml", stack("2")).run().stdout);
+    std::fs::write(std::env::temp_dir().join(&place.namespace), &written).expect("a file");
+    let file = std::env::temp_dir().join(&place.namespace);
+    place.kubectl_output(&[
+        "apply",
+        "--server-side",
+        "--dry-run=server",
+        "--validate=strict",
+        "--force-conflicts",
+        "-f",
+        &file.to_string_lossy(),
+    ]);
+    std::fs::remove_file(&file).expect("removed");
+
+    deploy("3", &["--canary", "10", "--no-wait"]).status(2).stderr_has("has to be waited for").run();
+
+    place.backend.remove(&id("shop")).await.expect("removed");
     place.backend.remove(&id("echo")).await.expect("removed");
     assert_eq!(place.backend.remove(&id("echo")).await.expect_err("gone").kind, Kind::NotFound);
     assert_eq!(place.backend.observe(&Scope::default()).await.expect("observed"), []);
