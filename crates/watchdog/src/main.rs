@@ -2,6 +2,7 @@
 
 mod console;
 mod health;
+mod lambda;
 mod patient;
 mod serve;
 
@@ -16,6 +17,9 @@ It is told by environment variables, those of of-watchdog: fprocess, mode (http,
 http_upstream_url, port, exec_timeout, read_timeout, write_timeout, max_inflight, ready_path, healthcheck_interval,
 prefix_logs, content_type, http_buffer_req_body, log_buffer_size, log_callid, suppress_lock; and log_requests=true for
 a line per request.
+
+On AWS Lambda (AWS_LAMBDA_RUNTIME_API is set) it takes its calls from the Runtime API instead, as `bootstrap` of a custom
+runtime or by AWS_LAMBDA_EXEC_WRAPPER in a managed one.
 
   --health     ask the watchdog on $port how it is: exit 0 when healthy, 1 when not (for a container's HEALTHCHECK)
   --version    print the version
@@ -61,7 +65,10 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime {
         Ok(runtime) => {
-            let code = runtime.block_on(serve::serve(settings));
+            let code = match lambda::address(&settings) {
+                Some(address) => runtime.block_on(lambda::run(settings, &address)),
+                None => runtime.block_on(serve::serve(settings)),
+            };
             runtime.shutdown_background();
             code
         }
