@@ -35,6 +35,8 @@ pub enum Artifact {
         sha256: String,
         /// What the platform starts in it.
         entry: String,
+        /// What the platform starts it with: a managed runtime, as `python3.13`.
+        runtime: String,
     },
     /// A folder run as a process.
     Bundle {

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use crate::artifact::{Artifact, ArtifactKind};
 use crate::context::{Context, Env};
-use crate::error::{Fault, Result};
+use crate::error::Result;
 use crate::function::Function;
 use crate::progress::Progress;
 use crate::template::{Catalogue, File};
@@ -26,6 +26,8 @@ mod step;
 pub mod tag;
 pub mod tree;
 mod watchdog;
+#[cfg(feature = "lambda")]
+mod zip;
 
 pub use folder::{Shrinkwrapped, shrinkwrap};
 #[cfg(feature = "image")]
@@ -116,6 +118,9 @@ impl<'a> Project<'a> {
     }
 }
 
+/// What starts the invoker in an archive: Lambda's custom runtimes start a file of this name.
+pub const LAMBDA_ENTRY: &str = "bootstrap";
+
 /// Builds a function as an artifact of the given kind, unless nothing changed since it was built last. A function with
 /// `skip_build` gives the name of its image, whatever the kind.
 ///
@@ -140,15 +145,30 @@ pub async fn build(
         #[cfg(feature = "image")]
         ArtifactKind::Image => image::build(function, project, options, progress).await,
         ArtifactKind::Bundle => bundle::build(function, project, options, progress).await,
-        kind => Err(Fault::unsupported(format!("{}: can't build {}", function.name, said(kind)))),
+        #[cfg(feature = "lambda")]
+        ArtifactKind::Archive => zip::build(function, project, options, progress).await,
+        #[cfg(not(all(feature = "image", feature = "lambda")))]
+        kind => Err(crate::error::Fault::unsupported(format!(
+            "{}: this build of faas makes no {}",
+            function.name,
+            said(kind)
+        ))),
     }
 }
 
+/// Whether the function goes to Lambda as an image: its `lambda.package` says so, or it is nothing else.
+#[must_use]
+pub fn is_image_on_lambda(function: &Function) -> bool {
+    let package = function.extra.get("lambda").and_then(|lambda| lambda.get("package")?.as_str());
+    package == Some("image") || function.lang.is_empty() || function.build.skip || tree::is_dockerfile(function)
+}
+
+#[cfg(not(all(feature = "image", feature = "lambda")))]
 fn said(kind: ArtifactKind) -> &'static str {
     match kind {
-        ArtifactKind::Image => "a container image",
-        ArtifactKind::Archive => "a zip archive",
-        ArtifactKind::Bundle => "a native bundle",
+        ArtifactKind::Image => "container images",
+        ArtifactKind::Archive => "zip archives",
+        ArtifactKind::Bundle => "native bundles",
     }
 }
 

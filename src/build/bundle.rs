@@ -138,7 +138,7 @@ fn touch(dir: &Path) {
 }
 
 /// Keeps other builds of the same function out until it is dropped.
-async fn lock(project: &Project<'_>, name: &str, progress: &dyn Progress) -> Result<std::fs::File> {
+pub(super) async fn lock(project: &Project<'_>, name: &str, progress: &dyn Progress) -> Result<std::fs::File> {
     std::fs::create_dir_all(&project.bundles).map_err(|error| cant_write(&project.bundles, &error))?;
     let path = project.bundles.join(format!(".lock-{name}"));
     let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);

@@ -16,7 +16,7 @@ pub fn find(env: &Env, cache: &Path) -> Option<PathBuf> {
 
 /// Whether the program at `path` asks for a dynamic loader, and so for the C library that it was linked with. Told from
 /// its ELF header: e_phoff, e_phentsize, e_phnum, and a program header of type PT_INTERP.
-#[cfg(feature = "image")]
+#[cfg(any(feature = "image", feature = "lambda"))]
 pub fn is_dynamic(path: &Path) -> bool {
     const PT_INTERP: u32 = 3;
     let dynamic = || -> std::io::Result<bool> {
@@ -42,7 +42,7 @@ pub fn is_dynamic(path: &Path) -> bool {
     dynamic().unwrap_or(false)
 }
 
-#[cfg(all(test, feature = "image"))]
+#[cfg(all(test, any(feature = "image", feature = "lambda")))]
 mod tests {
     use super::*;
 

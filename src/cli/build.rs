@@ -128,11 +128,11 @@ fn pairs(flag: &str, given: &[String]) -> Result<Vec<(String, String)>> {
     given.iter().map(pair).collect()
 }
 
-/// What functions are built as for a platform.
-#[must_use]
-pub fn kind(provider: ProviderKind) -> ArtifactKind {
+/// What a function is built as for a platform.
+fn kind(provider: ProviderKind, function: &Function) -> ArtifactKind {
     match provider {
         ProviderKind::Local => ArtifactKind::Bundle,
+        ProviderKind::Lambda if !crate::build::is_image_on_lambda(function) => ArtifactKind::Archive,
         _ => ArtifactKind::Image,
     }
 }
@@ -151,11 +151,11 @@ impl Build {
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
         let options = self.flags.options(context)?;
         if let Some(function) = self.alone.function(context) {
-            return self.build(&[function], &context.cwd, &[], ArtifactKind::Image, &options, context);
+            return self.build(&[function], &context.cwd, &[], ProviderKind::OpenFaas, &options, context);
         }
         let Stack { origin, configuration, functions, provider, .. } =
             stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
-        self.build(&functions, &origin.root, &configuration.copy, kind(provider.kind), &options, context)
+        self.build(&functions, &origin.root, &configuration.copy, provider.kind, &options, context)
     }
 
     fn build(
@@ -163,7 +163,7 @@ impl Build {
         functions: &[Function],
         root: &std::path::Path,
         copy: &[PathBuf],
-        kind: ArtifactKind,
+        provider: ProviderKind,
         options: &Options,
         context: &Context,
     ) -> Result<()> {
@@ -190,7 +190,7 @@ impl Build {
             });
         }
         let parallel = self.flags.parallel();
-        let work = build::build_all(functions, |_| kind, &project, options, parallel, progress.as_ref());
+        let work = build::build_all(functions, |f| kind(provider, f), &project, options, parallel, progress.as_ref());
         let built = runtime::block_on(work)?;
         let lines: Vec<Line<'_>> = built
             .iter()

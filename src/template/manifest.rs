@@ -28,6 +28,8 @@ pub struct Manifest {
     pub watchdog: bool,
     /// How it runs as a process; `None` when it needs a container engine.
     pub native: Option<Native>,
+    /// How it becomes a zip archive for AWS Lambda; `None` when it can't.
+    pub lambda: Option<Lambda>,
     /// How its handlers are tested; run in the native bundle.
     pub test: Option<String>,
 }
@@ -67,6 +69,32 @@ pub struct Native {
     pub environment: BTreeMap<String, String>,
     /// A path that answers 2xx once the process is ready.
     pub ready_path: Option<String>,
+}
+
+/// How functions of a template become zip archives for AWS Lambda. In command lines `{machine}` stands for `x86_64` or
+/// `aarch64`, `{cpu}` for `x64` or `arm64`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lambda {
+    /// The managed runtime, as `python3.13`, or `provided.al2023`.
+    pub runtime: String,
+    /// Programs that must be there to build it.
+    #[serde(default)]
+    pub requires: Vec<String>,
+    /// What installs the dependencies for Lambda's platform, in order, run in the archive's folder.
+    #[serde(default)]
+    pub install: Vec<Step>,
+    /// What looks for mistakes before anything is deployed.
+    #[serde(default)]
+    pub check: Vec<Step>,
+    /// The command line that the invoker starts on Lambda.
+    pub run: String,
+    /// The invoker's mode: `http` (default), `streaming` or `classic`.
+    #[serde(default = "http")]
+    pub mode: String,
+    /// Environment; the function's own wins.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
 }
 
 fn http() -> String {
@@ -141,11 +169,14 @@ impl Manifest {
             let problem = Problem::error("handler_folder", "`handler_folder` must be a folder inside the template");
             return Err(Fault::usage(format!("{shown} can't be used")).problems(vec![problem.at(place)]));
         }
-        if let Some(native) = &manifest.native
-            && !matches!(native.mode.as_str(), "http" | "streaming" | "classic")
-        {
-            let message = format!("`{}` is no mode of the invoker", native.mode);
-            let problem = Problem::error("native.mode", message).hint("use http, streaming or classic");
+        let native = manifest.native.as_ref().map(|native| ("native.mode", &native.mode));
+        let lambda = manifest.lambda.as_ref().map(|lambda| ("lambda.mode", &lambda.mode));
+        for (field, mode) in native.into_iter().chain(lambda) {
+            if matches!(mode.as_str(), "http" | "streaming" | "classic") {
+                continue;
+            }
+            let message = format!("`{mode}` is no mode of the invoker");
+            let problem = Problem::error(field, message).hint("use http, streaming or classic");
             let place = find(text, shown, "mode");
             return Err(Fault::usage(format!("{shown} can't be used")).problems(vec![problem.at(place)]));
         }

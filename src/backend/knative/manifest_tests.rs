@@ -89,6 +89,7 @@ fn timeouts_stay_within_what_clusters_take() {
 #[test]
 fn only_images_are_deployed() {
     let mut change = change(Function { name: "tax".into(), ..Function::default() });
-    change.artifact = Artifact::Archive { path: "x.zip".into(), sha256: "1".into(), entry: "h".into() };
+    change.artifact =
+        Artifact::Archive { path: "x.zip".into(), sha256: "1".into(), entry: "h".into(), runtime: "r".into() };
     assert!(of(&change, &BTreeSet::new()).unwrap_err().to_string().contains("container images"));
 }
