@@ -18,6 +18,8 @@ pub mod capabilities;
 pub mod gateway_api;
 #[cfg(feature = "knative")]
 pub mod knative;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 #[cfg(feature = "local")]
 pub mod local;
 #[cfg(feature = "openfaas")]

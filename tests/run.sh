@@ -8,8 +8,10 @@ bed=$(mktemp)
 out=$(mktemp)
 started=
 cluster=
+moto=
 finish() {
     [ -z "$cluster" ] || tests/beds/knative/down.sh >&2 || true
+    [ -z "$moto" ] || tests/beds/lambda/testbed.sh stop >&2 || true
     [ -z "$started" ] || tests/beds/stop.sh >&2 || true
     rm -f "$bed" "$out"
 }
@@ -28,8 +30,10 @@ if [ ${#missing[@]} -gt 0 ]; then
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
+features=()
+[ -z "${FAAS_TEST_FULL:-}" ] || features=(--features lambda)
 say "building"
-cargo build --locked --workspace --all-targets
+cargo build --locked --workspace --all-targets "${features[@]}"
 scripts/watchdog.sh dev >&2
 scripts/completions.sh --check
 
@@ -52,13 +56,16 @@ if [ "$(id -u)" = 0 ]; then
         . "$bed"
         set +a
         export FAAS_TEST_KNATIVE=1
+        # tests/lambda.rs starts what it needs and does not find.
+        export FAAS_TEST_LAMBDA=1
+        curl -fs -m 2 -o /dev/null http://127.0.0.1:5555/moto-api/ || moto=yes
     fi
 else
     say "not root: the container engine can't be started, its tests are skipped"
 fi
 
 status=0
-cargo test --locked --workspace --no-fail-fast -- --test-threads=4 2>&1 | tee "$out" || status=$?
+cargo test --locked --workspace "${features[@]}" --no-fail-fast -- --test-threads=4 2>&1 | tee "$out" || status=$?
 if [ -n "$started" ]; then
     say "stopping the services"
     tests/beds/stop.sh >&2 || true

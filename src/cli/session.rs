@@ -148,8 +148,17 @@ fn backend(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>, wait:
             };
             Ok(Arc::new(Knative::new(Settings::new(provider, &env, &context.dirs.home, root, wait)?)))
         }
-        kind => Err(Fault::unsupported(format!("provider `{}` is not in this build of faas", kind.as_str()))
-            .hint("`faas version` lists the backends that it has")),
+        #[cfg(feature = "lambda")]
+        ProviderKind::Lambda => {
+            use crate::backend::lambda::{Lambda, Settings};
+            let written = stack.map_or(&serde_json::Value::Null, |stack| &stack.provider.lambda);
+            Ok(Arc::new(Lambda::new(Settings::read(written)?)))
+        }
+        #[cfg(not(all(feature = "local", feature = "openfaas", feature = "knative", feature = "lambda")))]
+        kind => {
+            Err(crate::error::Fault::unsupported(format!("provider `{}` is not in this build of faas", kind.as_str()))
+                .hint("`faas version` lists the backends that it has"))
+        }
     }
 }
 

@@ -42,6 +42,9 @@ impl Version {
         if cfg!(feature = "openfaas") {
             backends.push("openfaas");
         }
+        if cfg!(feature = "lambda") {
+            backends.push("lambda");
+        }
         let facts = Facts { version, backends };
         context
             .out

@@ -1,0 +1,159 @@
+//! AWS Lambda by its API alone: no CloudFormation, no bucket, and no container engine for zip functions.
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::json;
+use tokio::sync::OnceCell;
+
+use super::capabilities::{Can, Capabilities};
+use super::{Backend, Call, Change, Deployed, Info, LogQuery, LogStream, Reply, Scope, Secrets, Traffic};
+use crate::artifact::ArtifactKind;
+use crate::error::{Fault, Result};
+use crate::function::{Function, FunctionId};
+use crate::problem::Problem;
+use crate::progress::Progress;
+
+mod apply;
+mod aws;
+mod check;
+mod event;
+mod fault;
+mod invoke;
+mod logs;
+mod name;
+mod observe;
+mod package;
+mod remove;
+mod role;
+mod secrets;
+mod settings;
+mod traffic;
+mod url;
+mod wait;
+mod wanted;
+
+pub use settings::Settings;
+
+use aws::Aws;
+
+/// What Lambda can do.
+pub const CAPABILITIES: Capabilities = Capabilities {
+    provider: "lambda",
+    asynchronous: Can::Yes,
+    logs: Can::Yes,
+    scale: Can::Yes,
+    scale_to_zero: Can::Yes,
+    secrets: Can::Yes,
+    namespaces: Can::No {
+        why: "Lambda has one space of names per account and region",
+        instead: "a function's `namespace` becomes the start of its name; nothing has to be made for that",
+    },
+    traffic: Can::Yes,
+    read_only: Can::Yes,
+    constraints: Can::No {
+        why: "Lambda places functions by itself",
+        instead: "leave `constraints` out; `lambda: {architecture: arm64}` chooses the processor",
+    },
+    limits: Can::Yes,
+    schedule: Can::No {
+        why: "faas does not make EventBridge schedules yet",
+        instead: "make one whose target is the function's alias `live`",
+    },
+};
+
+/// Lambda in one account and region. Clones share credentials and connections.
+#[derive(Debug, Clone)]
+pub struct Lambda {
+    settings: Arc<Settings>,
+    aws: Arc<OnceCell<Aws>>,
+    roles: Arc<role::Roles>,
+}
+
+impl Lambda {
+    /// Nothing is looked for until the first call.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { settings: Arc::new(settings), aws: Arc::default(), roles: Arc::default() }
+    }
+
+    async fn aws(&self) -> Result<&Aws> {
+        self.aws.get_or_try_init(|| Aws::connect(&self.settings)).await
+    }
+}
+
+#[async_trait]
+impl Backend for Lambda {
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
+    }
+
+    fn wants(&self, function: &Function) -> ArtifactKind {
+        match crate::build::is_image_on_lambda(function) {
+            true => ArtifactKind::Image,
+            false => ArtifactKind::Archive,
+        }
+    }
+
+    fn check(&self, function: &Function) -> Vec<Problem> {
+        check::check(function)
+    }
+
+    async fn observe(&self, scope: &Scope) -> Result<Vec<Deployed>> {
+        observe::observe(self.aws().await?, scope).await
+    }
+
+    async fn apply(&self, change: &Change, progress: &dyn Progress) -> Result<Deployed> {
+        apply::apply(self, change, progress).await
+    }
+
+    async fn remove(&self, id: &FunctionId) -> Result<()> {
+        remove::remove(self.aws().await?, id, true).await
+    }
+
+    async fn invoke(&self, id: &FunctionId, call: Call) -> Result<Reply> {
+        invoke::invoke(self.aws().await?, id, call).await
+    }
+
+    async fn logs(&self, query: LogQuery) -> Result<LogStream> {
+        logs::logs(self, query).await
+    }
+
+    /// Lambda starts as many instances as there are calls: what can be set is how many at most, and 0 is a pause.
+    async fn scale(&self, id: &FunctionId, replicas: u32) -> Result<()> {
+        let limit = i32::try_from(replicas).map_err(|_| Fault::usage(format!("{replicas} is too many")))?;
+        apply::set_concurrency(self.aws().await?, &name::function_name(id), limit).await
+    }
+
+    async fn ready(&self, id: &FunctionId) -> Result<bool> {
+        let aws = self.aws().await?;
+        let name = name::function_name(id);
+        let there = wait::read(aws, &name).await?;
+        let there = there.ok_or_else(|| Fault::not_found(format!("there is no function {name} in {}", aws.region)))?;
+        Ok(observe::is_ready(&there.configuration))
+    }
+
+    async fn info(&self) -> Result<Info> {
+        let aws = self.aws().await?;
+        let identity = aws
+            .sts
+            .get_caller_identity()
+            .send()
+            .await
+            .map_err(|error| fault::fault("can't ask AWS who we are", &error))?;
+        Ok(Info {
+            provider: "lambda".into(),
+            orchestration: "aws".into(),
+            version: "2015-03-31".into(),
+            address: aws.address.clone(),
+            details: json!({"account": identity.account(), "identity": identity.arn(), "region": aws.region}),
+        })
+    }
+
+    fn traffic(&self) -> Option<&dyn Traffic> {
+        Some(self)
+    }
+
+    fn secrets(&self) -> Option<&dyn Secrets> {
+        Some(self)
+    }
+}

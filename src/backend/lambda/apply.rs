@@ -1,0 +1,429 @@
+//! Making Lambda as a change says: create or update, publish, move the alias, and mark what was applied when all is done.
+//!
+//! Code and configuration never change at the same time, and every step is found done when it is run again.
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::{AliasConfiguration, AliasRoutingConfiguration, FunctionCode, PackageType};
+
+use super::Lambda;
+use super::aws::Aws;
+use super::fault::{code, fault, said};
+use super::name::{ALIAS, URL_KEY, escape};
+use super::role::Role;
+use super::wait::{self, There};
+use super::wanted::{Code, Wanted};
+use super::{observe, package, remove, url};
+use crate::backend::{ARTIFACT_KEY, Change, Deployed, How, SPEC_KEY};
+use crate::error::{Fault, Kind, Result};
+use crate::progress::Progress;
+
+/// How many versions are kept besides those behind an alias.
+const KEPT: usize = 5;
+/// How often a step is tried while Lambda still works on the one before.
+const BUSY_RETRIES: u32 = 60;
+
+/// A step that ended because somebody else changed the function since it was read.
+enum Stop {
+    Stale(Fault),
+    Fault(Fault),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// Makes Lambda as `change` says.
+///
+/// # Errors
+/// What Lambda refused, and why.
+pub async fn apply(lambda: &Lambda, change: &Change, progress: &dyn Progress) -> Result<Deployed> {
+    let aws = lambda.aws().await?;
+    let wanted = Wanted::of(change, &lambda.settings)?;
+    if change.how == How::Replace {
+        match remove::remove(aws, &change.function.id(), false).await {
+            Err(fault) if fault.kind != Kind::NotFound => return Err(fault),
+            _ => {}
+        }
+    }
+    match once(lambda, aws, change, &wanted, progress).await {
+        // Somebody else changed it in between: look again, once.
+        Err(Stop::Stale(_)) => match once(lambda, aws, change, &wanted, progress).await {
+            Err(Stop::Stale(fault) | Stop::Fault(fault)) => Err(fault),
+            Ok(deployed) => Ok(deployed),
+        },
+        Err(Stop::Fault(fault)) => Err(fault),
+        Ok(deployed) => Ok(deployed),
+    }
+}
+
+async fn once(
+    lambda: &Lambda,
+    aws: &Aws,
+    change: &Change,
+    wanted: &Wanted,
+    progress: &dyn Progress,
+) -> Result<Deployed, Stop> {
+    let subject = &change.function.name;
+    let there = wait::read(aws, &wanted.name).await?;
+    let there = match there {
+        Some(_) if change.how == How::Create => {
+            return Err(Stop::Fault(
+                Fault::failed(format!("{subject} is there already"))
+                    .hint("leave out --update=false, or pass --replace"),
+            ));
+        }
+        Some(there) => there,
+        None => {
+            let role = lambda.roles.ensure(aws, wanted, &change.stack).await?;
+            progress.step(subject, "creating");
+            create(aws, wanted, &role).await?;
+            wait::settled(aws, &wanted.name).await?;
+            wait::read(aws, &wanted.name).await?.ok_or_else(|| Fault::not_found(format!("{subject} went away")))?
+        }
+    };
+    let alias = get_alias(aws, &wanted.name).await?;
+    let marks = marks(change);
+    let marked = marks.iter().chain(&wanted.tags).all(|(key, value)| there.tags.get(key) == Some(value));
+    let role = role_of(lambda, aws, change, wanted, &there).await?;
+    let differs = wanted.differs(&there.configuration, &role.arn);
+    let code_differs = wanted.code_differs(&there.configuration, there.image.as_deref());
+    let url_there = there.tags.get(URL_KEY);
+    let same_url = url_there.is_some() == wanted.url.is_some();
+    if let (true, true, false, true, Some(alias), true) =
+        (marked, differs.is_empty(), code_differs, same_url, &alias, there.concurrency == wanted.concurrency)
+    {
+        return Ok(observe::deployed(&there, Some(alias)));
+    }
+
+    if code_differs {
+        progress.step(subject, "updating the code");
+        update_code(aws, wanted, &there).await?;
+        wait::settled(aws, &wanted.name).await?;
+    }
+    if !differs.is_empty() {
+        progress.step(subject, &format!("updating {}", differs.join(", ")));
+        update_configuration(aws, wanted, &role).await?;
+        wait::settled(aws, &wanted.name).await?;
+    }
+    progress.step(subject, "publishing");
+    let version = publish(aws, wanted).await?;
+    wait::published(aws, &wanted.name, &version).await?;
+    move_alias(aws, wanted, alias.as_ref(), &version).await?;
+    let mut tags = wanted.tags.clone();
+    if let Some(address) = url::ensure(aws, wanted, url_there.is_some()).await? {
+        tags.insert(URL_KEY.into(), address);
+    }
+    limit(aws, wanted, there.concurrency).await?;
+    if let Some(days) = wanted.log_retention {
+        super::logs::keep_for(aws, &wanted.name, days).await?;
+    }
+    prune(aws, wanted, &version).await?;
+    // Last: these say that everything before is done.
+    tags.extend(marks);
+    tag(aws, wanted, &there, &tags).await?;
+    let there = wait::read(aws, &wanted.name).await?;
+    let there = there.ok_or_else(|| Fault::not_found(format!("{subject} went away")))?;
+    Ok(observe::deployed(&there, get_alias(aws, &wanted.name).await?.as_ref()))
+}
+
+/// The tags that say what was applied.
+fn marks(change: &Change) -> BTreeMap<String, String> {
+    BTreeMap::from([(SPEC_KEY.into(), escape(&change.spec)), (ARTIFACT_KEY.into(), escape(change.artifact.identity()))])
+}
+
+/// The role to run as. One that the function has, and that is the stack's own, is taken as it is.
+async fn role_of(lambda: &Lambda, aws: &Aws, change: &Change, wanted: &Wanted, there: &There) -> Result<Role> {
+    let has = there.configuration.role().unwrap_or_default();
+    let ours = has.ends_with(&format!(":role/{}", super::role::name_for(&change.stack)));
+    if wanted.role.is_none() && ours && !wanted.tracing && wanted.vpc.subnets.is_empty() {
+        return Ok(Role { arn: has.to_owned(), young: false });
+    }
+    lambda.roles.ensure(aws, wanted, &change.stack).await
+}
+
+async fn create(aws: &Aws, wanted: &Wanted, role: &Role) -> Result<(), Stop> {
+    let (package, code_of) = match &wanted.code {
+        Code::Zip { path, .. } => {
+            let zip = package::read(&wanted.name, path)?;
+            (PackageType::Zip, FunctionCode::builder().zip_file(Blob::new(zip)).build())
+        }
+        Code::Image { uri, .. } => (PackageType::Image, FunctionCode::builder().image_uri(uri).build()),
+    };
+    let tags: HashMap<String, String> = wanted.tags.clone().into_iter().collect();
+    let mut vpc = None;
+    if !wanted.vpc.subnets.is_empty() {
+        vpc = Some(wanted.network());
+    }
+    let request = aws
+        .lambda
+        .create_function()
+        .function_name(&wanted.name)
+        .role(&role.arn)
+        .package_type(package)
+        .set_runtime(wanted.code.runtime())
+        .set_handler(wanted.code.handler())
+        .code(code_of)
+        .description(&wanted.description)
+        .timeout(wanted.timeout)
+        .memory_size(wanted.memory)
+        .architectures(wanted.architecture.clone())
+        .environment(wanted.variables())
+        .ephemeral_storage(wanted.storage()?)
+        .tracing_config(wanted.tracing_config())
+        .set_layers((!wanted.layers.is_empty()).then(|| wanted.layers.clone()))
+        .set_vpc_config(vpc)
+        .set_tags(Some(tags));
+    let mut waited = Duration::ZERO;
+    let mut pause = Duration::from_secs(1);
+    loop {
+        match request.clone().send().await {
+            Ok(_) => return Ok(()),
+            Err(error) if code(&error) == "ResourceConflictException" && said(&error).contains("already exist") => {
+                return Err(Stop::Stale(fault(format!("can't create {}", wanted.name), &error)));
+            }
+            // A new role takes its time until all of AWS knows it.
+            Err(error) if role.young && unknown_role(&error) && waited < super::role::SETTLES => {
+                tokio::time::sleep(pause).await;
+                waited += pause;
+                pause = (pause * 2).min(Duration::from_secs(8));
+            }
+            Err(error) => return Err(Stop::Fault(refused("create", wanted, &error))),
+        }
+    }
+}
+
+fn unknown_role<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    let said = said(error);
+    code(error) == "InvalidParameterValueException"
+        && ["cannot be assumed", "KMS", "does not have permissions to call"].iter().any(|words| said.contains(words))
+}
+
+fn refused<E>(verb: &str, wanted: &Wanted, error: &SdkError<E>) -> Fault
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let fault = fault(format!("can't {verb} {}", wanted.name), error);
+    match said(error) {
+        said if said.contains("cannot be assumed") => {
+            fault.hint("the role must trust lambda.amazonaws.com; leave `role` out and one is made")
+        }
+        said if said.contains("media type") => {
+            fault.hint("Lambda takes single images only: build with --provenance=false --sbom=false, for one platform")
+        }
+        _ => fault,
+    }
+}
+
+/// Sends a change, and again while Lambda still works on the one before.
+async fn steadily<T, E, F>(aws: &Aws, name: &str, send: impl Fn() -> F) -> Result<T, SdkError<E>>
+where
+    E: ProvideErrorMetadata,
+    F: Future<Output = Result<T, SdkError<E>>>,
+{
+    let mut tried = 0;
+    loop {
+        let error = match send().await {
+            Ok(output) => return Ok(output),
+            Err(error) => error,
+        };
+        let said = said(&error);
+        let busy = code(&error) == "ResourceConflictException"
+            && ["in progress", "Pending", "cannot be performed at this time"].iter().any(|w| said.contains(w));
+        tried += 1;
+        if !busy || tried > BUSY_RETRIES {
+            return Err(error);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        // What went wrong there shows when this change is sent again.
+        let _ = wait::settled(aws, name).await;
+    }
+}
+
+async fn update_code(aws: &Aws, wanted: &Wanted, there: &There) -> Result<(), Stop> {
+    let request = aws
+        .lambda
+        .update_function_code()
+        .function_name(&wanted.name)
+        .architectures(wanted.architecture.clone())
+        .set_revision_id(there.configuration.revision_id().map(str::to_owned));
+    let request = match &wanted.code {
+        Code::Zip { path, .. } => request.zip_file(Blob::new(package::read(&wanted.name, path)?)),
+        Code::Image { uri, .. } => request.image_uri(uri),
+    };
+    match steadily(aws, &wanted.name, || request.clone().send()).await {
+        Ok(_) => Ok(()),
+        Err(error) if code(&error) == "PreconditionFailedException" => {
+            Err(Stop::Stale(fault(format!("{} was changed by somebody else meanwhile", wanted.name), &error)))
+        }
+        Err(error) => Err(Stop::Fault(refused("update the code of", wanted, &error))),
+    }
+}
+
+async fn update_configuration(aws: &Aws, wanted: &Wanted, role: &Role) -> Result<(), Stop> {
+    let request = aws
+        .lambda
+        .update_function_configuration()
+        .function_name(&wanted.name)
+        .role(&role.arn)
+        .set_runtime(wanted.code.runtime())
+        .set_handler(wanted.code.handler())
+        .description(&wanted.description)
+        .timeout(wanted.timeout)
+        .memory_size(wanted.memory)
+        .environment(wanted.variables())
+        .ephemeral_storage(wanted.storage()?)
+        .tracing_config(wanted.tracing_config())
+        .set_layers(Some(wanted.layers.clone()))
+        .vpc_config(wanted.network());
+    let mut waited = Duration::ZERO;
+    loop {
+        match steadily(aws, &wanted.name, || request.clone().send()).await {
+            Ok(_) => return Ok(()),
+            Err(error) if role.young && unknown_role(&error) && waited < super::role::SETTLES => {
+                tokio::time::sleep(Duration::from_secs(4)).await;
+                waited += Duration::from_secs(4);
+            }
+            Err(error) => return Err(Stop::Fault(refused("update", wanted, &error))),
+        }
+    }
+}
+
+/// Publishes what was deployed; the version that is there already, when nothing changed since.
+async fn publish(aws: &Aws, wanted: &Wanted) -> Result<String> {
+    let mut request = aws.lambda.publish_version().function_name(&wanted.name);
+    if let Code::Zip { sha256, .. } = &wanted.code {
+        request = request.code_sha256(sha256);
+    }
+    let output = steadily(aws, &wanted.name, || request.clone().send())
+        .await
+        .map_err(|error| fault(format!("can't publish a version of {}", wanted.name), &error))?;
+    output
+        .version()
+        .filter(|version| *version != "$LATEST")
+        .map(str::to_owned)
+        .ok_or_else(|| Fault::failed(format!("Lambda told no version of {}", wanted.name)))
+}
+
+/// The alias that calls go to.
+///
+/// # Errors
+/// When Lambda can't be asked.
+pub async fn get_alias(aws: &Aws, name: &str) -> Result<Option<AliasConfiguration>> {
+    match aws.lambda.get_alias().function_name(name).name(ALIAS).send().await {
+        Ok(output) => Ok(Some(
+            AliasConfiguration::builder()
+                .set_alias_arn(output.alias_arn().map(str::to_owned))
+                .set_function_version(output.function_version().map(str::to_owned))
+                .set_routing_config(output.routing_config().cloned())
+                .build(),
+        )),
+        Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => Ok(None),
+        Err(error) => Err(fault(format!("can't look up the alias {ALIAS} of {name}"), &error)),
+    }
+}
+
+/// Shares of traffic that are none: all of it goes to one version.
+fn undivided() -> AliasRoutingConfiguration {
+    AliasRoutingConfiguration::builder().set_additional_version_weights(Some(HashMap::new())).build()
+}
+
+async fn move_alias(aws: &Aws, wanted: &Wanted, alias: Option<&AliasConfiguration>, version: &str) -> Result<()> {
+    let name = &wanted.name;
+    let Some(alias) = alias else {
+        let created = aws.lambda.create_alias().function_name(name).name(ALIAS).function_version(version).send().await;
+        return match created {
+            Ok(_) => Ok(()),
+            // Another run of ours was faster; it may have an older version.
+            Err(error) if matches!(code(&error), "ResourceConflictException" | "ConflictException") => {
+                point(aws, name, version).await
+            }
+            Err(error) => Err(fault(format!("can't make the alias {ALIAS} of {name}"), &error)),
+        };
+    };
+    let weights = alias.routing_config().and_then(|routing| routing.additional_version_weights());
+    if alias.function_version() == Some(version) && weights.is_none_or(HashMap::is_empty) {
+        return Ok(());
+    }
+    point(aws, name, version).await
+}
+
+async fn point(aws: &Aws, name: &str, version: &str) -> Result<()> {
+    let request =
+        aws.lambda.update_alias().function_name(name).name(ALIAS).function_version(version).routing_config(undivided());
+    let moved = steadily(aws, name, || request.clone().send()).await;
+    moved.map(|_| ()).map_err(|error| fault(format!("can't move the alias {ALIAS} of {name}"), &error))
+}
+
+async fn limit(aws: &Aws, wanted: &Wanted, there: Option<i32>) -> Result<()> {
+    let name = &wanted.name;
+    match wanted.concurrency {
+        wanted if wanted == there => Ok(()),
+        Some(limit) => set_concurrency(aws, name, limit).await,
+        None => {
+            let deleted = aws.lambda.delete_function_concurrency().function_name(name).send().await;
+            deleted.map(|_| ()).map_err(|error| fault(format!("can't lift the concurrency limit of {name}"), &error))
+        }
+    }
+}
+
+/// Limits how many calls of a function run at a time; 0 pauses it.
+///
+/// # Errors
+/// When Lambda refuses it.
+pub async fn set_concurrency(aws: &Aws, name: &str, limit: i32) -> Result<()> {
+    let put = aws.lambda.put_function_concurrency().function_name(name).reserved_concurrent_executions(limit);
+    put.send().await.map(|_| ()).map_err(|error| {
+        let fault = fault(format!("can't limit {name} to {limit} calls at a time"), &error);
+        match said(&error).contains("UnreservedConcurrentExecution") {
+            true => fault.hint("100 calls at a time must stay unreserved in the account: limit it to less"),
+            false => fault,
+        }
+    })
+}
+
+async fn tag(aws: &Aws, wanted: &Wanted, there: &There, tags: &BTreeMap<String, String>) -> Result<()> {
+    let arn = there.configuration.function_arn().unwrap_or_default();
+    let why = || format!("can't tag {}", wanted.name);
+    let set: HashMap<_, _> = tags.iter().filter(|(key, value)| there.tags.get(*key) != Some(*value)).collect();
+    // Tags of AWS itself and of others' tools stay; what is ours or was a label of ours goes.
+    let gone: Vec<String> = match there.tags.contains_key(crate::backend::STACK_KEY) {
+        true => there.tags.keys().filter(|key| !tags.contains_key(*key) && !key.starts_with("aws:")).cloned().collect(),
+        false => Vec::new(),
+    };
+    if !gone.is_empty() {
+        let untagged = aws.lambda.untag_resource().resource(arn).set_tag_keys(Some(gone)).send().await;
+        untagged.map_err(|error| fault(why(), &error))?;
+    }
+    if !set.is_empty() {
+        let set = set.into_iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        let tagged = aws.lambda.tag_resource().resource(arn).set_tags(Some(set)).send().await;
+        tagged.map_err(|error| fault(why(), &error))?;
+    }
+    Ok(())
+}
+
+/// Removes the versions that nobody needs any more: code counts against the account's 75 GB.
+async fn prune(aws: &Aws, wanted: &Wanted, version: &str) -> Result<()> {
+    if version.parse::<usize>().is_ok_and(|version| version <= KEPT) {
+        return Ok(());
+    }
+    let name = &wanted.name;
+    let mut versions = super::traffic::versions(aws, name).await?;
+    let aliased = super::traffic::aliased(aws, name).await?;
+    versions.retain(|v| !aliased.contains(&v.number.to_string()));
+    for old in versions.into_iter().skip(KEPT) {
+        let deleted = aws.lambda.delete_function().function_name(name).qualifier(old.number.to_string()).send().await;
+        match deleted {
+            Ok(_) => {}
+            // Another run of ours was faster, or somebody has just made an alias of it.
+            Err(error) if matches!(code(&error), "ResourceNotFoundException" | "ResourceConflictException") => {}
+            Err(error) => return Err(fault(format!("can't remove version {} of {name}", old.number), &error)),
+        }
+    }
+    Ok(())
+}

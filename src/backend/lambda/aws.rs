@@ -1,0 +1,98 @@
+//! The SDK's clients: credentials and region as every AWS program finds them, looked for when the first call needs them.
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_lambda::config::ProvideCredentials;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Builder, Connector};
+
+use super::settings::Settings;
+use crate::error::{Fault, Kind, Result};
+
+/// How often a call is tried. Not the SDK's adaptive mode: measured against an API that throttles every eleventh call, it
+/// slowed twenty deploys down to minutes.
+const ATTEMPTS: u32 = 8;
+/// The first wait between two tries, doubled each time: an address where nobody answers is told within some seconds.
+const BACKOFF: Duration = Duration::from_millis(100);
+
+/// Clients of one account and region.
+#[derive(Debug)]
+pub struct Aws {
+    /// Functions.
+    pub lambda: aws_sdk_lambda::Client,
+    /// Roles.
+    pub iam: aws_sdk_iam::Client,
+    /// Logs.
+    pub logs: aws_sdk_cloudwatchlogs::Client,
+    /// Secrets.
+    pub ssm: aws_sdk_ssm::Client,
+    /// Who we are.
+    pub sts: aws_sdk_sts::Client,
+    /// The region.
+    pub region: String,
+    /// Where Lambda is asked.
+    pub address: String,
+}
+
+impl Aws {
+    /// Finds region and credentials, and checks that there are some.
+    ///
+    /// # Errors
+    /// [`Kind::Unauthorized`] without credentials that can be used, [`Kind::Usage`] without a region.
+    pub async fn connect(settings: &Settings) -> Result<Self> {
+        let http = Builder::new().build_with_connector_fn(|settings, components| {
+            let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
+            connector.set_connector_settings(settings.cloned());
+            if let Some(components) = components {
+                connector.set_sleep_impl(components.sleep_impl());
+            }
+            connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).build()
+        });
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(http)
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(BACKOFF))
+            // A function may think for fifteen minutes before its first byte.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        if let Some(region) = &settings.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(profile) = &settings.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(endpoint) = &settings.endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        let config = loader.load().await;
+        let region = config.region().map(|region| region.to_string()).ok_or_else(|| {
+            Fault::usage("no AWS region is known")
+                .hint("set `provider.lambda.region` in the stack file, AWS_REGION, or `region` in the profile")
+        })?;
+        check_credentials(&config).await?;
+        let lambda = aws_sdk_lambda::Client::new(&config);
+        let address =
+            config.endpoint_url().map_or_else(|| format!("https://lambda.{region}.amazonaws.com"), ToOwned::to_owned);
+        Ok(Self {
+            lambda,
+            iam: aws_sdk_iam::Client::new(&config),
+            logs: aws_sdk_cloudwatchlogs::Client::new(&config),
+            ssm: aws_sdk_ssm::Client::new(&config),
+            sts: aws_sdk_sts::Client::new(&config),
+            region,
+            address,
+        })
+    }
+}
+
+async fn check_credentials(config: &SdkConfig) -> Result<()> {
+    let hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE; `aws configure sso` makes a profile, \
+                `aws sso login` renews one";
+    let none = || Fault::new(Kind::Unauthorized, "no AWS credentials were found").hint(hint);
+    let Some(provider) = config.credentials_provider() else { return Err(none()) };
+    match provider.provide_credentials().await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(none().cause(super::fault::chain(&error))),
+    }
+}

@@ -1,0 +1,49 @@
+//! Removing a function, its log, and with the stack's last function the role that was made for them.
+use super::aws::Aws;
+use super::fault::{code, fault};
+use super::name::{function_name, unescape};
+use super::{role, wait};
+use crate::backend::STACK_KEY;
+use crate::error::{Fault, Result};
+use crate::function::FunctionId;
+
+/// Removes a function with its versions, aliases, URL and permissions. With `all`, its log and (when no function uses
+/// it any more) the stack's role go too.
+///
+/// # Errors
+/// [`crate::error::Kind::NotFound`] when there is none.
+pub async fn remove(aws: &Aws, id: &FunctionId, all: bool) -> Result<()> {
+    let name = function_name(id);
+    let there = wait::read(aws, &name).await?.ok_or_else(|| {
+        Fault::not_found(format!("there is no function {name} in {}", aws.region))
+            .hint("`faas list` shows what is deployed")
+    })?;
+    let stack = there.tags.get(STACK_KEY).map(|stack| unescape(stack));
+    if all && stack.is_some() {
+        // First: once the function is gone, nothing says any more that the log was its own.
+        super::logs::remove(aws, &name).await?;
+    }
+    match aws.lambda.delete_function().function_name(&name).send().await {
+        Ok(_) => {}
+        Err(error) if code(&error) == "ResourceNotFoundException" => {}
+        Err(error) => return Err(fault(format!("can't remove {name}"), &error)),
+    }
+    let Some(stack) = stack.filter(|_| all) else { return Ok(()) };
+    let has = there.configuration.role().unwrap_or_default();
+    if has.ends_with(&format!(":role/{}", role::name_for(&stack))) && !is_used(aws, has).await? {
+        role::remove(aws, &stack).await?;
+    }
+    Ok(())
+}
+
+/// Whether any function runs as the role.
+async fn is_used(aws: &Aws, role: &str) -> Result<bool> {
+    let mut functions = aws.lambda.list_functions().into_paginator().items().send();
+    while let Some(function) = functions.next().await {
+        let function = function.map_err(|error| fault("can't list the functions", &error))?;
+        if function.role() == Some(role) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,155 @@
+//! What the stack file says about Lambda: `provider.lambda` for all functions, `lambda:` for one.
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::error::{Fault, Result};
+use crate::function::Function;
+
+/// `provider.lambda`. What is left out comes from the environment and the profile, as for every AWS program.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The region, as `eu-west-1`.
+    #[serde(default, deserialize_with = "blank_is_none")]
+    pub region: Option<String>,
+    /// The profile of `~/.aws/config`.
+    #[serde(default, deserialize_with = "blank_is_none")]
+    pub profile: Option<String>,
+    /// The role that functions run as (ARN); without it, one named `faas-STACK` is made.
+    #[serde(default, deserialize_with = "blank_is_none")]
+    pub role: Option<String>,
+    /// `x86_64` (default) or `arm64`.
+    #[serde(default, deserialize_with = "blank_is_none")]
+    pub architecture: Option<String>,
+    /// An address in AWS's place, for every service.
+    #[serde(default, deserialize_with = "blank_is_none")]
+    pub endpoint: Option<String>,
+}
+
+/// A function's `lambda:`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// The managed runtime, in the place of the template's.
+    pub runtime: Option<String>,
+    /// `x86_64` or `arm64`.
+    pub architecture: Option<String>,
+    /// MB; wins over `limits.memory`.
+    pub memory: Option<i32>,
+    /// MB of `/tmp`, 512 to 10240.
+    pub ephemeral_storage: Option<i32>,
+    /// The role it runs as (ARN).
+    pub role: Option<String>,
+    /// Layers (ARNs with version), at most five.
+    #[serde(default)]
+    pub layers: Vec<String>,
+    /// Tags besides the labels.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    /// Trace every call by X-Ray.
+    #[serde(default)]
+    pub tracing: bool,
+    /// The network it runs in.
+    pub vpc: Option<Vpc>,
+    /// `zip` (default) or `image`.
+    #[serde(default)]
+    pub package: Package,
+    /// Shown in the console; at most 256 characters.
+    #[serde(default)]
+    pub description: String,
+    /// Days that logs are kept; without it, for ever.
+    pub log_retention: Option<i32>,
+}
+
+/// A network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vpc {
+    /// Subnets.
+    pub subnets: Vec<String>,
+    /// Security groups.
+    pub security_groups: Vec<String>,
+}
+
+/// How the code is packed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Package {
+    /// A zip archive.
+    #[default]
+    Zip,
+    /// A container image in ECR.
+    Image,
+}
+
+fn blank_is_none<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.filter(|text| !text.trim().is_empty()))
+}
+
+impl Settings {
+    /// Reads `provider.lambda`; null stands for nothing given.
+    ///
+    /// # Errors
+    /// A usage fault that names the key.
+    pub fn read(value: &Value) -> Result<Self> {
+        if value.is_null() {
+            return Ok(Self::default());
+        }
+        serde_path_to_error::deserialize(value).map_err(|error| {
+            Fault::usage(format!("`provider.lambda.{}` can't be used", error.path()))
+                .cause(error.inner())
+                .hint("it takes region, profile, role, architecture and endpoint")
+        })
+    }
+}
+
+impl Options {
+    /// Reads a function's `lambda:`.
+    ///
+    /// # Errors
+    /// The key and what is wrong with it.
+    pub fn of(function: &Function) -> Result<Self, (String, String)> {
+        let Some(value) = function.extra.get("lambda").filter(|value| !value.is_null()) else {
+            return Ok(Self::default());
+        };
+        serde_path_to_error::deserialize(value).map_err(|error| (error.path().to_string(), error.inner().to_string()))
+    }
+
+    /// The same, for when [`Options::of`] was checked before.
+    ///
+    /// # Errors
+    /// A usage fault that names the key.
+    pub fn read(function: &Function) -> Result<Self> {
+        Self::of(function)
+            .map_err(|(at, why)| Fault::usage(format!("{}: `lambda.{at}` can't be used", function.name)).cause(why))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::build::is_image_on_lambda;
+
+    #[test]
+    fn blank_settings_are_none_and_unknown_ones_are_named() {
+        let settings = Settings::read(&json!({"region": "eu-west-1", "profile": "", "role": null})).unwrap();
+        assert_eq!((settings.region.as_deref(), settings.profile), (Some("eu-west-1"), None));
+        let fault = Settings::read(&json!({"regoin": "x"})).unwrap_err();
+        assert!(fault.to_string().contains("regoin"), "{fault}");
+        assert!(Settings::read(&Value::Null).unwrap().region.is_none());
+    }
+
+    #[test]
+    fn a_function_goes_as_zip_unless_it_says_or_is_an_image() {
+        let mut function = Function { lang: "python3".into(), ..Function::default() };
+        assert!(!is_image_on_lambda(&function));
+        function.extra.insert("lambda".into(), json!({"package": "image"}));
+        assert!(is_image_on_lambda(&function));
+        assert!(is_image_on_lambda(&Function { lang: "dockerfile".into(), ..Function::default() }));
+        assert!(is_image_on_lambda(&Function::default()));
+    }
+}

@@ -1,0 +1,155 @@
+//! Versions and their shares: the alias `live` points at one version, and for a canary at a second one by weight.
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use aws_sdk_lambda::types::AliasRoutingConfiguration;
+
+use super::Lambda;
+use super::apply::get_alias;
+use super::aws::Aws;
+use super::fault::fault;
+use super::name::{ALIAS, function_name};
+use crate::backend::{Revision, Traffic};
+use crate::error::{Fault, Result};
+use crate::function::FunctionId;
+
+/// A published version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// Its number.
+    pub number: u64,
+    /// When it was published, as Lambda writes it.
+    pub created: Option<String>,
+    /// What it runs.
+    pub image: String,
+}
+
+/// A function's published versions, newest first.
+///
+/// # Errors
+/// When Lambda can't be asked.
+pub async fn versions(aws: &Aws, name: &str) -> Result<Vec<Version>> {
+    let listed = aws.lambda.list_versions_by_function().function_name(name).into_paginator().items().send();
+    let all: Vec<_> = listed
+        .collect::<Result<_, _>>()
+        .await
+        .map_err(|error| fault(format!("can't list the versions of {name}"), &error))?;
+    let mut versions: Vec<Version> = all
+        .iter()
+        .filter_map(|configuration| {
+            Some(Version {
+                number: configuration.version()?.parse().ok()?,
+                created: configuration.last_modified().map(str::to_owned),
+                image: format!(
+                    "{}@{}",
+                    configuration.runtime().map_or("image", |runtime| runtime.as_str()),
+                    configuration.code_sha256().unwrap_or_default()
+                ),
+            })
+        })
+        .collect();
+    versions.sort_by_key(|version| std::cmp::Reverse(version.number));
+    Ok(versions)
+}
+
+/// The versions that any alias points at.
+///
+/// # Errors
+/// When Lambda can't be asked.
+pub async fn aliased(aws: &Aws, name: &str) -> Result<Vec<String>> {
+    let listed = aws.lambda.list_aliases().function_name(name).into_paginator().items().send();
+    let all: Vec<_> = listed
+        .collect::<Result<_, _>>()
+        .await
+        .map_err(|error| fault(format!("can't list the aliases of {name}"), &error))?;
+    let mut versions = Vec::new();
+    for alias in &all {
+        versions.extend(alias.function_version().map(str::to_owned));
+        let weights = alias.routing_config().and_then(|routing| routing.additional_version_weights());
+        versions.extend(weights.into_iter().flat_map(HashMap::keys).cloned());
+    }
+    Ok(versions)
+}
+
+/// The alias for shares: the version that takes the rest, and the one with a weight.
+fn split(shares: &[(String, u8)]) -> Result<(String, Option<(String, f64)>)> {
+    let used: Vec<&(String, u8)> = shares.iter().filter(|(_, share)| *share > 0).collect();
+    let sum: u32 = used.iter().map(|(_, share)| u32::from(*share)).sum();
+    if sum != 100 {
+        return Err(Fault::usage(format!("the shares sum to {sum}, not to 100")));
+    }
+    match used.as_slice() {
+        [(only, _)] => Ok((only.clone(), None)),
+        [(a, share), (b, other)] if a != b => {
+            let (main, canary, share) = if share >= other { (a, b, other) } else { (b, a, share) };
+            Ok((main.clone(), Some((canary.clone(), f64::from(*share) / 100.0))))
+        }
+        _ => Err(Fault::unsupported("Lambda splits traffic between two versions at most")
+            .hint("give a share to two versions, and 0 to the others")),
+    }
+}
+
+#[async_trait]
+impl Traffic for Lambda {
+    async fn revisions(&self, id: &FunctionId) -> Result<Vec<Revision>> {
+        let aws = self.aws().await?;
+        let name = function_name(id);
+        let versions = versions(aws, &name).await?;
+        let mut shares: HashMap<String, u8> = HashMap::new();
+        if let Some(alias) = get_alias(aws, &name).await? {
+            let mut rest = 100;
+            let weights = alias.routing_config().and_then(|routing| routing.additional_version_weights());
+            for (version, weight) in weights.into_iter().flatten() {
+                // Between 0 and 1 by the API's own word.
+                let share = (weight * 100.0).round().clamp(0.0, 100.0) as u8;
+                shares.insert(version.clone(), share);
+                rest -= share.min(rest);
+            }
+            shares.insert(alias.function_version().unwrap_or_default().to_owned(), rest);
+        }
+        let revision = |version: Version| {
+            let name = version.number.to_string();
+            let share = shares.get(&name).copied().unwrap_or(0);
+            Revision { name, share, created: version.created, image: version.image }
+        };
+        Ok(versions.into_iter().map(revision).collect())
+    }
+
+    async fn set(&self, id: &FunctionId, shares: &[(String, u8)]) -> Result<()> {
+        let (main, canary) = split(shares)?;
+        let aws = self.aws().await?;
+        let name = function_name(id);
+        let weights: HashMap<String, f64> = canary.into_iter().collect();
+        let routing = AliasRoutingConfiguration::builder().set_additional_version_weights(Some(weights)).build();
+        let updated = aws
+            .lambda
+            .update_alias()
+            .function_name(&name)
+            .name(ALIAS)
+            .function_version(&main)
+            .routing_config(routing)
+            .send()
+            .await;
+        updated.map(|_| ()).map_err(|error| {
+            let fault = fault(format!("can't set the shares of {id}"), &error);
+            match super::fault::said(&error).contains("execution role") {
+                true => fault.hint("both versions must run as the same role; deploy the older one again first"),
+                false => fault,
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_become_a_version_and_a_weight() {
+        let shares = |list: &[(&str, u8)]| split(&list.iter().map(|(v, s)| ((*v).to_owned(), *s)).collect::<Vec<_>>());
+        assert_eq!(shares(&[("3", 100), ("2", 0)]).unwrap(), ("3".into(), None));
+        assert_eq!(shares(&[("3", 10), ("2", 90)]).unwrap(), ("2".into(), Some(("3".into(), 0.1))));
+        assert!(shares(&[("3", 10)]).is_err());
+        assert!(shares(&[("3", 10), ("2", 80), ("1", 10)]).is_err());
+    }
+}

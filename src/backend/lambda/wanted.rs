@@ -1,0 +1,400 @@
+//! The function that Lambda is to have, and where what it has differs from that.
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use aws_sdk_lambda::types::{
+    Architecture, Environment, EphemeralStorage, FunctionConfiguration, Runtime, TracingConfig, TracingMode, VpcConfig,
+};
+use base64::Engine;
+
+use super::name::{self, function_name};
+use super::settings::{Options, Settings, Vpc};
+use crate::artifact::Artifact;
+use crate::backend::Change;
+use crate::error::{Fault, OrFault, Result};
+use crate::function::{Function, UrlAccess};
+
+/// MB when nothing says how many.
+const MEMORY: i32 = 256;
+/// Seconds when nothing says how many; as the other platforms' default.
+const TIMEOUT: i32 = 30;
+/// The program that a managed runtime starts in the place of its own.
+const WRAPPER: &str = "AWS_LAMBDA_EXEC_WRAPPER";
+/// Where Lambda unpacks an archive.
+const TASK_ROOT: &str = "/var/task";
+
+/// A function as it is to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wanted {
+    /// Its name on Lambda.
+    pub name: String,
+    /// The code.
+    pub code: Code,
+    /// `x86_64` or `arm64`.
+    pub architecture: Architecture,
+    /// Seconds.
+    pub timeout: i32,
+    /// MB.
+    pub memory: i32,
+    /// MB of `/tmp`.
+    pub ephemeral_storage: i32,
+    /// Environment variables, ours among them.
+    pub environment: BTreeMap<String, String>,
+    /// Layers.
+    pub layers: Vec<String>,
+    /// The network.
+    pub vpc: Vpc,
+    /// Whether X-Ray traces every call.
+    pub tracing: bool,
+    /// For people.
+    pub description: String,
+    /// The role, when one is given; else the stack's own is made.
+    pub role: Option<String>,
+    /// Tags without the marks.
+    pub tags: BTreeMap<String, String>,
+    /// Calls at a time; `None` is the account's limit.
+    pub concurrency: Option<i32>,
+    /// Who may call its URL; `None`: there is none.
+    pub url: Option<UrlAccess>,
+    /// Days that logs are kept.
+    pub log_retention: Option<i32>,
+}
+
+/// A function's code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Code {
+    /// A zip archive.
+    Zip {
+        /// The file.
+        path: PathBuf,
+        /// SHA-256 as Lambda writes it, in base64.
+        sha256: String,
+        /// The managed runtime.
+        runtime: String,
+        /// What the runtime is told to start.
+        handler: String,
+    },
+    /// An image in ECR, by digest where it is known.
+    Image {
+        /// The reference.
+        uri: String,
+        /// Its digest.
+        digest: Option<String>,
+    },
+}
+
+impl Wanted {
+    /// What Lambda is to have for `change`.
+    ///
+    /// # Errors
+    /// When the artifact is of no use here, or the function's `lambda:` can't be read.
+    pub fn of(change: &Change, settings: &Settings) -> Result<Self> {
+        let function = &change.function;
+        let options = Options::read(function)?;
+        let code = code(function, &change.artifact, &options)?;
+        let wrapped = matches!(&code, Code::Zip { runtime, .. } if !runtime.starts_with("provided"));
+        let memory = match options.memory {
+            Some(memory) => memory,
+            None => function.limits.memory.as_deref().and_then(megabytes).unwrap_or(MEMORY).max(128),
+        };
+        let url = function.url.filter(|access| *access != UrlAccess::None);
+        Ok(Self {
+            name: function_name(&function.id()),
+            code,
+            architecture: architecture(function, settings)?,
+            timeout: function
+                .timeout
+                .map_or(TIMEOUT, |timeout| i32::try_from(timeout.as_millis().div_ceil(1000)).unwrap_or(i32::MAX)),
+            memory,
+            ephemeral_storage: options.ephemeral_storage.unwrap_or(512),
+            environment: environment(function, wrapped),
+            layers: options.layers,
+            vpc: options.vpc.unwrap_or_default(),
+            tracing: options.tracing,
+            description: options.description,
+            role: options.role.or_else(|| settings.role.clone()),
+            tags: name::tags(function, &options.tags, &change.stack),
+            concurrency: function.scale.max.map(|max| i32::try_from(max).unwrap_or(i32::MAX)),
+            url,
+            log_retention: options.log_retention,
+        })
+    }
+
+    /// What of the configuration Lambda has otherwise, by name. `role` is the one that is wanted; its ARN.
+    #[must_use]
+    pub fn differs(&self, there: &FunctionConfiguration, role: &str) -> Vec<&'static str> {
+        let mut differs = Vec::new();
+        let mut compare = |name, same: bool| {
+            if !same {
+                differs.push(name);
+            }
+        };
+        let environment = there.environment().and_then(|e| e.variables()).cloned().unwrap_or_default();
+        let layers: Vec<&str> = there.layers().iter().filter_map(|layer| layer.arn()).collect();
+        let vpc = there.vpc_config();
+        let storage = there.ephemeral_storage().map_or(512, |storage| storage.size());
+        let tracing = there.tracing_config().and_then(|t| t.mode()) == Some(&TracingMode::Active);
+        compare("timeout", there.timeout().unwrap_or(3) == self.timeout);
+        compare("memory", there.memory_size().unwrap_or(128) == self.memory);
+        compare("/tmp", storage == self.ephemeral_storage);
+        compare("environment", environment.into_iter().collect::<BTreeMap<_, _>>() == self.environment);
+        compare("layers", layers == self.layers);
+        compare("subnets", same_set(vpc.map_or(&[], |v| v.subnet_ids()), &self.vpc.subnets));
+        compare("security groups", same_set(vpc.map_or(&[], |v| v.security_group_ids()), &self.vpc.security_groups));
+        compare("tracing", tracing == self.tracing);
+        compare("description", there.description().unwrap_or_default() == self.description);
+        compare("role", there.role() == Some(role));
+        if let Code::Zip { runtime, handler, .. } = &self.code {
+            compare("runtime", there.runtime().is_some_and(|r| r.as_str() == runtime));
+            compare("handler", there.handler() == Some(handler));
+        }
+        differs
+    }
+
+    /// Whether Lambda has other code. `image` is the resolved reference that Lambda tells of an image.
+    #[must_use]
+    pub fn code_differs(&self, there: &FunctionConfiguration, image: Option<&str>) -> bool {
+        let architecture = there.architectures().first().unwrap_or(&Architecture::X8664);
+        let code = match &self.code {
+            Code::Zip { sha256, .. } => there.code_sha256() != Some(sha256),
+            Code::Image { uri, digest: None } => image != Some(uri),
+            Code::Image { digest: Some(digest), .. } => !image.is_some_and(|image| image.ends_with(digest.as_str())),
+        };
+        code || *architecture != self.architecture
+    }
+
+    /// The environment for the API.
+    #[must_use]
+    pub fn variables(&self) -> Environment {
+        let variables: HashMap<_, _> = self.environment.clone().into_iter().collect();
+        Environment::builder().set_variables(Some(variables)).build()
+    }
+
+    /// The network for the API.
+    #[must_use]
+    pub fn network(&self) -> VpcConfig {
+        VpcConfig::builder()
+            .set_subnet_ids(Some(self.vpc.subnets.clone()))
+            .set_security_group_ids(Some(self.vpc.security_groups.clone()))
+            .build()
+    }
+
+    /// Tracing for the API.
+    #[must_use]
+    pub fn tracing_config(&self) -> TracingConfig {
+        let mode = if self.tracing { TracingMode::Active } else { TracingMode::PassThrough };
+        TracingConfig::builder().mode(mode).build()
+    }
+
+    /// The size of `/tmp` for the API.
+    ///
+    /// # Errors
+    /// Never in practice: the size is given.
+    pub fn storage(&self) -> Result<EphemeralStorage> {
+        EphemeralStorage::builder()
+            .size(self.ephemeral_storage)
+            .build()
+            .or_fault(|| format!("{}: the size of /tmp can't be told", self.name))
+    }
+}
+
+impl Code {
+    /// The runtime for the API.
+    #[must_use]
+    pub fn runtime(&self) -> Option<Runtime> {
+        match self {
+            Self::Zip { runtime, .. } => Some(Runtime::from(runtime.as_str())),
+            Self::Image { .. } => None,
+        }
+    }
+
+    /// The handler for the API.
+    #[must_use]
+    pub fn handler(&self) -> Option<String> {
+        match self {
+            Self::Zip { handler, .. } => Some(handler.clone()),
+            Self::Image { .. } => None,
+        }
+    }
+}
+
+fn same_set(there: &[String], wanted: &[String]) -> bool {
+    let sorted = |list: &[String]| {
+        let mut list = list.to_vec();
+        list.sort();
+        list
+    };
+    sorted(there) == sorted(wanted)
+}
+
+fn code(function: &Function, artifact: &Artifact, options: &Options) -> Result<Code> {
+    match artifact {
+        Artifact::Archive { path, sha256, entry, runtime } => Ok(Code::Zip {
+            path: path.clone(),
+            sha256: base64_of_hex(sha256)?,
+            runtime: options.runtime.clone().unwrap_or_else(|| runtime.clone()),
+            handler: entry.clone(),
+        }),
+        Artifact::Image { reference, digest } => {
+            let plain = reference.split('@').next().unwrap_or(reference);
+            let uri = match digest {
+                Some(digest) => format!("{}@{digest}", without_tag(plain)),
+                None => reference.clone(),
+            };
+            Ok(Code::Image { uri, digest: digest.clone() })
+        }
+        Artifact::Bundle { .. } => {
+            Err(Fault::unsupported(format!("{}: Lambda can't run a native bundle", function.name))
+                .hint("build it for provider `lambda`"))
+        }
+    }
+}
+
+fn without_tag(reference: &str) -> &str {
+    let name = reference.rfind('/').map_or(0, |at| at + 1);
+    reference[name..].rfind(':').map_or(reference, |at| &reference[..name + at])
+}
+
+/// The digest as Lambda writes it.
+fn base64_of_hex(hex: &str) -> Result<String> {
+    let digit = |at: usize| hex.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    let bytes: Option<Vec<u8>> = (0..hex.len()).step_by(2).map(digit).collect();
+    let bytes = bytes.ok_or_else(|| Fault::failed(format!("`{hex}` is no digest")))?;
+    Ok(base64::engine::general_purpose::STANDARD.encode(bytes))
+}
+
+/// The digest as [`crate::artifact::Artifact`] writes it.
+#[must_use]
+pub fn hex_of_base64(text: &str) -> Option<String> {
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text).ok()?;
+    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The function's variables and those that the invoker in its archive is told by.
+#[must_use]
+pub fn environment(function: &Function, wrapped: bool) -> BTreeMap<String, String> {
+    let mut environment = function.environment.clone();
+    if wrapped {
+        environment.entry(WRAPPER.into()).or_insert_with(|| format!("{TASK_ROOT}/{}", crate::build::LAMBDA_ENTRY));
+    }
+    if let Some(process) = &function.process {
+        environment.entry("fprocess".into()).or_insert_with(|| process.clone());
+    }
+    environment
+}
+
+/// The variables that a function was given by its stack file, of those that Lambda tells.
+#[must_use]
+pub fn own_environment(there: &HashMap<String, String>) -> BTreeMap<String, String> {
+    let ours = |key: &str| matches!(key, WRAPPER | "fprocess");
+    there.iter().filter(|(key, _)| !ours(key)).map(|(k, v)| (k.clone(), v.clone())).collect()
+}
+
+fn architecture(function: &Function, settings: &Settings) -> Result<Architecture> {
+    let options = Options::read(function)?;
+    let platform = function.build.platforms.first().map(|platform| match platform.as_str() {
+        "linux/arm64" | "linux/arm64/v8" => "arm64".to_owned(),
+        _ => "x86_64".to_owned(),
+    });
+    let name = options.architecture.or(platform).or_else(|| settings.architecture.clone());
+    match name.as_deref() {
+        None | Some("x86_64") => Ok(Architecture::X8664),
+        Some("arm64") => Ok(Architecture::Arm64),
+        Some(other) => Err(Fault::usage(format!("{}: `{other}` is no architecture of Lambda", function.name))
+            .hint("use x86_64 or arm64")),
+    }
+}
+
+/// A quantity in MB, rounded up.
+#[must_use]
+pub fn megabytes(text: &str) -> Option<i32> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: f64 = match &text[number.len()..] {
+        "" => 1.0,
+        "k" | "K" => 1e3,
+        "M" | "m" => 1e6,
+        "G" | "g" => 1e9,
+        "Ki" => 1024.0,
+        "Mi" => 1024.0 * 1024.0,
+        "Gi" => 1024.0 * 1024.0 * 1024.0,
+        _ => return None,
+    };
+    let bytes = number.parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0)? * unit;
+    // Lambda's MB are of 1024 × 1024 bytes.
+    let megabytes = (bytes / (1024.0 * 1024.0)).ceil();
+    (megabytes <= f64::from(i32::MAX)).then_some(megabytes as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_lambda::types::{EnvironmentResponse, Layer};
+
+    use super::*;
+    use crate::backend::How;
+
+    fn change(function: Function) -> Change {
+        let artifact = Artifact::Archive {
+            path: "/tmp/tax.zip".into(),
+            sha256: "00ff".into(),
+            entry: "bootstrap".into(),
+            runtime: "python3.13".into(),
+        };
+        Change { function, artifact, spec: "s".into(), stack: "shop".into(), how: How::Upsert }
+    }
+
+    fn tax() -> Function {
+        let mut function = Function { name: "tax".into(), lang: "python3".into(), ..Function::default() };
+        function.environment.insert("RATE".into(), "4".into());
+        function.limits.memory = Some("200M".into());
+        function.timeout = Some(std::time::Duration::from_millis(1500));
+        function
+    }
+
+    #[test]
+    fn a_function_in_lambdas_words() {
+        let wanted = Wanted::of(&change(tax()), &Settings::default()).unwrap();
+        assert_eq!((wanted.timeout, wanted.memory), (2, 191));
+        assert_eq!(wanted.architecture, Architecture::X8664);
+        assert_eq!(wanted.environment[WRAPPER], "/var/task/bootstrap");
+        assert!(matches!(&wanted.code, Code::Zip { sha256, .. } if sha256 == "AP8="));
+    }
+
+    #[test]
+    fn what_is_the_same_does_not_differ_and_what_is_not_is_named() {
+        let wanted = Wanted::of(&change(tax()), &Settings::default()).unwrap();
+        let variables: HashMap<_, _> = wanted.environment.clone().into_iter().collect();
+        let same = FunctionConfiguration::builder()
+            .timeout(2)
+            .memory_size(191)
+            .environment(EnvironmentResponse::builder().set_variables(Some(variables)).build())
+            .role("r")
+            .runtime(Runtime::from("python3.13"))
+            .handler("bootstrap")
+            .code_sha256("AP8=");
+        assert_eq!(wanted.differs(&same.clone().build(), "r"), Vec::<&str>::new());
+        assert!(!wanted.code_differs(&same.clone().build(), None));
+        let other = same.timeout(3).layers(Layer::builder().arn("l").build()).code_sha256("x").build();
+        assert_eq!(wanted.differs(&other, "q"), ["timeout", "layers", "role"]);
+        assert!(wanted.code_differs(&other, None));
+    }
+
+    #[test]
+    fn images_are_pinned_by_digest() {
+        let mut change = change(tax());
+        change.artifact = Artifact::Image { reference: "1.dkr.ecr.x/t:2".into(), digest: Some("sha256:ab".into()) };
+        let wanted = Wanted::of(&change, &Settings::default()).unwrap();
+        assert!(matches!(&wanted.code, Code::Image { uri, .. } if uri == "1.dkr.ecr.x/t@sha256:ab"));
+        let there = FunctionConfiguration::builder().build();
+        assert!(!wanted.code_differs(&there, Some("1.dkr.ecr.x/t@sha256:ab")));
+        assert!(wanted.code_differs(&there, Some("1.dkr.ecr.x/t@sha256:cd")));
+    }
+
+    #[test]
+    fn quantities() {
+        assert_eq!(megabytes("128Mi"), Some(128));
+        assert_eq!(megabytes("1Gi"), Some(1024));
+        assert_eq!(megabytes("134217729"), Some(129));
+        assert_eq!(megabytes("lots"), None);
+        assert_eq!(hex_of_base64("AP8=").as_deref(), Some("00ff"));
+    }
+}
