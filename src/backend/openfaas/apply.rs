@@ -183,6 +183,12 @@ async fn answers(api: &GatewayApi, id: &FunctionId, wait: Duration, progress: &d
         pause = (pause * 2).min(Duration::from_secs(1));
     }
     if up {
+        // A call makes faasd start a dead process again, so one that ends at once looks up for a moment: look again
+        // when nobody has called for a while.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        up = api.ready(id).await?;
+    }
+    if up {
         progress
             .warn(&id.name, &format!("is deployed, but does not answer after {}", humantime::format_duration(wait)));
         return api.describe(id).await;
