@@ -1,11 +1,15 @@
 //! The shims of the templates as the invoker uses them: started with a port, called over HTTP, ended by SIGTERM.
+mod support;
+
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use faas::template::Catalogue;
+
+use support::free_port;
 
 /// A shim with a handler, running.
 struct Shim {
@@ -42,10 +46,6 @@ fn spawn(lang: &str, dir: &Path, port: u16) -> Child {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|e| panic!("{program} is needed for these tests: {e}"))
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Shim {

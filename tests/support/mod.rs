@@ -286,10 +286,18 @@ pub fn bed(name: &str) -> Option<String> {
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that is free and that no other test of this program is given; below those that the kernel hands out, so that
+/// no connection takes it in between.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("address").port()
+    use std::sync::atomic::{AtomicU16, Ordering};
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let offset = (std::process::id() % 100) as u16 * 100 + NEXT.fetch_add(1, Ordering::Relaxed) % 100;
+        let port = 20_000 + offset;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Copies a folder with all that is in it.

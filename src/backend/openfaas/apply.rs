@@ -174,7 +174,12 @@ async fn answers(api: &GatewayApi, id: &FunctionId, wait: Duration, progress: &d
             })?;
         }
         if up && listens(api, id).await {
-            return api.describe(id).await;
+            let deployed = api.describe(id).await?;
+            // What answered may have been the gateway, in the moment in which the process ended.
+            if deployed.replicas > 0 && deployed.available != Some(0) {
+                return Ok(deployed);
+            }
+            up = false;
         }
         if Instant::now() + pause > end {
             break;
