@@ -31,16 +31,18 @@ show() { printf '\n$ %s\n' "$1"; eval "$1"; }
 show "faas new tax --lang python3 --gateway http://127.0.0.1:$port"
 show "cat > tax/handler.py <<'PY'
 import json
+import sys
 
 
 def handle(req):
     \"\"\"Take {\"subtotal\": INT} as text and print {\"tax\": ...}.\"\"\"
     order = json.loads(req)
+    print(\"taxing\", order[\"subtotal\"], file=sys.stderr)
     print(json.dumps({\"tax\": order[\"subtotal\"] * 0.047}))
 PY"
 show "faas up"
-show "echo '{\"subtotal\": 100}' | faas invoke tax"
-answer=$(echo '{"subtotal": 100}' | faas invoke tax)
+show "echo '{\"subtotal\": 100}' | faas invoke tax | tee answer"
+answer=$(cat answer)
 [ "$answer" = '{"tax": 4.7}' ] || { echo "demo: expected {\"tax\": 4.7}, got $answer" >&2; exit 1; }
 show "faas list"
 show "faas logs tax --tail=false"

@@ -1,4 +1,5 @@
 //! The static `faas-watchdog` that goes into images: where it is, and whether it runs in every image.
+#[cfg(any(feature = "image", feature = "lambda"))]
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
