@@ -14,11 +14,20 @@ use crate::template::{Catalogue, File};
 mod archive;
 pub mod bundle;
 #[cfg(feature = "image")]
+mod classic;
+#[cfg(feature = "image")]
+pub mod dockerfile;
+#[cfg(feature = "image")]
 pub mod engine;
 pub mod folder;
+mod ignore;
 #[cfg(feature = "image")]
 pub mod image;
 mod index;
+#[cfg(feature = "image")]
+mod inputs;
+#[cfg(feature = "image")]
+mod log;
 #[cfg(feature = "image")]
 pub mod push;
 mod requires;
@@ -82,6 +91,10 @@ pub struct Options {
     pub labels: BTreeMap<String, String>,
     /// What goes into each handler folder too; relative to the project.
     pub copy_extra: Vec<PathBuf>,
+    /// Say why each image is built.
+    pub explain: bool,
+    /// Give up the others when one failed.
+    pub fail_fast: bool,
 }
 
 /// What a build gave.
@@ -186,7 +199,7 @@ pub async fn build_all<'f>(
     progress: &dyn Progress,
 ) -> Result<Vec<(&'f Function, Built)>> {
     use futures_util::StreamExt;
-    let one = async |function: &'f Function| {
+    let one = async |(nth, function): (usize, &'f Function)| {
         let result = build(function, kind(function), project, options, progress).await;
         match &result {
             Ok(built) => progress.done(&function.name, &built.reason),
@@ -195,16 +208,32 @@ pub async fn build_all<'f>(
             }
             Err(_) => {}
         }
-        result.map(|built| (function, built))
+        (nth, result.map(|built| (function, built)))
     };
-    let results: Vec<_> =
-        futures_util::stream::iter(functions.iter().map(one)).buffered(parallel.max(1)).collect().await;
+    let work = futures_util::stream::iter(functions.iter().enumerate().map(one)).buffer_unordered(parallel.max(1));
     let (mut built, mut faults) = (Vec::new(), Vec::new());
-    for result in results {
-        match result {
-            Ok(one) => built.push(one),
-            Err(fault) => faults.push(fault),
+    {
+        let mut work = std::pin::pin!(work);
+        while let Some((nth, result)) = work.next().await {
+            match result {
+                Ok(one) => built.push((nth, one)),
+                Err(fault) => faults.push((nth, fault)),
+            }
+            // Those under way are dropped, which ends them in the engine too.
+            if options.fail_fast && !faults.is_empty() {
+                break;
+            }
         }
     }
-    folder::worst(faults, functions.len(), "build").map_or(Ok(built), Err)
+    built.sort_by_key(|(nth, _)| *nth);
+    faults.sort_by_key(|(nth, _)| *nth);
+    let given_up = functions.len() - built.len() - faults.len();
+    let faults = faults.into_iter().map(|(_, fault)| fault).collect();
+    let Some(mut fault) = folder::worst(faults, functions.len(), "build") else {
+        return Ok(built.into_iter().map(|(_, one)| one).collect());
+    };
+    if given_up > 0 {
+        fault.message += &format!(", {given_up} more given up by --fail-fast");
+    }
+    Err(fault)
 }

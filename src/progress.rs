@@ -6,6 +6,10 @@ pub trait Progress: Send + Sync {
     fn step(&self, subject: &str, step: &str);
     /// A line that the work printed: a build log line, a platform's event.
     fn line(&self, subject: &str, line: &str);
+    /// Something that the user asked to be told: it stays on the screen.
+    fn note(&self, subject: &str, message: &str) {
+        self.line(subject, message);
+    }
     /// Something that the user should know although work goes on.
     fn warn(&self, subject: &str, message: &str);
     /// Work on a function ended well; `summary` says how, as `unchanged` or `built in 1.2s`.

@@ -111,6 +111,19 @@ fn what_faasignore_names_is_left_out() {
         .file("tax/keep.log", "")
         .run();
     assert_eq!(done.list("build/tax/function"), ["handler.txt", "keep.log", "rest.txt"]);
+    // As in .dockerignore: from the root, and what is left out above can be taken in below.
+    let done = shrinkwrap(done.then())
+        .file("tax/.faasignore", "*.log\nnode_modules\n!node_modules/x\n")
+        .file("tax/sub/b.log", "")
+        .file("tax/node_modules/y/index.js", "")
+        .run();
+    assert_eq!(done.list("build/tax/function"), ["handler.txt", "node_modules/", "rest.txt", "sub/"]);
+    assert_eq!(done.list("build/tax/function/node_modules"), ["x/"]);
+    shrinkwrap(done.then())
+        .file("tax/.faasignore", "ok\n[\n")
+        .status(2)
+        .stderr_has("tax: tax/.faasignore:2: the pattern `[` is wrong")
+        .run();
 }
 
 #[track_caller]

@@ -52,7 +52,7 @@ fn an_image_is_built_pushed_and_left_alone() {
     let base = format!("{registry}/base/debian:bookworm");
     let done = build(project(&base, &image)).stderr_has(format!("tax: built {image}:latest in")).run();
     assert!(done.stderr.contains("Step 1/"), "{}", done.stderr);
-    assert!(done.read("build/.logs/tax.log").contains("Successfully built"));
+    assert!(done.read("build/logs/tax.log").contains("Successfully built"));
     build(done.then()).stderr("tax: unchanged\n").run();
     let id = digest(&json(&done, &[]));
 
@@ -100,26 +100,67 @@ fn a_tag_may_come_from_the_content_or_from_git() {
 fn a_step_that_fails_is_shown() {
     let Some((registry, image)) = image("fails") else { return };
     let done = build(project(&format!("{registry}/base/debian:bookworm"), &image))
-        .file("tax/Dockerfile", "ARG BASE\nFROM ${BASE}\nRUN echo early\nRUN echo about to fail; exit 3\n")
+        .file("tax/Dockerfile", "ARG BASE\nFROM ${BASE}\nRUN echo early\n\nRUN echo about to fail; exit 3\n")
         .status(1)
         .stderr_has("tax: the image can't be built")
-        .stderr_has("RUN echo about to fail; exit 3\nabout to fail")
+        .stderr_has("build/tax/Dockerfile:5: RUN echo about to fail; exit 3\nabout to fail")
         .stderr_has("returned a non-zero code: 3")
-        .stderr_has("build/.logs/tax.log")
+        .stderr_has("build/logs/tax.log")
         .run();
     let error = done.stderr.split("error: ").nth(1).unwrap().to_owned();
     assert!(!error.contains("early"), "only the failing step is shown: {error}");
 }
 
 #[test]
+fn explain_says_what_changed() {
+    let Some((registry, image)) = image("explain") else { return };
+    let base = format!("{registry}/base/debian:bookworm");
+    let explain = |test: Test| build(test).arg("--explain");
+    let done = explain(project(&base, &image)).stderr_has("tax: is built because nothing is known of an").run();
+    explain(done.then()).stderr("tax: unchanged\n").run();
+    explain(done.then())
+        .file("tax/a.txt", "b")
+        .file("tax/b.txt", "b")
+        .args(["-b", "WORD=hi"])
+        .stderr_has("tax: is built because a.txt changed; b.txt is new; the build argument WORD is new\n")
+        .run();
+    explain(done.then()).args(["-b", "WORD=hi", "--no-cache"]).stderr_has("because --no-cache asks for it\n").run();
+}
+
+#[test]
+fn others_go_on_unless_fail_fast() {
+    let Some((registry, image)) = image("others") else { return };
+    let base = format!("{registry}/base/debian:bookworm");
+    let test = Test::new()
+        .file(
+            "stack.yml",
+            format!(
+                "provider: {{name: openfaas}}\nfunctions:\n  bad: {{lang: dockerfile, handler: ./bad, image: {image}-bad}}\n  \
+                 good: {{lang: dockerfile, handler: ./good, image: {image}-good}}\n"
+            ),
+        )
+        .file("bad/Dockerfile", format!("FROM {base}\nRUN exit 7\n"))
+        .file("good/Dockerfile", format!("FROM {base}\nRUN sleep 1\n"));
+    let done = build(test).args(["--fail-fast", "--parallel", "2"]).status(1).run();
+    assert!(done.stderr.contains("1 of 2 functions did not build, 1 more given up by --fail-fast"), "{}", done.stderr);
+    assert!(!done.stderr.contains("good: built"), "{}", done.stderr);
+    build(done.then()).status(1).stderr_has("good: built").stderr_has("1 of 2 functions did not build:").run();
+}
+
+#[test]
 fn what_dockerignore_names_stays_out() {
     let Some((registry, image)) = image("ignore") else { return };
     build(project(&format!("{registry}/base/debian:bookworm"), &image))
-        .file("tax/.dockerignore", "secret\n")
+        .file("tax/.dockerignore", "secret\n!secret/not\n*.md\n**/deep\n")
         .file("tax/secret/x", "x")
+        .file("tax/secret/not", "x")
+        .file("tax/a.md", "x")
+        .file("tax/sub/b.md", "x")
+        .file("tax/sub/deep/x", "x")
         .file(
             "tax/Dockerfile",
-            "ARG BASE\nFROM ${BASE}\nCOPY . /app\nRUN ls -a /app; test ! -e /app/secret; test -e /app/a.txt\n",
+            "ARG BASE\nFROM ${BASE}\nCOPY . /app\nRUN set -e; cd /app; find .; test ! -e secret/x; \
+             test -e secret/not; test ! -e a.md; test -e sub/b.md; test ! -e sub/deep; test -e a.txt\n",
         )
         .run();
 }

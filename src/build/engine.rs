@@ -1,5 +1,4 @@
 //! The container engine: where it listens, and what images it has.
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -147,52 +146,4 @@ fn context_host(project: &Project<'_>) -> Result<Option<String>> {
         Fault::failed(format!("docker's context `{name}` is not there"))
             .hint("`docker context ls` lists them; `docker context use default` goes back to the default")
     })
-}
-
-/// The images that a Dockerfile starts from, with their ARGs filled in; stages of its own are left out.
-#[must_use]
-pub fn bases(dockerfile: &str, args: &BTreeMap<String, String>) -> Vec<String> {
-    let mut known: BTreeMap<String, String> = BTreeMap::new();
-    let mut stages: Vec<String> = Vec::new();
-    let mut bases = Vec::new();
-    for line in dockerfile.lines() {
-        let mut words = line.split_whitespace();
-        let instruction = words.next().unwrap_or_default();
-        if instruction.eq_ignore_ascii_case("ARG") && stages.is_empty() && bases.is_empty() {
-            for word in words {
-                let (name, default) = word.split_once('=').unwrap_or((word, ""));
-                let value = args.get(name).map_or(default.trim_matches('"'), String::as_str);
-                known.insert(name.to_owned(), value.to_owned());
-            }
-        } else if instruction.eq_ignore_ascii_case("FROM") {
-            let mut words = words.filter(|word| !word.starts_with("--"));
-            let image = fill(words.next().unwrap_or_default(), &known);
-            if words.next().is_some_and(|word| word.eq_ignore_ascii_case("AS")) {
-                stages.extend(words.next().map(str::to_lowercase));
-            }
-            if !stages.contains(&image.to_lowercase()) && image != "scratch" && !bases.contains(&image) {
-                bases.push(image);
-            }
-        }
-    }
-    bases
-}
-
-fn fill(text: &str, known: &BTreeMap<String, String>) -> String {
-    known.iter().fold(text.to_owned(), |text, (name, value)| {
-        text.replace(&format!("${{{name}}}"), value).replace(&format!("${name}"), value)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bases_are_found_with_their_arguments() {
-        let text = "ARG BASE=docker.io/library/python:3.13-slim\nFROM --platform=linux/amd64 ${BASE} AS one\nFROM alpine\nFROM one\nFROM scratch\n";
-        assert_eq!(bases(text, &BTreeMap::new()), ["docker.io/library/python:3.13-slim", "alpine"]);
-        let args = BTreeMap::from([("BASE".to_owned(), "local/python".to_owned())]);
-        assert_eq!(bases(text, &args), ["local/python", "alpine"]);
-    }
 }

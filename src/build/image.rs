@@ -1,25 +1,67 @@
 //! Container images: built by the engine from the context folder, unless the engine still has the one that fits.
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::io::Write;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Instant;
 
-use bollard::query_parameters::{BuildImageOptionsBuilder, TagImageOptionsBuilder};
-use futures_util::StreamExt;
+use bollard::query_parameters::TagImageOptionsBuilder;
 
 use super::bundle::said as took;
-use super::engine::{self, Engine, FINGERPRINT_KEY, fingerprint, registry_digest, said};
+use super::engine::{Engine, FINGERPRINT_KEY, Images, fingerprint, registry_digest, said};
 use super::index::{Record, now};
+use super::inputs::Inputs;
 use super::tree::Tree;
 use super::watchdog::is_dynamic;
-use super::{Built, Options, Project, archive, folder, tag};
+use super::{Built, Options, Project, classic, dockerfile, folder, tag};
 use crate::artifact::Artifact;
 use crate::error::{Fault, Result};
 use crate::function::Function;
 use crate::progress::Progress;
-use crate::template::file::cant_write;
 
-/// How many lines of the failing step a failure shows.
-const SHOWN: usize = 20;
+/// An image that is to be built.
+pub(super) struct Request<'a> {
+    /// The function's name.
+    pub name: &'a str,
+    /// The function.
+    pub function: &'a Function,
+    /// Its project.
+    pub project: &'a Project<'a>,
+    /// How to build.
+    pub options: &'a Options,
+    /// The context folder.
+    pub context: &'a Path,
+    /// What is in the context folder.
+    pub tree: &'a Tree,
+    /// The text of its Dockerfile.
+    pub dockerfile: &'a str,
+    /// The image's name with tag.
+    pub reference: &'a str,
+    /// The build arguments.
+    pub args: &'a BTreeMap<String, String>,
+    /// The fingerprint that the image is labelled with.
+    pub fingerprint: &'a str,
+    /// Told what happens.
+    pub progress: &'a dyn Progress,
+}
+
+impl Request<'_> {
+    /// The build arguments, and the proxies of this machine.
+    pub fn args_with_proxies(&self) -> BTreeMap<String, String> {
+        let mut args = self.args.clone();
+        for proxy in ["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"] {
+            if let Some(value) = self.project.env.get(proxy) {
+                args.entry(proxy.into()).or_insert_with(|| value.into());
+            }
+        }
+        args
+    }
+
+    /// The labels of the image.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        let mut labels = self.options.labels.clone();
+        labels.insert(FINGERPRINT_KEY.into(), self.fingerprint.into());
+        labels
+    }
+}
 
 /// Builds the image of `function`, unless the engine has it.
 pub(super) async fn build(
@@ -39,21 +81,17 @@ pub(super) async fn build(
     let wanted = wanted(function, &context.content, &args, options);
     let engine = project.engine().await?;
     let images = engine.images().await?;
-    let dockerfile = std::fs::read_to_string(context.dir.join("Dockerfile")).map_err(|error| {
+    let text = std::fs::read_to_string(context.dir.join("Dockerfile")).map_err(|error| {
         Fault::usage(format!("{name}: there is no Dockerfile to build"))
             .cause(error)
             .hint(format!("the template `{}` needs one, or the handler folder with `lang: dockerfile`", function.lang))
     })?;
-    let bases = engine::bases(&dockerfile, &args);
-    let base_ids = |images: &engine::Images| -> String {
-        let id = |base: &String| images.tagged(&short(base)).map_or("", |image| image.id.as_str()).to_owned();
-        bases.iter().map(id).collect::<Vec<_>>().join(" ")
-    };
+    let bases = dockerfile::bases(&text, &args);
     let key = format!("{name}/image");
     let known = project.index.get(&key);
     if !options.no_cache && !options.pull {
         // A newer base under the same name counts as a change; where nothing is known of the base, the label decides.
-        let same_base = known.as_ref().is_none_or(|known| known.output == base_ids(images));
+        let same_base = known.as_ref().is_none_or(|known| known.output == joined(&base_ids(&bases, images)));
         let have = images.tagged(&short(&reference)).filter(|image| fingerprint(image) == Some(&wanted));
         if let Some(image) = have.filter(|_| same_base) {
             let digest = registry_digest(image, &familiar(tag::split(&reference).0)).unwrap_or(&image.id);
@@ -73,26 +111,64 @@ pub(super) async fn build(
             format!("{} is not static: it only runs in images with the C library of this machine", watchdog.display());
         progress.warn(name, &text);
     }
+    if options.explain {
+        let now = Inputs::of(function, &tree, &args, options, base_ids(&bases, images))?;
+        let here = images.tagged(&short(&reference)).is_some();
+        progress.note(name, &format!("is built because {}", why(&now, project, name, &reference, here, options)));
+    }
     progress.step(name, &format!("building {reference}"));
-    run(
+    let request = Request {
+        name,
         function,
         project,
         options,
-        &context.dir,
-        &tree,
-        &Request { reference: &reference, args, wanted: &wanted },
-        engine,
+        context: &context.dir,
+        tree: &tree,
+        dockerfile: &text,
+        reference: &reference,
+        args: &args,
+        fingerprint: &wanted,
         progress,
-    )
-    .await?;
+    };
+    classic::run(&request, engine).await?;
     let images = engine.list().await?;
     let id = images.tagged(&short(&reference)).map(|image| image.id.clone());
     let id = id
         .ok_or_else(|| Fault::failed(format!("{name}: the engine says it built {reference}, but has no such image")))?;
-    let record = Record { stamp: id.clone(), content: wanted, output: base_ids(&images) };
+    let bases = base_ids(&bases, &images);
+    let record = Record { stamp: id.clone(), content: wanted, output: joined(&bases) };
     project.index.set(&key, record, 0, looked);
+    Inputs::of(function, &tree, &args, options, bases)?.keep(project, name);
     let reason = format!("built {reference} in {}", took(started.elapsed()));
     Ok(Built { artifact: Artifact::Image { reference, digest: Some(id) }, rebuilt: true, reason })
+}
+
+/// The base images and their ids, empty where the engine has none under the name.
+fn base_ids(bases: &[String], images: &Images) -> BTreeMap<String, String> {
+    let id = |base: &String| images.tagged(&short(base)).map_or("", |image| image.id.as_str()).to_owned();
+    bases.iter().map(|base| (base.clone(), id(base))).collect()
+}
+
+fn joined(bases: &BTreeMap<String, String>) -> String {
+    bases.values().map(String::as_str).collect::<Vec<_>>().join(" ")
+}
+
+/// Why an image is built, in words.
+fn why(now: &Inputs, project: &Project<'_>, name: &str, reference: &str, here: bool, options: &Options) -> String {
+    let mut said = Vec::new();
+    let asked = [("--no-cache", options.no_cache), ("--pull", options.pull)];
+    said.extend(asked.iter().filter(|(_, given)| *given).map(|(flag, _)| format!("{flag} asks for it")));
+    match Inputs::last(project, name) {
+        None => said.push("nothing is known of an earlier build".into()),
+        Some(before) => said.extend(now.since(&before)),
+    }
+    if said.is_empty() {
+        said.push(match here {
+            false => format!("the engine has no image {reference}"),
+            true => format!("{reference} is another image than the one that was built from this"),
+        });
+    }
+    said.join("; ")
 }
 
 /// The name as the engine lists it: without Docker Hub's own address.
@@ -175,130 +251,6 @@ async fn retag(engine: &Engine, id: &str, reference: &str) -> Result<()> {
     tagged.map_err(|error| Fault::failed(format!("can't tag the image {reference}")).cause(said(&error)))
 }
 
-struct Request<'a> {
-    reference: &'a str,
-    args: BTreeMap<String, String>,
-    wanted: &'a str,
-}
-
-#[allow(clippy::too_many_arguments)]
-async fn run(
-    function: &Function,
-    project: &Project<'_>,
-    options: &Options,
-    dir: &std::path::Path,
-    tree: &Tree,
-    request: &Request<'_>,
-    engine: &Engine,
-    progress: &dyn Progress,
-) -> Result<()> {
-    let name = &function.name;
-    let mut args: HashMap<String, String> = request.args.clone().into_iter().collect();
-    for proxy in ["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"] {
-        if let Some(value) = project.env.get(proxy) {
-            args.entry(proxy.into()).or_insert_with(|| value.into());
-        }
-    }
-    let mut labels: HashMap<String, String> = options.labels.clone().into_iter().collect();
-    labels.insert(FINGERPRINT_KEY.into(), request.wanted.into());
-    let mut query = BuildImageOptionsBuilder::default()
-        .dockerfile("Dockerfile")
-        .t(request.reference)
-        .rm(true)
-        .forcerm(true)
-        .nocache(options.no_cache)
-        .buildargs(&args)
-        .labels(&labels);
-    if options.pull {
-        query = query.pull("1");
-    }
-    if let Some(platform) = function.build.platforms.first() {
-        query = query.platform(platform);
-    }
-    let mut log = Log::open(project, name)?;
-    let body = bollard::body_try_stream(archive::stream(tree, dir)?);
-    let credentials = super::push::credentials_for_bases(project, dir, &request.args);
-    let mut events = std::pin::pin!(engine.api.build_image(query.build(), credentials, Some(body)));
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(event) => {
-                if let Some(detail) = event.error_detail {
-                    return Err(log.failed(name, detail.message.unwrap_or_default()));
-                }
-                if let Some(text) = event.stream {
-                    log.text(name, &text, progress);
-                }
-                if let (Some(status), None) = (event.status, event.progress_detail.and_then(|p| p.current)) {
-                    let id = event.id.map(|id| format!("{id}: ")).unwrap_or_default();
-                    log.text(name, &format!("{id}{status}\n"), progress);
-                }
-            }
-            Err(error) => return Err(log.failed(name, said(&error))),
-        }
-    }
-    Ok(())
-}
-
-/// The log of a build: in a file, and the lines of the step at hand for the case that it fails.
-struct Log {
-    file: std::fs::File,
-    path: std::path::PathBuf,
-    partial: String,
-    step: VecDeque<String>,
-}
-
-impl Log {
-    fn open(project: &Project<'_>, name: &str) -> Result<Self> {
-        // Hidden, so that it is in no function's way: `logs` is a fine name for one.
-        let dir = project.build_dir.join(".logs");
-        std::fs::create_dir_all(&dir).map_err(|error| cant_write(&dir, &error))?;
-        let path = dir.join(format!("{name}.log"));
-        let file = std::fs::File::create(&path).map_err(|error| cant_write(&path, &error))?;
-        Ok(Self { file, path, partial: String::new(), step: VecDeque::new() })
-    }
-
-    fn text(&mut self, name: &str, text: &str, progress: &dyn Progress) {
-        self.partial += text;
-        while let Some(end) = self.partial.find('\n') {
-            let line: String = self.partial.drain(..=end).collect();
-            self.line(name, line.trim_end(), progress);
-        }
-    }
-
-    fn line(&mut self, name: &str, line: &str, progress: &dyn Progress) {
-        if line.is_empty() {
-            return;
-        }
-        // A log that can't be kept must not end the build.
-        let _ = writeln!(self.file, "{line}");
-        if line.starts_with("Step ") {
-            self.step.clear();
-            progress.step(name, line);
-        } else {
-            progress.line(name, line);
-        }
-        // What the engine says of its own work is in the log, and no help here.
-        if line.starts_with(" ---> ") || line.starts_with("Removing intermediate container") {
-            return;
-        }
-        if self.step.len() > SHOWN {
-            self.step.remove(1);
-        }
-        self.step.push_back(line.to_owned());
-    }
-
-    fn failed(&mut self, name: &str, error: String) -> Fault {
-        let mut said: Vec<String> = self.step.drain(..).collect();
-        said.extend(Some(std::mem::take(&mut self.partial)).filter(|rest| !rest.trim().is_empty()));
-        let error = error.strip_prefix("Docker stream error: ").unwrap_or(&error);
-        let _ = writeln!(self.file, "{error}");
-        said.push(error.to_owned());
-        Fault::failed(format!("{name}: the image can't be built"))
-            .cause(said.join("\n"))
-            .hint(format!("the whole log is in {}", self.path.display()))
-    }
-}
-
 /// The engine of a project, found when it is needed.
 impl Project<'_> {
     /// Its container engine.
@@ -323,7 +275,7 @@ mod tests {
 
     #[test]
     fn packages_are_sorted_and_told_only_when_there_are_any() {
-        let tree = Tree { files: Vec::new(), template: None };
+        let tree = Tree::default();
         let mut function = Function::default();
         let options = Options { packages: vec!["curl git".into(), "curl".into()], ..Options::default() };
         let args = arguments(&function, &tree, &options).unwrap();

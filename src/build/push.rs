@@ -7,7 +7,7 @@ use bollard::query_parameters::PushImageOptionsBuilder;
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 use futures_util::StreamExt;
 
-use super::engine::{self, config_dir, said};
+use super::engine::{config_dir, said};
 use super::{Project, tag};
 use crate::error::{Fault, Kind, Result};
 use crate::progress::Progress;
@@ -153,7 +153,7 @@ pub(super) fn credentials_for_bases(
     args: &BTreeMap<String, String>,
 ) -> Option<HashMap<String, DockerCredentials>> {
     let dockerfile = std::fs::read_to_string(dir.join("Dockerfile")).ok()?;
-    let found: HashMap<_, _> = engine::bases(&dockerfile, args)
+    let found: HashMap<_, _> = super::dockerfile::bases(&dockerfile, args)
         .iter()
         .map(|base| registry(tag::split(base).0))
         .filter_map(|registry| Some((registry.clone(), credentials(project, &registry).ok()??)))

@@ -1,9 +1,8 @@
 //! Everything that goes into a function's build: its template, its handler over that, and what is copied in besides.
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use ignore::gitignore::GitignoreBuilder;
-
+use super::ignore::Ignore;
 use super::watchdog::NAME as WATCHDOG;
 use super::{Options, Project};
 use crate::error::{Fault, OrFault, Result};
@@ -11,15 +10,18 @@ use crate::function::Function;
 use crate::template::file::{self, Content, File, Stamp};
 use crate::template::{Manifest, Template};
 
-/// What handlers leave out of a build, one pattern a line, as in `.gitignore`.
+/// What handlers leave out of a build, by the rules of `.dockerignore`.
 const IGNORE: &str = ".faasignore";
 
 /// The files of a build, sorted by path, and the template that they came with.
+#[derive(Default)]
 pub struct Tree {
     /// The files.
     pub files: Vec<File>,
     /// The template; `None` for `lang: dockerfile`, which needs none.
     pub template: Option<Arc<Template>>,
+    /// The digests of the files in their order, once they were read.
+    digests: OnceLock<Vec<blake3::Hash>>,
 }
 
 /// Whether the function brings a Dockerfile of its own instead of a handler.
@@ -62,7 +64,7 @@ pub fn assemble(function: &Function, project: &Project<'_>, options: &Options, i
             true
         }
     });
-    Ok(Tree { files, template })
+    Ok(Tree { files, template, digests: OnceLock::new() })
 }
 
 /// Names become folders, so nothing but a plain name will do.
@@ -78,20 +80,14 @@ fn check_name(name: &str) -> Result<()> {
 fn handler(function: &Function, project: &Project<'_>) -> Result<Vec<File>> {
     let folder = &function.build.handler;
     let shown = folder.strip_prefix(project.root).unwrap_or(folder).display();
-    let ignored = match std::fs::symlink_metadata(folder.join(IGNORE)) {
-        Ok(_) => {
-            let mut builder = GitignoreBuilder::new(folder);
-            if let Some(error) = builder.add(folder.join(IGNORE)) {
-                return Err(Fault::usage(format!("{}: can't use {shown}/{IGNORE}", function.name)).cause(error));
-            }
-            Some(builder.build().or_fault(|| format!("{}: can't use {shown}/{IGNORE}", function.name))?)
-        }
-        Err(_) => None,
-    };
+    let ignored = Ignore::read(&folder.join(IGNORE), &format!("{shown}/{IGNORE}"))
+        .map_err(|fault| Fault { message: format!("{}: {}", function.name, fault.message), ..fault })?;
+    let through = ignored.has_exceptions();
     let wanted = |path: &Path, is_dir: bool| {
         // `build` and `template` are ours and `.secrets` holds values, when the handler is the project itself.
         let reserved = ["build", "template", ".secrets", IGNORE].iter().any(|name| path == Path::new(name));
-        !reserved && !ignored.as_ref().is_some_and(|ignored| ignored.matched(path, is_dir).is_ignore())
+        // What is below a folder that is left out may be taken in again.
+        !reserved && (is_dir && through || !ignored.covers(path))
     };
     let walked = file::walk_filtered(folder, project.root, &format!("the handler of {}", function.name), &wanted);
     // Looked at only when the walk failed, since it is a question of its own to the disk.
@@ -223,16 +219,18 @@ impl Tree {
     /// When a file can't be read or written.
     pub fn write(&self, into: &Path, links: Option<&Path>) -> Result<blake3::Hash> {
         std::fs::create_dir_all(into).map_err(|error| file::cant_write(into, &error))?;
-        let mut content = Digest::default();
+        let mut digests = Vec::with_capacity(self.files.len());
         for file in &self.files {
             let to = into.join(&file.path);
-            let digest = match links.filter(|_| file.path == Path::new(WATCHDOG)) {
+            digests.push(match links.filter(|_| file.path == Path::new(WATCHDOG)) {
                 Some(links) => link(file, links, &to)?,
                 None => file.write_to(&to)?,
-            };
-            content.add(file, digest);
+            });
         }
-        Ok(content.0.finalize())
+        let whole = self.whole(&digests);
+        // Those of what was written count, and nobody asked for others before.
+        let _ = self.digests.set(digests);
+        Ok(whole)
     }
 
     /// The digest of it all, as [`Tree::write`] gives it, without writing anything.
@@ -240,11 +238,25 @@ impl Tree {
     /// # Errors
     /// When a file can't be read.
     pub fn digest(&self) -> Result<blake3::Hash> {
-        let mut content = Digest::default();
-        for file in &self.files {
-            content.add(file, file.digest()?);
+        Ok(self.whole(self.digests()?))
+    }
+
+    /// The digests of the files, in their order.
+    ///
+    /// # Errors
+    /// When a file can't be read.
+    pub fn digests(&self) -> Result<&[blake3::Hash]> {
+        if let Some(digests) = self.digests.get() {
+            return Ok(digests);
         }
-        Ok(content.0.finalize())
+        let digests = self.files.iter().map(File::digest).collect::<Result<Vec<_>>>()?;
+        Ok(self.digests.get_or_init(|| digests))
+    }
+
+    fn whole(&self, digests: &[blake3::Hash]) -> blake3::Hash {
+        let mut content = Digest::default();
+        self.files.iter().zip(digests).for_each(|(file, digest)| content.add(file, *digest));
+        content.0.finalize()
     }
 }
 

@@ -65,6 +65,14 @@ pub struct BuildFlags {
     /// A label of the image
     #[arg(long = "build-label", value_name = "KEY=VALUE")]
     build_labels: Vec<String>,
+    /// Say why each image is built: which file or argument changed
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
+          action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
+    explain: bool,
+    /// Give up the others when one failed
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
+          action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
+    fail_fast: bool,
     /// A file or folder of the project to copy into each handler's folder
     #[arg(long, value_name = "PATH")]
     copy_extra: Vec<PathBuf>,
@@ -110,6 +118,8 @@ impl BuildFlags {
             options: self.build_options.clone(),
             labels: pairs("--build-label", &self.build_labels)?.into_iter().collect::<BTreeMap<_, _>>(),
             copy_extra: self.copy_extra.iter().map(|path| context.absolute(path)).collect(),
+            explain: self.explain,
+            fail_fast: self.fail_fast,
         })
     }
 

@@ -53,6 +53,9 @@ impl Progress for Plain {
     fn line(&self, subject: &str, line: &str) {
         eprint_line(&format!("{subject} | {line}"));
     }
+    fn note(&self, subject: &str, message: &str) {
+        eprint_line(&format!("{subject}: {message}"));
+    }
     fn warn(&self, subject: &str, message: &str) {
         Quiet { colour: self.colour }.warn(subject, message);
     }
@@ -101,6 +104,9 @@ impl Progress for Live {
     }
     fn line(&self, subject: &str, line: &str) {
         self.bar(subject).set_message(line.to_owned());
+    }
+    fn note(&self, subject: &str, message: &str) {
+        self.bars.suspend(|| eprint_line(&format!("{subject}: {message}")));
     }
     fn warn(&self, subject: &str, message: &str) {
         self.bars.suspend(|| Quiet { colour: self.colour }.warn(subject, message));

@@ -71,11 +71,18 @@ pub async fn run(
     progress: &dyn Progress,
 ) -> Result<Vec<Outcome>> {
     let observed = if steps.deploy { observe(functions, backend).await? } else { HashMap::new() };
-    let outcomes = futures_util::stream::iter(functions)
+    let work = futures_util::stream::iter(functions)
         .map(|function| one(function, backend, steps, observed.get(&function.id()), progress))
-        .buffered(steps.parallel.max(1))
-        .collect()
-        .await;
+        .buffered(steps.parallel.max(1));
+    let mut work = std::pin::pin!(work);
+    let mut outcomes = Vec::with_capacity(functions.len());
+    while let Some(outcome) = work.next().await {
+        let failed = outcome.error.is_some();
+        outcomes.push(outcome);
+        if failed && steps.options.fail_fast {
+            break;
+        }
+    }
     Ok(outcomes)
 }
 

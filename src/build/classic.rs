@@ -1,0 +1,109 @@
+//! The classic builder: the engine's own, step by step, as every engine has it. Podman's takes its place in Podman.
+use std::collections::HashMap;
+
+use bollard::query_parameters::BuildImageOptionsBuilder;
+use futures_util::StreamExt;
+
+use super::engine::{Engine, said};
+use super::image::Request;
+use super::log::Log;
+use super::{archive, push};
+use crate::error::Result;
+
+/// Builds the image of `request`.
+///
+/// # Errors
+/// What the engine says, with the step that failed.
+pub async fn run(request: &Request<'_>, engine: &Engine) -> Result<()> {
+    let Request { name, project, options, context, .. } = request;
+    let args: HashMap<String, String> = request.args_with_proxies().into_iter().collect();
+    let labels: HashMap<String, String> = request.labels().into_iter().collect();
+    let mut query = BuildImageOptionsBuilder::default()
+        .dockerfile("Dockerfile")
+        .t(request.reference)
+        .rm(true)
+        .forcerm(true)
+        .nocache(options.no_cache)
+        .buildargs(&args)
+        .labels(&labels);
+    if options.pull {
+        query = query.pull("1");
+    }
+    if let Some(platform) = request.function.build.platforms.first() {
+        query = query.platform(platform);
+    }
+    let mut log = Log::open(project, name, context, request.dockerfile, request.progress)?;
+    let body = bollard::body_try_stream(archive::stream(request.tree, context)?);
+    let credentials = push::credentials_for_bases(project, context, request.args);
+    let mut events = std::pin::pin!(engine.api.build_image(query.build(), credentials, Some(body)));
+    let mut steps = Steps::default();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => {
+                if let Some(detail) = event.error_detail {
+                    return Err(log.failed(steps.current, &detail.message.unwrap_or_default()));
+                }
+                if let Some(text) = event.stream {
+                    steps.text(&text, &mut log);
+                }
+                // Bars of a pull: their beginning and end are worth a line, not each of their states.
+                if let (Some(status), None) = (event.status, event.progress_detail.and_then(|p| p.current)) {
+                    let id = event.id.map(|id| format!("{id}: ")).unwrap_or_default();
+                    log.note(&format!("{id}{status}"));
+                }
+            }
+            Err(error) => return Err(log.failed(steps.current, &said(&error))),
+        }
+    }
+    Ok(())
+}
+
+/// Knows the beginnings of steps in what the builder prints.
+#[derive(Default)]
+struct Steps {
+    current: Option<u64>,
+    /// A line that has no end yet and might begin a step.
+    partial: String,
+}
+
+impl Steps {
+    fn text(&mut self, text: &str, log: &mut Log<'_>) {
+        self.partial += text;
+        while let Some(end) = self.partial.find('\n') {
+            let line: String = self.partial.drain(..=end).collect();
+            let line = line.trim_end();
+            if let Some((number, title)) = step(line) {
+                self.current = Some(number);
+                log.step(number, line, title, usize::try_from(number).ok());
+            } else if line.starts_with(" ---> ") || line.starts_with("Removing intermediate container") {
+                // What the engine says of its own work helps nobody when a step fails.
+                log.write(line);
+            } else {
+                log.text(self.current.unwrap_or(0), "", &format!("{line}\n"));
+            }
+        }
+        // No step's line is that long.
+        if self.partial.len() > 4096 {
+            log.text(self.current.unwrap_or(0), "", &std::mem::take(&mut self.partial));
+        }
+    }
+}
+
+/// `Step 3/4 : RUN make` and Podman's `STEP 3/4: RUN make`.
+fn step(line: &str) -> Option<(u64, &str)> {
+    let (number, title) = line.strip_prefix("Step ").or_else(|| line.strip_prefix("STEP "))?.split_once(':')?;
+    let number = number.trim().split('/').next()?.parse().ok()?;
+    Some((number, title.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_known_by_their_line() {
+        assert_eq!(step("Step 3/4 : RUN echo a: b"), Some((3, "RUN echo a: b")));
+        assert_eq!(step("STEP 1/2: FROM x"), Some((1, "FROM x")));
+        assert_eq!(step("Step by step: no"), None);
+    }
+}
