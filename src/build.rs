@@ -28,6 +28,7 @@ mod index;
 mod inputs;
 #[cfg(feature = "image")]
 mod log;
+mod memo;
 #[cfg(feature = "image")]
 pub mod push;
 mod requires;
@@ -39,6 +40,7 @@ mod watchdog;
 mod zip;
 
 pub use folder::{Shrinkwrapped, shrinkwrap};
+pub use memo::Memo;
 #[cfg(feature = "image")]
 pub use push::{push, push_all};
 pub use tag::TagMode;

@@ -1,14 +1,17 @@
 //! The clap tree, the global flags, and the way from arguments to an exit code. One file a command in `cli/`.
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
 use crate::context::{Context, Dirs, Env};
 use crate::error::{OrFault, Result};
 use crate::output::{Format, Output};
+use commands::Entry;
 
 mod build;
+mod commands;
 mod completion;
 mod deploy;
 mod describe;
@@ -47,16 +50,13 @@ mod version;
 #[command(disable_help_subcommand = false, subcommand_required = true, arg_required_else_help = true)]
 // As in faas-cli, the last of a flag that is given twice counts.
 #[command(args_override_self = true)]
-pub struct Cli {
-    /// Flags that every command takes.
+struct Cli {
     #[command(flatten)]
-    pub global: Global,
-    #[command(subcommand)]
-    command: Command,
+    global: Global,
 }
 
 /// Flags that every command takes.
-#[derive(Args, Clone, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct Global {
     /// The stack file, or the URL of one [default: stack.yaml, else stack.yml]
     #[arg(short = 'f', long = "yaml", alias = "file", global = true, value_name = "FILE")]
@@ -85,79 +85,13 @@ pub struct Global {
     pub quiet: bool,
 }
 
-#[derive(Subcommand)]
-enum Command {
-    Build(build::Build),
-    Completion(completion::Completion),
-    Deploy(deploy::Deploy),
-    Describe(describe::Describe),
-    #[cfg(feature = "knative")]
-    Generate(generate::Generate),
-    Info(info::Info),
-    Invoke(invoke::Invoke),
-    List(list::List),
-    #[cfg(feature = "local")]
-    Local(local::Local),
-    Login(login::Login),
-    Logout(logout::Logout),
-    Logs(logs::Logs),
-    Namespace(namespace::Namespace),
-    New(new::New),
-    #[cfg(feature = "image")]
-    Push(push::Push),
-    Ready(ready::Ready),
-    Remove(remove::Remove),
-    Revisions(revisions::Revisions),
-    Rollout(rollout::Rollout),
-    Scale(scale::Scale),
-    Secret(secret::Secret),
-    Template(template::Template),
-    Up(up::Up),
-    Validate(validate::Validate),
-    Version(version::Version),
-}
-
-impl Command {
-    fn run(self, context: &Context, global: &Global) -> Result<()> {
-        match self {
-            Self::Build(command) => command.run(context, global),
-            Self::Completion(command) => command.run(context),
-            Self::Deploy(command) => command.run(context, global),
-            Self::Describe(command) => command.run(context, global),
-            #[cfg(feature = "knative")]
-            Self::Generate(command) => command.run(context, global),
-            Self::Info(command) => command.run(context, global),
-            Self::Invoke(command) => command.run(context, global),
-            Self::List(command) => command.run(context, global),
-            #[cfg(feature = "local")]
-            Self::Local(command) => command.run(context, global),
-            Self::Login(command) => command.run(context, global),
-            Self::Logout(command) => command.run(context, global),
-            Self::Logs(command) => command.run(context, global),
-            Self::Namespace(command) => command.run(context, global),
-            Self::New(command) => command.run(context, global),
-            #[cfg(feature = "image")]
-            Self::Push(command) => command.run(context, global),
-            Self::Ready(command) => command.run(context, global),
-            Self::Remove(command) => command.run(context, global),
-            Self::Revisions(command) => command.run(context, global),
-            Self::Rollout(command) => command.run(context, global),
-            Self::Scale(command) => command.run(context, global),
-            Self::Secret(command) => command.run(context, global),
-            Self::Template(command) => command.run(context, global),
-            Self::Up(command) => command.run(context, global),
-            Self::Validate(command) => command.run(context, global),
-            Self::Version(command) => command.run(context, global),
-        }
-    }
-}
-
 /// Runs the command line of this process.
 #[must_use]
 pub fn run() -> ExitCode {
-    clap_complete::CompleteEnv::with_factory(Cli::command).complete();
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    clap_complete::CompleteEnv::with_factory(command).complete();
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let (global, command) = match parse(&args) {
+        Ok(parsed) => parsed,
         Err(error) => {
             // Help and version go to stdout and are no failure; all else is a usage error.
             let code = if error.use_stderr() { crate::error::Kind::Usage.exit_code() } else { 0 };
@@ -166,14 +100,39 @@ pub fn run() -> ExitCode {
         }
     };
     let env = Env::of_process();
-    let out = Output::detect(cli.global.output, cli.global.quiet, &env);
-    match context(env, out.clone()).and_then(|context| cli.command.run(&context, &cli.global)) {
+    let out = Output::detect(global.output, global.quiet, &env);
+    match context(env, out.clone()).and_then(|context| command(&context, &global)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             out.fault(&fault);
             ExitCode::from(fault.kind.exit_code())
         }
     }
+}
+
+/// What the arguments say. Making the flags of all commands is most of what a short command takes, so they are only
+/// made for the one that is named first, and again with all of them when that doesn't do.
+fn parse(args: &[OsString]) -> Result<(Global, commands::Run), clap::Error> {
+    let only = |name: &OsString| commands::ALL.iter().find(|entry| name.to_str().is_some_and(|name| entry.is(name)));
+    let tree = match args.get(1).and_then(only) {
+        Some(entry) => Cli::command().subcommand(entry.whole()),
+        None if args.len() == 2 => Cli::command().subcommands(commands::ALL.iter().map(Entry::stub)),
+        None => return parsed(command(), args),
+    };
+    match parsed(tree, args) {
+        Err(error) if error.use_stderr() => parsed(command(), args),
+        done => done,
+    }
+}
+
+fn parsed(mut tree: clap::Command, args: &[OsString]) -> Result<(Global, commands::Run), clap::Error> {
+    let mut matches = tree.try_get_matches_from_mut(args)?;
+    let read = |matches: &mut clap::ArgMatches| {
+        let global = Global::from_arg_matches_mut(matches)?;
+        let (name, mut matches) = matches.remove_subcommand().unwrap_or_default();
+        Ok((global, commands::parsed(&name, &mut matches)?))
+    };
+    read(&mut matches).map_err(|error: clap::Error| error.format(&mut tree))
 }
 
 fn context(env: Env, out: Output) -> Result<Context> {
@@ -185,5 +144,5 @@ fn context(env: Env, out: Output) -> Result<Context> {
 /// The clap tree, for completions, man pages and the reference.
 #[must_use]
 pub fn command() -> clap::Command {
-    Cli::command()
+    Cli::command().subcommands(commands::ALL.iter().map(Entry::whole))
 }

@@ -12,7 +12,7 @@ pub mod file;
 pub mod manifest;
 mod render;
 
-pub use file::{Content, File};
+pub use file::{Content, File, Stamp};
 pub use manifest::Manifest;
 
 /// The store inside this binary: `template/<lang>/…`, as in any repository of OpenFaaS templates.
@@ -58,6 +58,8 @@ pub struct Template {
     /// Where it comes from.
     pub origin: Origin,
     files: Vec<File>,
+    /// The folders that its files lie in; `None` when links lead elsewhere.
+    folders: Option<Vec<file::Folder>>,
 }
 
 /// Where a template comes from.
@@ -114,6 +116,27 @@ impl Catalogue {
             .hint(format!("choose one of these, or put your own into template/{lang}/ beside the stack file"))
     }
 
+    /// What was looked at for the templates that were read so far: files and folders with their stamps, and places where
+    /// there was nothing. `None` when links make it impossible to tell.
+    #[must_use]
+    pub fn looked_at(&self) -> Option<Vec<(PathBuf, Option<Stamp>)>> {
+        let mut looked = Vec::new();
+        for (lang, template) in self.known().iter() {
+            match &template.origin {
+                Origin::BuiltIn => looked.push((self.root.join("template").join(lang), None)),
+                Origin::Folder(_) => {
+                    looked.extend(template.folders.as_ref()?.iter().map(|(path, stamp)| (path.clone(), Some(*stamp))));
+                }
+            }
+            for file in &template.files {
+                if let file::Content::Disk(path, stamp) = &file.content {
+                    looked.push((path.clone(), Some(*stamp)));
+                }
+            }
+        }
+        Some(looked)
+    }
+
     /// All templates by name. One whose `template.yml` can't be read is listed all the same.
     #[must_use]
     pub fn list(&self) -> Vec<Summary> {
@@ -167,10 +190,10 @@ impl Template {
             }
             Err(error) => return Err(Fault::usage(format!("can't read {shown}")).cause(error)),
         };
-        let files = file::walk(folder, folder, &format!("the template `{name}`"))?;
+        let (files, folders) = file::walk_filtered(folder, folder, &format!("the template `{name}`"), &|_, _| true)?;
         let files = files.into_iter().map(File::keeping).collect();
         let manifest = Manifest::parse(&text, &shown)?;
-        Ok(Self { name: name.into(), manifest, origin: Origin::Folder(folder.to_owned()), files })
+        Ok(Self { name: name.into(), manifest, origin: Origin::Folder(folder.to_owned()), files, folders })
     }
 
     fn from_store(name: &str, dir: &'static Dir<'static>) -> Result<Self> {
@@ -179,7 +202,7 @@ impl Template {
         let mut files = Vec::new();
         file::embedded(dir, dir.path(), &mut files);
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(Self { name: name.into(), manifest, origin: Origin::BuiltIn, files })
+        Ok(Self { name: name.into(), manifest, origin: Origin::BuiltIn, files, folders: Some(Vec::new()) })
     }
 
     /// Its files, sorted by path.

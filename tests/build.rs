@@ -41,6 +41,45 @@ fn bundles(done: &Done) -> Vec<String> {
     names
 }
 
+/// Whatever changes after a build that was seen to be unchanged at a glance is seen, too.
+#[test]
+fn what_is_remembered_is_forgotten_when_anything_changes() {
+    let unchanged = "tax: unchanged in build/tax\n";
+    let stack = STACK.to_owned() + "    build_args: {LEVEL: \"${LEVEL:-1}\"}\n";
+    let seen = || {
+        let done = shrinkwrap(project()).file("stack.yml", &stack).file("tax/empty/deep/x", "x").layout(|dir| {
+            std::fs::remove_file(dir.join("tax/empty/deep/x")).unwrap();
+        });
+        let done = done.run();
+        // What changed just before it was looked at is not trusted.
+        std::thread::sleep(std::time::Duration::from_millis(120));
+        shrinkwrap(done.then()).run();
+        shrinkwrap(done.then()).stdout(unchanged).run();
+        let kept = std::fs::read_dir(done.faas_home().join("cache/builds")).unwrap();
+        let kept = kept.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "seen"));
+        assert_eq!(kept.count(), 1, "nothing was remembered");
+        shrinkwrap(done.then()).stdout(unchanged).run();
+        done
+    };
+    let changes: [(&str, fn(&Path)); 6] = [
+        ("a handler's file", |dir| std::fs::write(dir.join("tax/handler.txt"), "of the Handler").unwrap()),
+        ("a new file in an empty folder", |dir| std::fs::write(dir.join("tax/empty/deep/y"), "y").unwrap()),
+        ("a template's file", |dir| std::fs::write(dir.join("template/mine/function/rest.txt"), "other").unwrap()),
+        ("a new file of a template", |dir| std::fs::write(dir.join("template/mine/new.txt"), "new").unwrap()),
+        ("what was made", |dir| std::fs::write(dir.join("build/tax/Dockerfile"), "FROM other\n").unwrap()),
+        ("what was made is gone", |dir| std::fs::remove_dir_all(dir.join("build")).unwrap()),
+    ];
+    for (what, change) in changes {
+        let done = seen();
+        let again = shrinkwrap(done.then()).layout(change).run();
+        assert_eq!(again.stdout, "tax shrink-wrapped to build/tax\n", "{what}");
+    }
+    let done = seen();
+    shrinkwrap(done.then()).env("LEVEL", "2").stdout(unchanged).run();
+    shrinkwrap(done.then()).file("stack.yml", stack.replace("tax:1", "tax:2")).stdout(unchanged).run();
+    shrinkwrap(done.then()).file("stack.yml", "provider: {name: nowhere}\n").status(2).run();
+}
+
 #[test]
 fn a_context_as_faas_cli_makes_it() {
     let done = shrinkwrap(project())

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde::Serialize;
 
 use super::index::{Record, now};
+use super::memo::Seen;
 use super::tree::{self, Tree};
 use super::{Options, Project};
 use crate::error::{Fault, Kind, OrFault, Result};
@@ -25,6 +26,18 @@ pub struct Shrinkwrapped {
     pub rebuilt: bool,
     /// The digest of everything in it.
     pub content: String,
+    /// What was looked at to make it.
+    #[serde(skip)]
+    pub seen: Option<Seen>,
+}
+
+impl Shrinkwrapped {
+    /// The folder of a function of the project at `root` that is as it was.
+    #[must_use]
+    pub fn same(name: &str, content: &str, root: &Path) -> Self {
+        let dir = root.join("build").join(name);
+        Self { name: name.into(), dir, rebuilt: false, content: content.into(), seen: None }
+    }
 }
 
 /// Makes the context folders of all `functions` that are built here. All are tried; the faults of those that failed are
@@ -206,19 +219,22 @@ pub(super) fn prepare(function: &Function, project: &Project<'_>, options: &Opti
     let dir = project.build_dir.join(&function.name);
     let stamp = tree.stamp()?.to_hex().to_string();
     let known = project.index.get(&function.name);
+    let mut seen = Seen::of(&tree, project);
     if let Some(known) = known.filter(|known| known.stamp == stamp)
-        && output(&dir, &tree, project).is_some_and(|output| output == known.output)
+        && output(&dir, &tree, project, seen.as_mut()).is_some_and(|output| output == known.output)
     {
-        let done = Shrinkwrapped { name: function.name.clone(), dir, rebuilt: false, content: known.content };
+        let done = Shrinkwrapped { name: function.name.clone(), dir, rebuilt: false, content: known.content, seen };
         return Ok((done, tree));
     }
-    let temporary = Temporary::new(project.build_dir.join(format!(".tmp-{}", function.name)));
+    // Nothing of that name is there: they were swept away when the lock was taken.
+    let temporary = Temporary::unfinished(project.build_dir.join(format!(".tmp-{}", function.name)));
     let content = tree.write(&temporary.path, Some(&project.build_dir))?.to_hex().to_string();
     replace(temporary, &dir)?;
-    let output = output(&dir, &tree, project).unwrap_or_default();
+    let mut seen = Seen::of(&tree, project);
+    let output = output(&dir, &tree, project, seen.as_mut()).unwrap_or_default();
     let newest = tree.newest();
     project.index.set(&function.name, Record { stamp, content: content.clone(), output }, newest, looked);
-    Ok((Shrinkwrapped { name: function.name.clone(), dir, rebuilt: true, content }, tree))
+    Ok((Shrinkwrapped { name: function.name.clone(), dir, rebuilt: true, content, seen }, tree))
 }
 
 /// Puts the folder in the place of `dir`, in one step where the file system can.
@@ -253,8 +269,9 @@ fn replace(new: Temporary, dir: &Path) -> Result<()> {
     }
 }
 
-/// The stamp of the folder that was made from `tree`; `None` when something of it is missing.
-fn output(dir: &Path, tree: &Tree, project: &Project<'_>) -> Option<String> {
+/// The stamp of the folder that was made from `tree`; `None` when something of it is missing. `seen` gets to know what
+/// was looked at.
+fn output(dir: &Path, tree: &Tree, project: &Project<'_>, mut seen: Option<&mut Seen>) -> Option<String> {
     use rustix::fs::{AtFlags, statat};
     // By way of the lock's handle on the build folder: thousands of lookups are shorter by the way there.
     let base = project.lock.get()?;
@@ -266,6 +283,9 @@ fn output(dir: &Path, tree: &Tree, project: &Project<'_>) -> Option<String> {
         hasher.update(&stat.st_mtime.to_le_bytes());
         hasher.update(&stat.st_mtime_nsec.to_le_bytes());
         hasher.update(&stat.st_mode.to_le_bytes());
+        if let Some(seen) = &mut seen {
+            seen.output(path, &stat);
+        }
         Some(())
     };
     let name = dir.file_name()?;

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 /// A file that changed so shortly before it was looked at (nanoseconds) may change again without the disk telling.
-const TICK: i128 = 50_000_000;
+pub const TICK: i128 = 50_000_000;
 
 /// What is known of the builds of one project.
 pub struct Index {

@@ -1,4 +1,5 @@
 //! Everything that goes into a function's build: its template, its handler over that, and what is copied in besides.
+use std::cell::Cell;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -22,6 +23,9 @@ pub struct Tree {
     pub template: Option<Arc<Template>>,
     /// The digests of the files in their order, once they were read.
     digests: OnceLock<Vec<blake3::Hash>>,
+    /// The folders that were looked through for them, `None` when that doesn't tell of every change to come: when links
+    /// were followed, or more was copied in than the handler.
+    pub folders: Option<Vec<file::Folder>>,
 }
 
 /// Whether the function brings a Dockerfile of its own instead of a handler.
@@ -44,11 +48,13 @@ pub fn assemble(function: &Function, project: &Project<'_>, options: &Options, i
     let into = Path::new(template.as_ref().map_or("", |t| t.manifest.handler_folder()));
     let mut files: Vec<File> = template.iter().flat_map(|t| t.files()).cloned().collect();
     let mut add = |file: File| files.push(file);
-    for file in handler(function, project)? {
+    let (own, mut folders) = handler(function, project)?;
+    for file in own {
         add(File { path: into.join(&file.path), ..file });
     }
     let extra = options.copy_extra.iter().chain(project.copy).chain(&function.build.copy);
     for path in extra {
+        folders = None;
         for file in copied(path, project)? {
             add(File { path: into.join(&file.path), ..file });
         }
@@ -64,7 +70,7 @@ pub fn assemble(function: &Function, project: &Project<'_>, options: &Options, i
             true
         }
     });
-    Ok(Tree { files, template, digests: OnceLock::new() })
+    Ok(Tree { files, template, folders, digests: OnceLock::new() })
 }
 
 /// Names become folders, so nothing but a plain name will do.
@@ -77,24 +83,30 @@ fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-fn handler(function: &Function, project: &Project<'_>) -> Result<Vec<File>> {
+fn handler(function: &Function, project: &Project<'_>) -> Result<(Vec<File>, Option<Vec<file::Folder>>)> {
     let folder = &function.build.handler;
     let shown = folder.strip_prefix(project.root).unwrap_or(folder).display();
     let ignored = Ignore::read(&folder.join(IGNORE), &format!("{shown}/{IGNORE}"))
         .map_err(|fault| Fault { message: format!("{}: {}", function.name, fault.message), ..fault })?;
     let through = ignored.has_exceptions();
+    let listed = Cell::new(false);
     let wanted = |path: &Path, is_dir: bool| {
         // `build` and `template` are ours and `.secrets` holds values, when the handler is the project itself.
         let reserved = ["build", "template", ".secrets", IGNORE].iter().any(|name| path == Path::new(name));
+        listed.set(listed.get() || path == Path::new(IGNORE));
         // What is below a folder that is left out may be taken in again.
         !reserved && (is_dir && through || !ignored.covers(path))
     };
-    let walked = file::walk_filtered(folder, project.root, &format!("the handler of {}", function.name), &wanted);
+    let mut walked = file::walk_filtered(folder, project.root, &format!("the handler of {}", function.name), &wanted);
     // Looked at only when the walk failed, since it is a question of its own to the disk.
     if walked.is_err() && !folder.is_dir() {
         let what = if folder.exists() { "is not a folder" } else { "is not there" };
         return Err(Fault::usage(format!("{}: the handler folder {shown} {what}", function.name))
             .hint("`handler:` is relative to the stack file; `faas new` makes a function with its folder"));
+    }
+    // The list of what to leave out is looked at, and is no file of the build.
+    if let (Ok((_, folders)), true) = (&mut walked, listed.get()) {
+        *folders = None;
     }
     walked
 }
@@ -220,8 +232,15 @@ impl Tree {
     pub fn write(&self, into: &Path, links: Option<&Path>) -> Result<blake3::Hash> {
         std::fs::create_dir_all(into).map_err(|error| file::cant_write(into, &error))?;
         let mut digests = Vec::with_capacity(self.files.len());
+        let mut made = Path::new("");
         for file in &self.files {
             let to = into.join(&file.path);
+            // Made before it is missed: the files of a folder lie side by side here.
+            if let Some(folder) = file.path.parent().filter(|folder| *folder != made) {
+                let folder_there = into.join(folder);
+                std::fs::create_dir_all(&folder_there).map_err(|error| file::cant_write(&folder_there, &error))?;
+                made = folder;
+            }
             digests.push(match links.filter(|_| file.path == Path::new(WATCHDOG)) {
                 Some(links) => link(file, links, &to)?,
                 None => file.write_to(&to)?,

@@ -1,5 +1,6 @@
 //! `faas build`: functions to what their platform runs, or with `--shrinkwrap` to their context folders.
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -8,7 +9,7 @@ use serde::Serialize;
 
 use super::{Global, stack_file};
 use crate::artifact::{Artifact, ArtifactKind};
-use crate::build::{self, Options, Project, TagMode};
+use crate::build::{self, Memo, Options, Project, Shrinkwrapped, TagMode};
 use crate::context::Context;
 use crate::error::{Fault, Result};
 use crate::function::Function;
@@ -147,6 +148,20 @@ fn kind(provider: ProviderKind, function: &Function) -> ArtifactKind {
     }
 }
 
+fn print(done: &[Shrinkwrapped], context: &Context) -> Result<()> {
+    context.out.result(&done, || {
+        let mut text = String::with_capacity(done.len() * 40);
+        for one in done {
+            let name = &one.name;
+            text += &match one.rebuilt {
+                true => format!("{name} shrink-wrapped to build/{name}\n"),
+                false => format!("{name}: unchanged in build/{name}\n"),
+            };
+        }
+        text
+    })
+}
+
 /// A line of the result.
 #[derive(Serialize)]
 struct Line<'a> {
@@ -163,9 +178,43 @@ impl Build {
         if let Some(function) = self.alone.function(context) {
             return self.build(&[function], &context.cwd, &[], ProviderKind::OpenFaas, &options, context);
         }
+        if self.shrinkwrap {
+            return self.shrinkwrap(&options, context, global);
+        }
         let Stack { origin, configuration, functions, provider, .. } =
             stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
         self.build(&functions, &origin.root, &configuration.copy, provider.kind, &options, context)
+    }
+
+    /// The context folders; at a glance when nothing changed since the last time.
+    fn shrinkwrap(&self, options: &Options, context: &Context, global: &Global) -> Result<()> {
+        let document = stack_file::read(context, global)?.ok_or_else(stack_file::missing)?;
+        let root = document.origin.root.clone();
+        let memo = Memo::open(context, &root, &document.bytes, &format!("{options:?} {global:?}"));
+        let kept = if options.no_cache { None } else { memo.read() };
+        if let Some(same) = kept.as_ref().and_then(|text| memo.same(text)) {
+            let done: Vec<Shrinkwrapped> =
+                same.iter().map(|one| Shrinkwrapped::same(one.name, one.content, &root)).collect();
+            return print(&done, context);
+        }
+        let files = RefCell::new(Vec::new());
+        let stack = stack_file::load_noting(context, global, &document, &files)?;
+        let catalogue = Catalogue::new(&root);
+        let project = Project::new(context, &root, &stack.configuration.copy, &catalogue);
+        let progress = progress::for_output(&context.out);
+        // Copied only when there is one to leave out: thousands of functions are not small.
+        let functions = &stack.functions;
+        let built_here: Cow<'_, [Function]> = match functions.iter().any(|function| function.build.skip) {
+            true => functions.iter().filter(|function| !function.build.skip).cloned().collect(),
+            false => functions.into(),
+        };
+        let done = build::shrinkwrap(&built_here, &project, options, progress.as_ref())?;
+        // Warnings are told each time, so such a stack is read each time. What was made just now is kept in mind by the
+        // next build, which has less to do.
+        if stack.warnings.is_empty() && !done.iter().any(|one| one.rebuilt) {
+            memo.keep(&done, &project, &files.into_inner());
+        }
+        print(&done, context)
     }
 
     fn build(
@@ -181,23 +230,8 @@ impl Build {
         let project = Project::new(context, root, copy, &catalogue);
         let progress = progress::for_output(&context.out);
         if self.shrinkwrap {
-            // Copied only when there is one to leave out: thousands of functions are not small.
-            let built_here: Cow<'_, [Function]> = match functions.iter().any(|function| function.build.skip) {
-                true => functions.iter().filter(|function| !function.build.skip).cloned().collect(),
-                false => functions.into(),
-            };
-            let done = build::shrinkwrap(&built_here, &project, options, progress.as_ref())?;
-            return context.out.result(&done, || {
-                let mut text = String::with_capacity(done.len() * 40);
-                for one in &done {
-                    let name = &one.name;
-                    text += &match one.rebuilt {
-                        true => format!("{name} shrink-wrapped to build/{name}\n"),
-                        false => format!("{name}: unchanged in build/{name}\n"),
-                    };
-                }
-                text
-            });
+            let done = build::shrinkwrap(functions, &project, options, progress.as_ref())?;
+            return print(&done, context);
         }
         let parallel = self.flags.parallel();
         let work = build::build_all(functions, |f| kind(provider, f), &project, options, parallel, progress.as_ref());

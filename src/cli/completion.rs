@@ -2,6 +2,7 @@
 use clap::Args;
 use clap_complete::env::Shells;
 
+use super::Global;
 use crate::context::Context;
 use crate::error::{Fault, Result};
 
@@ -22,7 +23,7 @@ impl Completion {
     ///
     /// # Errors
     /// An unknown shell, or none.
-    pub fn run(self, context: &Context) -> Result<()> {
+    pub fn run(self, context: &Context, _global: &Global) -> Result<()> {
         let names = "bash, zsh, fish, powershell or elvish";
         let shell = self
             .shell

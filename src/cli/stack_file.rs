@@ -1,4 +1,5 @@
 //! Finding and reading the stack file for a command: by `-f` (a file, a URL, `-` for stdin), else in this folder.
+use std::cell::RefCell;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,11 +26,24 @@ pub struct Document {
 /// No such file; everything wrong with it; no function selected.
 pub fn load(context: &Context, global: &Global) -> Result<Option<Stack>> {
     let Some(document) = read(context, global)? else { return Ok(None) };
-    let stack = parse(context, global, &document, global.target.as_deref())?;
+    load_noting(context, global, &document, &RefCell::default()).map(Some)
+}
+
+/// As [`load`], of a document that was read before; the files that it names and that were read are added to `files`.
+///
+/// # Errors
+/// Everything wrong with it; no function selected.
+pub fn load_noting(
+    context: &Context,
+    global: &Global,
+    document: &Document,
+    files: &RefCell<Vec<PathBuf>>,
+) -> Result<Stack> {
+    let stack = parse_noting(context, global, document, global.target.as_deref(), files)?;
     for warning in &stack.warnings {
         context.out.problem(warning);
     }
-    Ok(Some(stack))
+    Ok(stack)
 }
 
 /// The stack in a document, with an overlay of it.
@@ -37,8 +51,19 @@ pub fn load(context: &Context, global: &Global) -> Result<Option<Stack>> {
 /// # Errors
 /// Everything wrong with it; no function selected.
 pub fn parse(context: &Context, global: &Global, document: &Document, target: Option<&str>) -> Result<Stack> {
+    parse_noting(context, global, document, target, &RefCell::default())
+}
+
+fn parse_noting(
+    context: &Context,
+    global: &Global,
+    document: &Document,
+    target: Option<&str>,
+    files: &RefCell<Vec<PathBuf>>,
+) -> Result<Stack> {
     let lookup = |name: &str| context.env.raw(name).map(str::to_owned);
     let read = |path: &Path| {
+        files.borrow_mut().push(path.to_owned());
         let bytes = read_file(path)?;
         String::from_utf8(bytes)
             .map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, "it isn't UTF-8 text"))

@@ -63,8 +63,8 @@ impl Content {
     pub fn read(&self) -> Result<Cow<'static, [u8]>> {
         match self {
             Self::Embedded(bytes) => Ok(Cow::Borrowed(bytes)),
-            Self::Disk(path, _) => {
-                std::fs::read(path).map(Cow::Owned).or_fault(|| format!("can't read {}", path.display()))
+            Self::Disk(path, stamp) => {
+                read(path, stamp.size).map(Cow::Owned).or_fault(|| format!("can't read {}", path.display()))
             }
         }
     }
@@ -161,6 +161,20 @@ impl File {
     }
 }
 
+/// A file's bytes; one read does when it is as long as it was.
+fn read(path: &Path, size: u64) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut file = std::fs::File::open(path)?;
+    // A byte more than there should be: a read that leaves room has met the end.
+    let mut bytes = vec![0; usize::try_from(size).unwrap_or_default() + 1];
+    let length = file.read(&mut bytes)?;
+    bytes.truncate(length);
+    if length as u64 != size {
+        file.read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
 /// Larger files are copied by pieces.
 const IN_MEMORY: u64 = 4 * 1024 * 1024;
 
@@ -215,10 +229,11 @@ pub(crate) fn embedded(dir: &'static Dir<'static>, base: &Path, files: &mut Vec<
 /// # Errors
 /// The first thing refused, or that can't be read.
 pub fn walk(from: &Path, root: &Path, subject: &str) -> Result<Vec<File>> {
-    walk_filtered(from, root, subject, &|_, _| true)
+    walk_filtered(from, root, subject, &|_, _| true).map(|(files, _)| files)
 }
 
-/// The same, for those paths (relative, and whether it is a folder) that `wanted` takes.
+/// The same, for those paths (relative, and whether it is a folder) that `wanted` takes; and the folders that were
+/// walked, `None` when links were followed, which may change without any folder's doing so.
 ///
 /// # Errors
 /// The first thing refused, or that can't be read.
@@ -227,13 +242,17 @@ pub fn walk_filtered(
     root: &Path,
     subject: &str,
     wanted: &dyn Fn(&Path, bool) -> bool,
-) -> Result<Vec<File>> {
-    let mut walk = Walk { from, root, subject, wanted, files: Vec::new(), inside: Vec::new() };
+) -> Result<(Vec<File>, Option<Vec<Folder>>)> {
+    let mut walk =
+        Walk { from, root, subject, wanted, files: Vec::new(), folders: Some(Vec::new()), inside: Vec::new() };
     walk.folder(from, Path::new(""))?;
     let mut files = walk.files;
     files.sort_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
-    Ok(files)
+    Ok((files, walk.folders))
 }
+
+/// A folder that was walked, absolute, and its stamp before that: it changes when a file comes or goes.
+pub type Folder = (PathBuf, Stamp);
 
 struct Walk<'a> {
     from: &'a Path,
@@ -241,12 +260,18 @@ struct Walk<'a> {
     subject: &'a str,
     wanted: &'a dyn Fn(&Path, bool) -> bool,
     files: Vec<File>,
+    folders: Option<Vec<Folder>>,
     /// The folders that were entered by a link and are not left yet, resolved.
     inside: Vec<PathBuf>,
 }
 
 impl Walk<'_> {
     fn folder(&mut self, folder: &Path, below: &Path) -> Result<()> {
+        let metadata = std::fs::symlink_metadata(folder);
+        match (metadata.ok().filter(std::fs::Metadata::is_dir), &mut self.folders) {
+            (Some(metadata), Some(folders)) => folders.push((folder.to_owned(), Stamp::of(&metadata))),
+            _ => self.folders = None,
+        }
         let entries = std::fs::read_dir(folder).or_fault(|| format!("can't read the folder {}", folder.display()))?;
         for entry in entries {
             let entry = entry.or_fault(|| format!("can't read the folder {}", folder.display()))?;
@@ -283,6 +308,7 @@ impl Walk<'_> {
     }
 
     fn link(&mut self, link: &Path, path: &Path) -> Result<()> {
+        self.folders = None;
         let target = match std::fs::canonicalize(link) {
             Ok(target) => target,
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {

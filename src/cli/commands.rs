@@ -1,0 +1,124 @@
+//! The commands by name: each is one file, and one entry here.
+use clap::{Args, FromArgMatches};
+
+use super::{
+    Global, build, completion, deploy, describe, info, invoke, list, login, logout, logs, namespace, new, ready,
+    remove, revisions, rollout, scale, secret, template, up, validate, version,
+};
+use crate::context::Context;
+use crate::error::Result;
+
+/// A command as the command line knows it before any of its flags are made, which is most of the work of starting.
+pub struct Entry {
+    /// Its name.
+    pub name: &'static str,
+    /// Other names for it.
+    pub aliases: &'static [&'static str],
+    /// What it does, in a line.
+    about: &'static str,
+    augment: fn(clap::Command) -> clap::Command,
+}
+
+impl Entry {
+    /// The command with all its flags.
+    pub fn whole(&self) -> clap::Command {
+        (self.augment)(clap::Command::new(self.name))
+    }
+
+    /// The command without its flags, for lists of commands.
+    pub fn stub(&self) -> clap::Command {
+        clap::Command::new(self.name).about(self.about).visible_aliases(self.aliases.iter().copied())
+    }
+
+    /// Whether it goes by this name.
+    pub fn is(&self, name: &str) -> bool {
+        self.name == name || self.aliases.contains(&name)
+    }
+}
+
+/// Makes the list of entries, and the way from what was parsed to the command's `run`.
+macro_rules! commands {
+    ($($(#[$on:meta])* $name:literal $(or $($alias:literal),+)? => $kind:ty, $about:literal;)+) => {
+        /// All commands, by name.
+        pub const ALL: &[Entry] = &[$(
+            $(#[$on])*
+            Entry {
+                name: $name,
+                aliases: &[$($($alias),+)?],
+                about: $about,
+                augment: <$kind as Args>::augment_args,
+            },
+        )+];
+
+        /// What can run.
+        pub type Run = Box<dyn FnOnce(&Context, &Global) -> Result<()>>;
+
+        /// The command that was parsed under `name`.
+        ///
+        /// # Errors
+        /// When its arguments are not what its flags promise.
+        pub fn parsed(name: &str, matches: &mut clap::ArgMatches) -> Result<Run, clap::Error> {
+            $(
+                $(#[$on])*
+                if name == $name {
+                    let command = <$kind as FromArgMatches>::from_arg_matches_mut(matches)?;
+                    return Ok(Box::new(move |context, global| command.run(context, global)));
+                }
+            )+
+            Err(clap::Error::raw(clap::error::ErrorKind::InvalidSubcommand, format!("there is no command {name}\n")))
+        }
+    };
+}
+
+commands! {
+    "build" => build::Build, "Build the functions of the stack; those that did not change are left alone";
+    "completion" => completion::Completion, "Print the completion script for a shell";
+    "deploy" => deploy::Deploy, "Deploy the functions of the stack; those that are there as they should be are left alone";
+    "describe" => describe::Describe, "Describe a function";
+    #[cfg(feature = "knative")]
+    "generate" => super::generate::Generate, "Write the functions of the stack as Knative Services, for GitOps";
+    "info" => info::Info, "Show the platform's name, version and abilities";
+    "invoke" => invoke::Invoke, "Call a function: stdin is the request's body, stdout the answer's";
+    "list" or "ls" => list::List, "List the functions that are deployed";
+    #[cfg(feature = "local")]
+    "local" => super::local::Local, "Run functions on this machine, on the embedded platform";
+    "login" => login::Login, "Log in to a gateway: the login is checked, then kept";
+    "logout" => logout::Logout, "Forget the login of a gateway";
+    "logs" => logs::Logs, "Show a function's log, and follow it";
+    "namespace" or "ns" => namespace::Namespace, "List, create, change and remove namespaces";
+    "new" => new::New, "Make a function from a template, and its stack file";
+    #[cfg(feature = "image")]
+    "push" => super::push::Push, "Push the functions' images to their registries";
+    "ready" => ready::Ready, "Wait until a function, or the platform itself, is ready";
+    "remove" or "rm", "delete" => remove::Remove, "Remove functions: those named, or all of the stack file";
+    "revisions" => revisions::Revisions, "List the revisions of a function";
+    "rollout" => rollout::Rollout, "Move traffic between the revisions of a function";
+    "scale" => scale::Scale, "Set the number of a function's replicas";
+    "secret" => secret::Secret, "Create, change, list and remove secrets";
+    "template" => template::Template, "Look at templates";
+    "up" => up::Up, "Build, push and deploy the functions of the stack; what did not change is left alone";
+    "validate" => validate::Validate, "Check the stack file and all its targets";
+    "version" => version::Version, "Print the version";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_say_what_their_commands_say() {
+        for entry in ALL {
+            let (whole, stub) = (entry.whole(), entry.stub());
+            let about = |command: &clap::Command| command.get_about().map(ToString::to_string);
+            assert_eq!(about(&stub), about(&whole), "{}", entry.name);
+            let aliases =
+                |command: &clap::Command| command.get_visible_aliases().map(str::to_owned).collect::<Vec<_>>();
+            assert_eq!(aliases(&stub), aliases(&whole), "{}", entry.name);
+        }
+    }
+
+    #[test]
+    fn entries_are_in_order() {
+        assert!(ALL.is_sorted_by_key(|entry| entry.name));
+    }
+}
