@@ -61,7 +61,8 @@ fn what_is_remembered_is_forgotten_when_anything_changes() {
         shrinkwrap(done.then()).stdout(unchanged).run();
         done
     };
-    let changes: [(&str, fn(&Path)); 6] = [
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 6] = [
         ("a handler's file", |dir| std::fs::write(dir.join("tax/handler.txt"), "of the Handler").unwrap()),
         ("a new file in an empty folder", |dir| std::fs::write(dir.join("tax/empty/deep/y"), "y").unwrap()),
         ("a template's file", |dir| std::fs::write(dir.join("template/mine/function/rest.txt"), "other").unwrap()),
