@@ -146,13 +146,28 @@ struct Oracle {
 
 impl Oracle {
     fn start(chaos: &str) -> Self {
+        Self::start_at("127.0.0.1", chaos, "test")
+    }
+
+    /// On an address that containers reach, too, for calls that are signed with `secret`.
+    fn start_at(host: &str, chaos: &str, secret: &str) -> Self {
         let cache = std::env::var("FAAS_TESTBED_CACHE")
             .unwrap_or_else(|_| format!("{}/.cache/faas-testbed", std::env::var("HOME").unwrap()));
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let address = TcpListener::bind((host, 0)).unwrap().local_addr().unwrap().to_string();
         let log = tempfile::tempdir().unwrap();
         let child = Command::new(format!("{cache}/lambda/venv/bin/python"))
             .arg(here().join("lambda_oracle.py"))
-            .args(["--listen", &address, "--upstream", &format!("http://{MOTO}"), "--chaos", chaos, "--out"])
+            .args([
+                "--listen",
+                &address,
+                "--upstream",
+                &format!("http://{MOTO}"),
+                "--chaos",
+                chaos,
+                "--secret",
+                secret,
+                "--out",
+            ])
             .arg(log.path().join("requests"))
             .stderr(Stdio::null())
             .spawn()
@@ -357,18 +372,147 @@ fn logs_show_what_the_function_printed() {
     oracle.check();
 }
 
+fn secrets(store: &str, settings: &str) {
+    let oracle = Oracle::start("");
+    // The invoker's own calls come from a container, signed with the keys that moto gives to functions.
+    let inside = Oracle::start_at(&bridge(), "", "role-secret-key");
+    let handler = "import os, stat\n\n\ndef handle(req):\n    path = os.environ['FAAS_SECRETS_DIR'] + '/api-key'\n    return open(path).read() + ' %o' % stat.S_IMODE(os.stat(path).st_mode)\n";
+    let name = format!("secret-{store}");
+    let more = format!(
+        "    secrets: [api-key]\n    environment: {{AWS_ENDPOINT_URL: \"http://nobody\", AWS_ENDPOINT_URL_SSM: \"http://{0}\", AWS_ENDPOINT_URL_SECRETS_MANAGER: \"http://{0}\"}}\n",
+        inside.address
+    );
+    let stack = stack(&name, &more).replace("region: us-east-1", &format!("region: us-east-1{settings}"));
+    let project = oracle.project(&name, &more).file("stack.yml", stack).file("tax/handler.py", handler);
+    let done = project.args(["secret", "create", "api-key"]).stdin("s3cret").run();
+    done.then().args(["secret", "list"]).stdout_has("api-key").run();
+    done.then().arg("up").stdout_has("created").run();
+    assert!(oracle.seen().contains(&"PutRolePolicy".into()));
+    unchanged(&done, &oracle);
+    let invoke = |expected: &str| {
+        done.then().args(["invoke", &format!("{name}-tax")]).stdin("x").stdout(expected).run();
+    };
+    invoke("s3cret 600");
+    done.then().args(["secret", "update", "api-key"]).stdin("other").run();
+    invoke("other 600");
+    let described = done.then().args(["describe", &format!("{name}-tax"), "--output", "json"]).run();
+    assert!(described.stdout.contains("api-key") && !described.stdout.contains("other"), "{}", described.stdout);
+    done.then().args(["secret", "update", "nobody"]).stdin("x").status(4).run();
+    done.then().args(["secret", "remove", "api-key"]).run();
+    done.then().args(["secret", "remove", "api-key"]).status(4).run();
+    done.then()
+        .args(["invoke", &format!("{name}-tax")])
+        .stdin("x")
+        .status(1)
+        .stderr_has("the function's secrets can't be read")
+        .run();
+    remove(&done, &format!("{name}-tax"));
+    assert!(oracle.seen().contains(&"DeleteRolePolicy".into()));
+    oracle.check();
+    inside.check();
+}
+
 #[test]
-fn secrets_are_made_changed_listed_and_removed() {
+fn secrets_from_ssm_reach_functions_as_files() {
+    if bed() {
+        secrets("ssm", "");
+    }
+}
+
+#[test]
+fn secrets_from_secrets_manager_reach_functions_as_files() {
+    if bed() {
+        secrets("manager", ", secrets: secretsmanager");
+    }
+}
+
+/// The host's address in the engine's network.
+fn bridge() -> String {
+    let format = "{{(index .IPAM.Config 0).Gateway}}";
+    let output = Command::new("docker").args(["network", "inspect", "bridge", "-f", format]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    if text.is_empty() { "172.17.0.1".into() } else { text }
+}
+
+#[test]
+fn a_canary_gets_a_share_and_is_promoted_or_undone_by_one_call() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("inprogress=1");
+    let done = oracle.project("canary", "").arg("up").run();
+    let changed = done.then().file("tax/handler.py", "def handle(req):\n    return 'two'\n");
+    let changed = changed.args(["up", "--canary", "10"]).run();
+    let shares = |expected: &[(&str, u64)]| {
+        let told = changed.then().args(["rollout", "status", "canary-tax", "--output", "json"]).run().json();
+        let told: Vec<(String, u64)> = told
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|r| (r["name"].as_str().unwrap().to_owned(), r["share"].as_u64().unwrap()))
+            .filter(|(_, share)| *share > 0)
+            .collect();
+        let expected: Vec<(String, u64)> = expected.iter().map(|(name, share)| ((*name).to_owned(), *share)).collect();
+        assert_eq!(told, expected);
+    };
+    shares(&[("2", 10), ("1", 90)]);
+    unchanged(&changed, &oracle);
+    changed.then().args(["rollout", "set", "canary-tax", "2=60", "1=40"]).run();
+    shares(&[("2", 60), ("1", 40)]);
+    changed.then().args(["rollout", "promote", "canary-tax", "--steps", "70,100", "--every", "1s"]).run();
+    shares(&[("2", 100)]);
+    oracle.seen();
+    changed.then().args(["rollout", "undo", "canary-tax"]).run();
+    assert_eq!(oracle.seen().iter().filter(|op| *op == "UpdateAlias").count(), 1);
+    shares(&[("1", 100)]);
+    remove(&changed, "canary-tax");
+    oracle.check();
+}
+
+#[test]
+fn schedules_queues_warm_instances_and_cors_come_and_go() {
     if !bed() {
         return;
     }
     let oracle = Oracle::start("");
-    let done = oracle.project("secrets", "").args(["secret", "create", "api-key"]).stdin("s3cret").run();
-    done.then().args(["secret", "list"]).stdout_has("api-key").run();
-    done.then().args(["secret", "update", "api-key"]).stdin("other").run();
-    done.then().args(["secret", "update", "nobody"]).stdin("x").status(4).run();
-    done.then().args(["secret", "remove", "api-key"]).run();
-    done.then().args(["secret", "remove", "api-key"]).status(4).run();
+    let queue = "arn:aws:sqs:us-east-1:123456789012:dead";
+    let more = format!(
+        "    url: public\n    schedule: \"*/5 9-17 * * 1-5\"\n    lambda:\n      timezone: Europe/Berlin\n      async: {{retries: 1, max_age: 300, on_failure: \"{queue}\"}}\n      dead_letter: \"{queue}\"\n      provisioned: 2\n      cors: {{origins: [\"https://example.com\"], methods: [GET], max_age: 60}}\n"
+    );
+    let done = oracle.project("extras", &more).arg("up").run();
+    let seen = oracle.seen();
+    for op in ["CreateSchedule", "PutFunctionEventInvokeConfig", "PutProvisionedConcurrencyConfig", "PutRolePolicy"] {
+        assert!(seen.contains(&op.into()), "{op}: {seen:?}");
+    }
+    unchanged(&done, &oracle);
+    done.then().arg("up").arg("--force").run();
+    let seen = oracle.seen();
+    assert!(!seen.contains(&"DeleteSchedule".into()), "{seen:?}");
+    done.then().file("stack.yml", stack("extras", "")).arg("up").run();
+    let seen = oracle.seen();
+    for op in [
+        "DeleteSchedule",
+        "DeleteFunctionEventInvokeConfig",
+        "DeleteProvisionedConcurrencyConfig",
+        "DeleteRolePolicy",
+        "DeleteFunctionUrlConfig",
+    ] {
+        assert!(seen.contains(&op.into()), "{op}: {seen:?}");
+    }
+    unchanged(&done, &oracle);
+    remove(&done, "extras-tax");
+    assert_eq!(oracle.seen().iter().filter(|op| *op == "DeleteRole").count(), 2);
+    oracle.check();
+}
+
+#[test]
+fn a_minute_without_an_answer_but_too_many_requests_is_sat_out() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("storm=20");
+    let done = oracle.project("storm", "").arg("up").stdout_has("created").run();
+    remove(&done, "storm-tax");
     oracle.check();
 }
 

@@ -17,14 +17,19 @@ mod apply;
 mod aws;
 mod check;
 mod event;
+mod extras;
 mod fault;
 mod invoke;
 mod logs;
+mod manager;
 mod name;
 mod observe;
+mod pace;
 mod package;
+mod parameters;
 mod remove;
 mod role;
+mod schedule;
 mod secrets;
 mod settings;
 mod traffic;
@@ -55,10 +60,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
         instead: "leave `constraints` out; `lambda: {architecture: arm64}` chooses the processor",
     },
     limits: Can::Yes,
-    schedule: Can::No {
-        why: "faas does not make EventBridge schedules yet",
-        instead: "make one whose target is the function's alias `live`",
-    },
+    schedule: Can::Yes,
 };
 
 /// Lambda in one account and region. Clones share credentials and connections.
@@ -95,7 +97,7 @@ impl Backend for Lambda {
     }
 
     fn check(&self, function: &Function) -> Vec<Problem> {
-        check::check(function)
+        check::check(function, &self.settings)
     }
 
     async fn observe(&self, scope: &Scope) -> Result<Vec<Deployed>> {
@@ -103,11 +105,11 @@ impl Backend for Lambda {
     }
 
     async fn apply(&self, change: &Change, progress: &dyn Progress) -> Result<Deployed> {
-        apply::apply(self, change, progress).await
+        apply::apply(self, change, None, progress).await
     }
 
     async fn remove(&self, id: &FunctionId) -> Result<()> {
-        remove::remove(self.aws().await?, id, true).await
+        remove::remove(self.aws().await?, id, remove::What::All).await
     }
 
     async fn invoke(&self, id: &FunctionId, call: Call) -> Result<Reply> {

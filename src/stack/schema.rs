@@ -29,7 +29,7 @@ pub const PROVIDER_KNATIVE: Level = Level {
 pub const PROVIDER_LAMBDA: Level = Level {
     name: "`provider.lambda`",
     path: "provider.lambda.",
-    keys: &["region", "profile", "role", "architecture", "endpoint"],
+    keys: &["region", "profile", "role", "architecture", "endpoint", "secrets", "bucket", "registry"],
 };
 /// `configuration:`
 pub const CONFIGURATION: Level =

@@ -3,8 +3,10 @@
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
+mod aws;
 mod event;
 mod runtime_api;
+mod secrets;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -54,6 +56,11 @@ async fn serve(settings: Settings, address: &str, log: &Arc<dyn LogSink>) -> Res
     config.exec_timeout = Duration::ZERO;
     config.read_timeout = Duration::ZERO;
     config.write_timeout = Duration::ZERO;
+    if let Err(error) = secrets::fetch(&mut config.env).await {
+        let message = format!("the function's secrets can't be read: {error}");
+        api.init_error("SecretsNotRead", &message).await?;
+        return Err(message.into());
+    }
     let started = match Invoker::start(config, log.clone()) {
         Ok(invoker) => invoker.wait_ready(START).await.map(|()| invoker),
         Err(error) => Err(error),

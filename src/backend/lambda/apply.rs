@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_lambda::primitives::Blob;
-use aws_sdk_lambda::types::{AliasConfiguration, AliasRoutingConfiguration, FunctionCode, PackageType};
+use aws_sdk_lambda::types::{AliasConfiguration, FunctionCode, PackageType};
 
 use super::Lambda;
 use super::aws::Aws;
 use super::fault::{code, fault, said};
-use super::name::{ALIAS, URL_KEY, escape};
+use super::name::{ALIAS, EXTRAS_KEY, URL_KEY, escape};
 use super::role::Role;
 use super::wait::{self, There};
 use super::wanted::{Code, Wanted};
-use super::{observe, package, remove, url};
+use super::{extras, observe, package, remove, url};
 use crate::backend::{ARTIFACT_KEY, Change, Deployed, How, SPEC_KEY};
 use crate::error::{Fault, Kind, Result};
 use crate::progress::Progress;
@@ -37,22 +37,22 @@ impl From<Fault> for Stop {
     }
 }
 
-/// Makes Lambda as `change` says.
+/// Makes Lambda as `change` says; with a `share`, the new version gets only so many percent of the calls.
 ///
 /// # Errors
 /// What Lambda refused, and why.
-pub async fn apply(lambda: &Lambda, change: &Change, progress: &dyn Progress) -> Result<Deployed> {
+pub async fn apply(lambda: &Lambda, change: &Change, share: Option<u8>, progress: &dyn Progress) -> Result<Deployed> {
     let aws = lambda.aws().await?;
     let wanted = Wanted::of(change, &lambda.settings)?;
     if change.how == How::Replace {
-        match remove::remove(aws, &change.function.id(), false).await {
+        match remove::remove(aws, &change.function.id(), remove::What::Function).await {
             Err(fault) if fault.kind != Kind::NotFound => return Err(fault),
             _ => {}
         }
     }
-    match once(lambda, aws, change, &wanted, progress).await {
+    match once(lambda, aws, change, &wanted, share, progress).await {
         // Somebody else changed it in between: look again, once.
-        Err(Stop::Stale(_)) => match once(lambda, aws, change, &wanted, progress).await {
+        Err(Stop::Stale(_)) => match once(lambda, aws, change, &wanted, share, progress).await {
             Err(Stop::Stale(fault) | Stop::Fault(fault)) => Err(fault),
             Ok(deployed) => Ok(deployed),
         },
@@ -66,6 +66,7 @@ async fn once(
     aws: &Aws,
     change: &Change,
     wanted: &Wanted,
+    share: Option<u8>,
     progress: &dyn Progress,
 ) -> Result<Deployed, Stop> {
     let subject = &change.function.name;
@@ -80,6 +81,7 @@ async fn once(
         Some(there) => there,
         None => {
             let role = lambda.roles.ensure(aws, wanted, &change.stack).await?;
+            allow(aws, wanted, &change.stack, &role).await?;
             progress.step(subject, "creating");
             create(aws, wanted, &role).await?;
             wait::settled(aws, &wanted.name).await?;
@@ -93,13 +95,20 @@ async fn once(
     let differs = wanted.differs(&there.configuration, &role.arn);
     let code_differs = wanted.code_differs(&there.configuration, there.image.as_deref());
     let url_there = there.tags.get(URL_KEY);
+    let same_extras = extras::wanted(wanted).into_iter().eq(extras::there(&there.tags));
     let same_url = url_there.is_some() == wanted.url.is_some();
-    if let (true, true, false, true, Some(alias), true) =
-        (marked, differs.is_empty(), code_differs, same_url, &alias, there.concurrency == wanted.concurrency)
-    {
+    if let (true, true, false, true, Some(alias), true) = (
+        marked,
+        differs.is_empty(),
+        code_differs,
+        same_url && same_extras,
+        &alias,
+        there.concurrency == wanted.concurrency,
+    ) {
         return Ok(observe::deployed(&there, Some(alias)));
     }
 
+    allow(aws, wanted, &change.stack, &role).await?;
     if code_differs {
         progress.step(subject, "updating the code");
         update_code(aws, wanted, &there).await?;
@@ -113,11 +122,13 @@ async fn once(
     progress.step(subject, "publishing");
     let version = publish(aws, wanted).await?;
     wait::published(aws, &wanted.name, &version).await?;
-    move_alias(aws, wanted, alias.as_ref(), &version).await?;
+    move_alias(aws, wanted, alias.as_ref(), &version, share).await?;
     let mut tags = wanted.tags.clone();
     if let Some(address) = url::ensure(aws, wanted, url_there.is_some()).await? {
         tags.insert(URL_KEY.into(), address);
     }
+    extras::ensure(lambda, aws, wanted, &change.stack, &there).await?;
+    tags.extend(extras::tag(&extras::wanted(wanted)).map(|list| (EXTRAS_KEY.to_owned(), list)));
     limit(aws, wanted, there.concurrency).await?;
     if let Some(days) = wanted.log_retention {
         super::logs::keep_for(aws, &wanted.name, days).await?;
@@ -144,6 +155,16 @@ async fn role_of(lambda: &Lambda, aws: &Aws, change: &Change, wanted: &Wanted, t
         return Ok(Role { arn: has.to_owned(), young: false });
     }
     lambda.roles.ensure(aws, wanted, &change.stack).await
+}
+
+/// Gives the stack's own role what the function needs. A role that was named is somebody else's.
+async fn allow(aws: &Aws, wanted: &Wanted, stack: &str, role: &Role) -> Result<()> {
+    if !wanted.has_rights() {
+        return Ok(());
+    }
+    let account = role.arn.split(':').nth(4).unwrap_or_default();
+    let statements = wanted.statements(super::role::partition(&aws.region), &aws.region, account);
+    super::role::allow(aws, &super::role::name_for(stack), &wanted.name, &statements).await
 }
 
 async fn create(aws: &Aws, wanted: &Wanted, role: &Role) -> Result<(), Stop> {
@@ -177,6 +198,7 @@ async fn create(aws: &Aws, wanted: &Wanted, role: &Role) -> Result<(), Stop> {
         .tracing_config(wanted.tracing_config())
         .set_layers((!wanted.layers.is_empty()).then(|| wanted.layers.clone()))
         .set_vpc_config(vpc)
+        .set_dead_letter_config(wanted.dead_letter.is_some().then(|| wanted.dead_letters()))
         .set_tags(Some(tags));
     let mut waited = Duration::ZERO;
     let mut pause = Duration::from_secs(1);
@@ -220,7 +242,10 @@ where
 }
 
 /// Sends a change, and again while Lambda still works on the one before.
-async fn steadily<T, E, F>(aws: &Aws, name: &str, send: impl Fn() -> F) -> Result<T, SdkError<E>>
+///
+/// # Errors
+/// What Lambda answered last.
+pub async fn steadily<T, E, F>(aws: &Aws, name: &str, send: impl Fn() -> F) -> Result<T, SdkError<E>>
 where
     E: ProvideErrorMetadata,
     F: Future<Output = Result<T, SdkError<E>>>,
@@ -279,7 +304,8 @@ async fn update_configuration(aws: &Aws, wanted: &Wanted, role: &Role) -> Result
         .ephemeral_storage(wanted.storage()?)
         .tracing_config(wanted.tracing_config())
         .set_layers(Some(wanted.layers.clone()))
-        .vpc_config(wanted.network());
+        .vpc_config(wanted.network())
+        .dead_letter_config(wanted.dead_letters());
     let mut waited = Duration::ZERO;
     loop {
         match steadily(aws, &wanted.name, || request.clone().send()).await {
@@ -327,12 +353,13 @@ pub async fn get_alias(aws: &Aws, name: &str) -> Result<Option<AliasConfiguratio
     }
 }
 
-/// Shares of traffic that are none: all of it goes to one version.
-fn undivided() -> AliasRoutingConfiguration {
-    AliasRoutingConfiguration::builder().set_additional_version_weights(Some(HashMap::new())).build()
-}
-
-async fn move_alias(aws: &Aws, wanted: &Wanted, alias: Option<&AliasConfiguration>, version: &str) -> Result<()> {
+async fn move_alias(
+    aws: &Aws,
+    wanted: &Wanted,
+    alias: Option<&AliasConfiguration>,
+    version: &str,
+    share: Option<u8>,
+) -> Result<()> {
     let name = &wanted.name;
     let Some(alias) = alias else {
         let created = aws.lambda.create_alias().function_name(name).name(ALIAS).function_version(version).send().await;
@@ -340,23 +367,21 @@ async fn move_alias(aws: &Aws, wanted: &Wanted, alias: Option<&AliasConfiguratio
             Ok(_) => Ok(()),
             // Another run of ours was faster; it may have an older version.
             Err(error) if matches!(code(&error), "ResourceConflictException" | "ConflictException") => {
-                point(aws, name, version).await
+                super::traffic::point(aws, name, version, None).await
             }
             Err(error) => Err(fault(format!("can't make the alias {ALIAS} of {name}"), &error)),
         };
     };
     let weights = alias.routing_config().and_then(|routing| routing.additional_version_weights());
+    let before = alias.function_version().unwrap_or_default();
+    if let Some(share) = share.filter(|share| *share < 100 && before != version) {
+        let weight = (share > 0).then(|| (version.to_owned(), f64::from(share) / 100.0));
+        return super::traffic::point(aws, name, before, weight).await;
+    }
     if alias.function_version() == Some(version) && weights.is_none_or(HashMap::is_empty) {
         return Ok(());
     }
-    point(aws, name, version).await
-}
-
-async fn point(aws: &Aws, name: &str, version: &str) -> Result<()> {
-    let request =
-        aws.lambda.update_alias().function_name(name).name(ALIAS).function_version(version).routing_config(undivided());
-    let moved = steadily(aws, name, || request.clone().send()).await;
-    moved.map(|_| ()).map_err(|error| fault(format!("can't move the alias {ALIAS} of {name}"), &error))
+    super::traffic::point(aws, name, version, None).await
 }
 
 async fn limit(aws: &Aws, wanted: &Wanted, there: Option<i32>) -> Result<()> {

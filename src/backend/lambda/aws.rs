@@ -9,6 +9,7 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
 
+use super::pace::Paced;
 use super::settings::Settings;
 use crate::error::{Fault, Kind, Result};
 
@@ -29,8 +30,16 @@ pub struct Aws {
     pub logs: aws_sdk_cloudwatchlogs::Client,
     /// Secrets.
     pub ssm: aws_sdk_ssm::Client,
+    /// Secrets.
+    pub manager: aws_sdk_secretsmanager::Client,
+    /// Schedules.
+    pub scheduler: aws_sdk_scheduler::Client,
+    /// Images.
+    pub ecr: aws_sdk_ecr::Client,
     /// Who we are.
     pub sts: aws_sdk_sts::Client,
+    /// What they were made of: credentials, endpoint.
+    pub config: SdkConfig,
     /// The region.
     pub region: String,
     /// Where Lambda is asked.
@@ -52,7 +61,7 @@ impl Aws {
             connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).build()
         });
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http)
+            .http_client(http.clone())
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(BACKOFF))
             // A function may think for fifteen minutes before its first byte.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
@@ -71,7 +80,8 @@ impl Aws {
                 .hint("set `provider.lambda.region` in the stack file, AWS_REGION, or `region` in the profile")
         })?;
         check_credentials(&config).await?;
-        let lambda = aws_sdk_lambda::Client::new(&config);
+        let paced = aws_sdk_lambda::config::Builder::from(&config).http_client(Paced::new(http)).build();
+        let lambda = aws_sdk_lambda::Client::from_conf(paced);
         let address =
             config.endpoint_url().map_or_else(|| format!("https://lambda.{region}.amazonaws.com"), ToOwned::to_owned);
         Ok(Self {
@@ -79,7 +89,11 @@ impl Aws {
             iam: aws_sdk_iam::Client::new(&config),
             logs: aws_sdk_cloudwatchlogs::Client::new(&config),
             ssm: aws_sdk_ssm::Client::new(&config),
+            manager: aws_sdk_secretsmanager::Client::new(&config),
+            scheduler: aws_sdk_scheduler::Client::new(&config),
+            ecr: aws_sdk_ecr::Client::new(&config),
             sts: aws_sdk_sts::Client::new(&config),
+            config,
             region,
             address,
         })

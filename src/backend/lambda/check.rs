@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::name::{self, function_name};
-use super::settings::Options;
+use super::schedule::Schedule;
+use super::settings::{Options, Settings};
 use super::wanted;
-use crate::function::Function;
+use crate::function::{Function, UrlAccess};
 use crate::problem::Problem;
 
 /// Names that Lambda keeps for itself.
@@ -34,7 +35,7 @@ const ENVIRONMENT: usize = 4096;
 
 /// Everything wrong with it, all at once.
 #[must_use]
-pub fn check(function: &Function) -> Vec<Problem> {
+pub fn check(function: &Function, settings: &Settings) -> Vec<Problem> {
     let mut problems = Checks { name: &function.name, problems: Vec::new() };
     problems.names(function);
     let options = match Options::of(function) {
@@ -45,9 +46,11 @@ pub fn check(function: &Function) -> Vec<Problem> {
         }
     };
     problems.sizes(function, &options);
-    problems.environment(function);
+    problems.environment(function, settings, &options);
     problems.tags(function, &options);
+    problems.calls(function, &options);
     problems.platform(function, &options);
+    problems.image(function, settings);
     problems.problems
 }
 
@@ -128,7 +131,7 @@ impl Checks<'_> {
         }
     }
 
-    fn environment(&mut self, function: &Function) {
+    fn environment(&mut self, function: &Function, settings: &Settings, options: &Options) {
         for key in function.environment.keys() {
             let field = format!("environment.{key}");
             let rest_plain = key.chars().skip(1).all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -139,7 +142,8 @@ impl Checks<'_> {
                     Some("it wants a letter first, then letters, digits and `_`, two characters at least".into());
             }
         }
-        let size = serde_json::to_vec(&wanted::environment(function, true)).map_or(0, |json| json.len());
+        let all = wanted::environment(function, true, settings.secrets, options.streaming);
+        let size = serde_json::to_vec(&all).map_or(0, |json| json.len());
         if size > ENVIRONMENT {
             self.error("environment", format!("{size} bytes; Lambda takes {ENVIRONMENT}")).hint =
                 Some("put large values into a file of the function, or into secrets".into());
@@ -172,21 +176,8 @@ impl Checks<'_> {
     }
 
     fn platform(&mut self, function: &Function, options: &Options) {
-        if !function.secrets.is_empty() {
-            self.error("secrets", "secrets are not handed to functions on Lambda yet").hint =
-                Some("read /faas/NAMESPACE/NAME from SSM in the function; its role is `lambda.role`".into());
-        }
         if !function.constraints.is_empty() {
             self.warn("constraints", "Lambda places functions by itself: constraints have no effect");
-        }
-        if function.schedule.is_some() {
-            self.error("schedule", "schedules are not made on Lambda yet").hint = Some(
-                "make an EventBridge schedule whose target is the alias `live`, and leave the key out here".into(),
-            );
-        }
-        if function.scale.min.is_some_and(|min| min > 0) {
-            self.warn("scale.min", "Lambda starts instances when calls come: `min` has no effect").hint =
-                Some("provisioned concurrency costs by the hour and is left to the console".into());
         }
         if function.build.platforms.len() > 1 {
             self.error("platforms", "a Lambda function has one architecture").hint =
@@ -203,17 +194,69 @@ impl Checks<'_> {
             self.error("lambda.role", format!("`{role}` is no role's ARN")).hint =
                 Some("it looks like arn:aws:iam::123456789012:role/NAME".into());
         }
-        if crate::build::is_image_on_lambda(function) {
-            let image = function.build.image.as_deref().unwrap_or_default();
-            if !image.contains(".dkr.ecr.") {
-                self.error("image", format!("Lambda takes images from the account's own ECR only, not `{image}`"))
-                    .hint = Some(
-                    "push it to ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME and name that, or leave `package: zip`"
-                        .into(),
-                );
-            }
+    }
+
+    fn image(&mut self, function: &Function, settings: &Settings) {
+        if !crate::build::is_image_on_lambda(function) {
+            return;
+        }
+        let image = function.build.image.as_deref().unwrap_or_default();
+        let stand_in = settings.registry.as_deref().is_some_and(|registry| image.starts_with(&format!("{registry}/")));
+        if !image.contains(".dkr.ecr.") && !stand_in {
+            self.error("image", format!("Lambda takes images from the account's own ECR only, not `{image}`")).hint =
+                Some("name it ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME, or leave `package: zip`".into());
         }
     }
+
+    fn calls(&mut self, function: &Function, options: &Options) {
+        if let Some(cron) = &function.schedule
+            && let Err(why) = Schedule::of(cron, "UTC")
+        {
+            self.error("schedule", why);
+        }
+        if function.scale.min.is_some_and(|min| min > 0) && options.provisioned.is_none() {
+            self.warn("scale.min", "Lambda starts instances when calls come: `min` has no effect").hint =
+                Some("`lambda: {provisioned: N}` keeps instances warm, and costs by the hour".into());
+        }
+        if options.provisioned.is_some_and(|instances| instances < 1) {
+            self.error("lambda.provisioned", "it takes 1 and more");
+        }
+        if let (Some(provisioned), Some(max)) = (options.provisioned, function.scale.max)
+            && i64::from(provisioned) > i64::from(max)
+        {
+            self.error("lambda.provisioned", format!("{provisioned} instances are more than `scale.max: {max}`"));
+        }
+        if options.cors.is_some() && function.url.is_none_or(|access| access == UrlAccess::None) {
+            self.warn("lambda.cors", "without `url`, nobody asks for it");
+        }
+        if options.cors.as_ref().and_then(|cors| cors.max_age).is_some_and(|age| !(0..=86_400).contains(&age)) {
+            self.error("lambda.cors.max_age", "it takes 0 to 86400 seconds");
+        }
+        if let Some(queue) = &options.queue {
+            if queue.retries.is_some_and(|retries| !(0..=2).contains(&retries)) {
+                self.error("lambda.async.retries", "Lambda tries 0 to 2 times again");
+            }
+            if queue.max_age.is_some_and(|age| !(60..=21_600).contains(&age)) {
+                self.error("lambda.async.max_age", "it takes 60 to 21600 seconds");
+            }
+            for (field, arn) in [("on_success", &queue.on_success), ("on_failure", &queue.on_failure)] {
+                if arn.as_ref().is_some_and(|arn| !is_arn(arn, &["sqs", "sns", "lambda", "events", "s3"])) {
+                    self.error(
+                        &format!("lambda.async.{field}"),
+                        "it takes the ARN of a queue, topic, function, bus or bucket",
+                    );
+                }
+            }
+        }
+        if options.dead_letter.as_ref().is_some_and(|arn| !is_arn(arn, &["sqs", "sns"])) {
+            self.error("lambda.dead_letter", "it takes the ARN of an SQS queue or an SNS topic");
+        }
+    }
+}
+
+fn is_arn(text: &str, services: &[&str]) -> bool {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    parts.len() == 6 && parts[0] == "arn" && parts[1].starts_with("aws") && services.contains(&parts[2])
 }
 
 /// Whether it is the ARN of a role.
@@ -239,12 +282,12 @@ mod tests {
     }
 
     fn fields(function: &Function) -> Vec<String> {
-        check(function).into_iter().filter(Problem::is_error).map(|p| p.field).collect()
+        check(function, &Settings::default()).into_iter().filter(Problem::is_error).map(|p| p.field).collect()
     }
 
     #[test]
     fn a_plain_function_is_fine() {
-        assert_eq!(check(&tax()), []);
+        assert_eq!(check(&tax(), &Settings::default()), []);
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub const NAMESPACE_KEY: &str = "faas.dev/namespace";
 pub const NAME_KEY: &str = "faas.dev/name";
 /// Tag: the function's URL.
 pub const URL_KEY: &str = "faas.dev/url";
+/// Tag: what it has beside code and alias.
+pub const EXTRAS_KEY: &str = "faas.dev/extras";
 /// What tags that hold annotations start with.
 const ANNOTATION: &str = "annotation:";
 /// What our own tags start with.

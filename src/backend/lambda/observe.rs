@@ -5,9 +5,10 @@ use futures_util::{StreamExt, TryStreamExt};
 use super::apply::get_alias;
 use super::aws::Aws;
 use super::fault::{code, fault};
-use super::name::{self, NAME_KEY, NAMESPACE_KEY, function_name};
+use super::name::{self, EXTRAS_KEY, NAME_KEY, NAMESPACE_KEY, function_name};
+use super::secrets::names_in;
 use super::wait::{self, There};
-use super::wanted::{hex_of_base64, own_environment};
+use super::wanted::{SECRETS, hex_of_base64, own_environment};
 use crate::backend::{ARTIFACT_KEY, Deployed, STACK_KEY, Scope};
 use crate::error::Result;
 use crate::function::{FunctionId, Resources};
@@ -82,6 +83,7 @@ pub fn deployed(there: &There, alias: Option<&AliasConfiguration>) -> Deployed {
     let mut told = name::told(&there.tags);
     let name = there.tags.get(NAME_KEY).cloned();
     told.annotations.remove(NAME_KEY);
+    told.annotations.remove(EXTRAS_KEY);
     let namespace = told.annotations.remove(NAMESPACE_KEY);
     let sha256 = configuration.code_sha256().and_then(hex_of_base64);
     // What was applied is only what runs as long as nobody put other code there.
@@ -106,6 +108,7 @@ pub fn deployed(there: &There, alias: Option<&AliasConfiguration>) -> Deployed {
         namespace,
         image,
         environment: variables.map(own_environment).unwrap_or_default(),
+        secrets: variables.and_then(|v| v.get(SECRETS)).map(|list| names_in(list)).unwrap_or_default(),
         labels: told.labels,
         annotations: told.annotations,
         limits: Resources { memory: configuration.memory_size().map(|mb| format!("{mb}Mi")), cpu: None },

@@ -7,19 +7,29 @@ use crate::backend::STACK_KEY;
 use crate::error::{Fault, Result};
 use crate::function::FunctionId;
 
-/// Removes a function with its versions, aliases, URL and permissions. With `all`, its log and (when no function uses
-/// it any more) the stack's role go too.
+/// What goes with a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// Itself only: it is made anew at once.
+    Function,
+    /// And its schedule, its rights and, when no function uses it any more, the stack's role.
+    AllButLog,
+    /// And its log.
+    All,
+}
+
+/// Removes a function with its versions, aliases, URL and permissions, and what else `what` says.
 ///
 /// # Errors
 /// [`crate::error::Kind::NotFound`] when there is none.
-pub async fn remove(aws: &Aws, id: &FunctionId, all: bool) -> Result<()> {
+pub async fn remove(aws: &Aws, id: &FunctionId, what: What) -> Result<()> {
     let name = function_name(id);
     let there = wait::read(aws, &name).await?.ok_or_else(|| {
         Fault::not_found(format!("there is no function {name} in {}", aws.region))
             .hint("`faas list` shows what is deployed")
     })?;
     let stack = there.tags.get(STACK_KEY).map(|stack| unescape(stack));
-    if all && stack.is_some() {
+    if what == What::All && stack.is_some() {
         // First: once the function is gone, nothing says any more that the log was its own.
         super::logs::remove(aws, &name).await?;
     }
@@ -28,7 +38,8 @@ pub async fn remove(aws: &Aws, id: &FunctionId, all: bool) -> Result<()> {
         Err(error) if code(&error) == "ResourceNotFoundException" => {}
         Err(error) => return Err(fault(format!("can't remove {name}"), &error)),
     }
-    let Some(stack) = stack.filter(|_| all) else { return Ok(()) };
+    let Some(stack) = stack.filter(|_| what != What::Function) else { return Ok(()) };
+    super::extras::remove(aws, &name, &stack, &there).await?;
     let has = there.configuration.role().unwrap_or_default();
     if has.ends_with(&format!(":role/{}", role::name_for(&stack))) && !is_used(aws, has).await? {
         role::remove(aws, &stack).await?;

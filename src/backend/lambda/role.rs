@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_iam::types::{Role as IamRole, Tag};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::aws::Aws;
@@ -48,6 +48,12 @@ pub fn name_for(stack: &str) -> String {
     name
 }
 
+/// The name of the role that EventBridge calls a stack's functions as.
+#[must_use]
+pub fn name_for_schedules(stack: &str) -> String {
+    name_for(&format!("{stack}-schedules"))
+}
+
 /// What the function may do besides running.
 fn policies(wanted: &Wanted) -> Vec<&'static str> {
     let mut policies = vec!["service-role/AWSLambdaBasicExecutionRole"];
@@ -77,26 +83,79 @@ impl Roles {
             return Ok(known.role.clone());
         }
         let name = name_for(stack);
-        let role = match get(aws, &name).await? {
-            Some(role) => role,
-            None => create(aws, &name, stack).await?,
-        };
-        if !is_ours(&role, stack) {
-            return Err(Fault::failed(format!("the role {name} is there and belongs to something else"))
-                .cause(format!("it has no tag {STACK_KEY}={stack}"))
-                .hint("name a role for the functions in `provider.lambda.role`"));
-        }
+        let role = made(aws, &name, stack, "lambda.amazonaws.com").await?;
         for policy in &needed {
             let arn = format!("arn:{}:iam::aws:policy/{policy}", partition(&aws.region));
             let attached = aws.iam.attach_role_policy().role_name(&name).policy_arn(&arn).send().await;
             attached.map_err(|error| fault(format!("can't give the role {name} the policy {policy}"), &error))?;
         }
-        let made = SystemTime::try_from(*role.create_date()).unwrap_or(SystemTime::UNIX_EPOCH);
-        let young = made.elapsed().map_or(true, |age| age < SETTLES);
-        let role = Role { arn: role.arn().to_owned(), young };
+        let role = told(&role);
         known.insert(stack.to_owned(), Known { role: role.clone(), policies: needed });
         Ok(role)
     }
+
+    /// The role that EventBridge calls the function as: the stack's, with the right to call this one.
+    ///
+    /// # Errors
+    /// When the role can't be made, or one of its name belongs to something else.
+    pub async fn for_schedules(&self, aws: &Aws, stack: &str, function: &str, arn: &str) -> Result<Role> {
+        let _one_at_a_time = self.0.lock().await;
+        let name = name_for_schedules(stack);
+        let role = told(&made(aws, &name, stack, "scheduler.amazonaws.com").await?);
+        let statement = json!({
+            "Effect": "Allow",
+            "Action": "lambda:InvokeFunction",
+            "Resource": format!("{arn}:{}", super::name::ALIAS),
+        });
+        allow(aws, &name, function, &[statement]).await?;
+        Ok(role)
+    }
+}
+
+fn told(role: &IamRole) -> Role {
+    let made = SystemTime::try_from(*role.create_date()).unwrap_or(SystemTime::UNIX_EPOCH);
+    let young = made.elapsed().map_or(true, |age| age < SETTLES);
+    Role { arn: role.arn().to_owned(), young }
+}
+
+/// The role of this name, made when it is not there.
+async fn made(aws: &Aws, name: &str, stack: &str, service: &str) -> Result<IamRole> {
+    let role = match get(aws, name).await? {
+        Some(role) => role,
+        None => create(aws, name, stack, service).await?,
+    };
+    if !is_ours(&role, stack) {
+        return Err(Fault::failed(format!("the role {name} is there and belongs to something else"))
+            .cause(format!("it has no tag {STACK_KEY}={stack}"))
+            .hint("name a role for the functions in `provider.lambda.role`"));
+    }
+    Ok(role)
+}
+
+/// Gives a role of ours what one function needs, as a policy of the function's name: functions that are deployed at the
+/// same time don't get into each other's way.
+///
+/// # Errors
+/// When IAM refuses it.
+pub async fn allow(aws: &Aws, role: &str, function: &str, statements: &[Value]) -> Result<()> {
+    let policy = json!({"Version": "2012-10-17", "Statement": statements});
+    let put = aws.iam.put_role_policy().role_name(role).policy_name(function).policy_document(policy.to_string());
+    put.send().await.map(|_| ()).map_err(|error| {
+        let fault = fault(format!("can't give the role {role} what {function} needs"), &error);
+        match code(&error).starts_with("LimitExceeded") {
+            true => fault.hint("a role takes 10240 characters of policies: give the function a role by `lambda.role`"),
+            false => fault,
+        }
+    })
+}
+
+/// Takes back what [`allow`] gave.
+///
+/// # Errors
+/// When IAM refuses it.
+pub async fn forbid(aws: &Aws, role: &str, function: &str) -> Result<()> {
+    let deleted = aws.iam.delete_role_policy().role_name(role).policy_name(function).send().await;
+    gone_is_fine(deleted, || format!("can't take back from the role {role} what {function} needed"))
 }
 
 async fn get(aws: &Aws, name: &str) -> Result<Option<IamRole>> {
@@ -107,10 +166,10 @@ async fn get(aws: &Aws, name: &str) -> Result<Option<IamRole>> {
     }
 }
 
-async fn create(aws: &Aws, name: &str, stack: &str) -> Result<IamRole> {
+async fn create(aws: &Aws, name: &str, stack: &str, service: &str) -> Result<IamRole> {
     let trust = json!({
         "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+        "Statement": [{"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}],
     });
     let tag = Tag::builder().key(STACK_KEY).value(escape(stack)).build().or_fault(|| "can't tag a role".into())?;
     let created = aws
@@ -136,7 +195,9 @@ fn is_ours(role: &IamRole, stack: &str) -> bool {
     role.tags().iter().any(|tag| tag.key() == STACK_KEY && tag.value() == escape(stack))
 }
 
-fn partition(region: &str) -> &'static str {
+/// The part of AWS that a region is in, as ARNs name it.
+#[must_use]
+pub fn partition(region: &str) -> &'static str {
     match region {
         region if region.starts_with("cn-") => "aws-cn",
         region if region.starts_with("us-gov-") => "aws-us-gov",
@@ -144,12 +205,18 @@ fn partition(region: &str) -> &'static str {
     }
 }
 
-/// Removes the role of a stack, when it is ours.
+/// Removes the roles of a stack, when they are ours.
 ///
 /// # Errors
-/// When it is there and can't be removed.
+/// When one is there and can't be removed.
 pub async fn remove(aws: &Aws, stack: &str) -> Result<()> {
-    let name = name_for(stack);
+    for name in [name_for(stack), name_for_schedules(stack)] {
+        remove_one(aws, stack, name).await?;
+    }
+    Ok(())
+}
+
+async fn remove_one(aws: &Aws, stack: &str, name: String) -> Result<()> {
     let Some(role) = get(aws, &name).await? else { return Ok(()) };
     if !is_ours(&role, stack) {
         return Ok(());
@@ -160,6 +227,10 @@ pub async fn remove(aws: &Aws, stack: &str) -> Result<()> {
         let arn = policy.policy_arn().unwrap_or_default();
         let detached = aws.iam.detach_role_policy().role_name(&name).policy_arn(arn).send().await;
         gone_is_fine(detached, why)?;
+    }
+    let own = aws.iam.list_role_policies().role_name(&name).send().await.map_err(|e| fault(why(), &e))?;
+    for policy in own.policy_names() {
+        forbid(aws, &name, policy).await?;
     }
     gone_is_fine(aws.iam.delete_role().role_name(&name).send().await, why)
 }

@@ -1,61 +1,95 @@
-//! Secrets as SSM SecureStrings, `/faas/NAMESPACE/NAME`: they cost nothing and are encrypted with the account's key.
+//! Secrets: `faas secret` writes them into SSM or Secrets Manager, functions get their names and places, and the invoker
+//! reads the values when it starts. They are in no variable, no tag and no archive.
 use async_trait::async_trait;
-use aws_sdk_ssm::types::{ParameterStringFilter, ParameterTier, ParameterType};
-use secrecy::ExposeSecret;
 
-use super::Lambda;
-use super::fault::{code, fault};
+use super::settings::Store;
+use super::{Lambda, manager, parameters};
 use crate::backend::{Secret, SecretName, Secrets, Written};
-use crate::error::{Fault, OrFault, Result};
+use crate::error::{Fault, Result};
+use crate::function::Function;
 
-/// Bytes of a standard parameter.
-const LONGEST: usize = 4096;
 /// Where secrets without a namespace are.
 const DEFAULT: &str = "default";
 
-fn folder(namespace: Option<&str>) -> String {
+/// A secret of a function, and where it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// SSM or Secrets Manager.
+    pub store: Store,
+    /// Its name there.
+    pub id: String,
+}
+
+impl Kept {
+    /// The ARN for a policy. Secrets Manager puts six characters of its own behind the name.
+    #[must_use]
+    pub fn arn(&self, partition: &str, region: &str, account: &str) -> String {
+        match self.store {
+            Store::Ssm => format!("arn:{partition}:ssm:{region}:{account}:parameter{}", self.id),
+            Store::SecretsManager => {
+                format!("arn:{partition}:secretsmanager:{region}:{account}:secret:{}-??????", self.id)
+            }
+        }
+    }
+}
+
+/// The folder of a namespace.
+#[must_use]
+pub fn folder(namespace: Option<&str>) -> String {
     format!("/faas/{}", namespace.unwrap_or(DEFAULT))
 }
 
-fn path(name: &SecretName) -> String {
+/// A secret's path.
+#[must_use]
+pub fn path(name: &SecretName) -> String {
     format!("{}/{}", folder(name.namespace.as_deref()), name.name)
 }
 
-/// The value as SSM takes it.
-fn text(secret: &Secret) -> Result<&str> {
-    let (name, value) = (&secret.name.name, secret.value.expose_secret());
-    if value.len() > LONGEST {
-        return Err(Fault::unsupported(format!("the secret {name} has {} bytes", value.len()))
-            .cause(format!("SSM takes {LONGEST}"))
-            .hint("split it, or keep it in Secrets Manager and read it in the function"));
-    }
-    match std::str::from_utf8(value) {
-        Ok("") => Err(Fault::usage(format!("the secret {name} is empty")).cause("SSM takes no empty values")),
-        Ok(text) => Ok(text),
-        // Without the error: it tells where the bytes are.
-        Err(_) => Err(Fault::unsupported(format!("the secret {name} is no text"))
-            .cause("SSM takes text only")
-            .hint("encode it, as by base64, and decode it in the function")),
-    }
+/// A function's secrets and where they are kept.
+#[must_use]
+pub fn kept(function: &Function, store: Store) -> Vec<Kept> {
+    let one = |name: &String| {
+        let path = path(&SecretName { name: name.clone(), namespace: function.namespace.clone() });
+        let id = match store {
+            Store::Ssm => path,
+            Store::SecretsManager => path.trim_start_matches('/').to_owned(),
+        };
+        Kept { store, id }
+    };
+    function.secrets.iter().map(one).collect()
+}
+
+/// The same as the invoker reads it: `name=ssm:/path,…`.
+#[must_use]
+pub fn list(function: &Function, store: Store) -> Option<String> {
+    let place = |kept: &Kept| match kept.store {
+        Store::Ssm => format!("ssm:{}", kept.id),
+        Store::SecretsManager => format!("secretsmanager:{}", kept.id),
+    };
+    let kept = kept(function, store);
+    let all: Vec<String> =
+        function.secrets.iter().zip(&kept).map(|(name, kept)| format!("{name}={}", place(kept))).collect();
+    (!all.is_empty()).then(|| all.join(","))
+}
+
+/// The names in such a list.
+#[must_use]
+pub fn names_in(list: &str) -> Vec<String> {
+    list.split(',').filter_map(|one| Some(one.split_once('=')?.0.to_owned())).collect()
+}
+
+/// That there is none.
+#[must_use]
+pub fn gone(name: &SecretName) -> Fault {
+    Fault::not_found(format!("there is no secret {}", name.name)).hint("`faas secret list` shows which there are")
 }
 
 impl Lambda {
-    async fn put(&self, secret: &Secret, overwrite: bool) -> Result<Option<i64>> {
+    async fn put(&self, secret: &Secret, overwrite: bool) -> Result<Option<bool>> {
         let aws = self.aws().await?;
-        let put = aws
-            .ssm
-            .put_parameter()
-            .name(path(&secret.name))
-            .value(text(secret)?)
-            .r#type(ParameterType::SecureString)
-            .tier(ParameterTier::Standard)
-            .overwrite(overwrite)
-            .send()
-            .await;
-        match put {
-            Ok(output) => Ok(Some(output.version())),
-            Err(error) if code(&error) == "ParameterAlreadyExists" => Ok(None),
-            Err(error) => Err(fault(format!("can't write the secret {}", secret.name.name), &error)),
+        match self.settings.secrets {
+            Store::Ssm => parameters::put(aws, secret, overwrite).await,
+            Store::SecretsManager => manager::put(aws, secret, overwrite).await,
         }
     }
 }
@@ -64,24 +98,12 @@ impl Lambda {
 impl Secrets for Lambda {
     async fn list(&self, namespace: Option<&str>) -> Result<Vec<SecretName>> {
         let aws = self.aws().await?;
-        let folder = folder(namespace);
-        let filter = ParameterStringFilter::builder()
-            .key("Path")
-            .option("OneLevel")
-            .values(&folder)
-            .build()
-            .or_fault(|| "can't ask for secrets".into())?;
-        let mut pages = aws.ssm.describe_parameters().parameter_filters(filter).into_paginator().send();
-        let mut names = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| fault("can't list the secrets", &error))?;
-            let found = page.parameters().iter().filter_map(|p| p.name()?.strip_prefix(&folder)?.strip_prefix('/'));
-            names.extend(
-                found.map(|name| SecretName { name: name.to_owned(), namespace: namespace.map(str::to_owned) }),
-            );
-        }
+        let mut names = match self.settings.secrets {
+            Store::Ssm => parameters::names(aws, namespace).await?,
+            Store::SecretsManager => manager::names(aws, namespace).await?,
+        };
         names.sort();
-        Ok(names)
+        Ok(names.into_iter().map(|name| SecretName { name, namespace: namespace.map(str::to_owned) }).collect())
     }
 
     async fn create(&self, secret: &Secret, replace: bool) -> Result<Written> {
@@ -95,7 +117,7 @@ impl Secrets for Lambda {
         }
         match self.put(secret, true).await? {
             // Removed in between.
-            Some(1) => Ok(Written::Created),
+            Some(true) => Ok(Written::Created),
             _ => Ok(Written::Updated),
         }
     }
@@ -111,13 +133,9 @@ impl Secrets for Lambda {
 
     async fn remove(&self, name: &SecretName) -> Result<()> {
         let aws = self.aws().await?;
-        match aws.ssm.delete_parameter().name(path(name)).send().await {
-            Ok(_) => Ok(()),
-            Err(error) if code(&error) == "ParameterNotFound" => {
-                Err(Fault::not_found(format!("there is no secret {}", name.name))
-                    .hint("`faas secret list` shows which there are"))
-            }
-            Err(error) => Err(fault(format!("can't remove the secret {}", name.name), &error)),
+        match self.settings.secrets {
+            Store::Ssm => parameters::remove(aws, name).await,
+            Store::SecretsManager => manager::remove(aws, name).await,
         }
     }
 }
@@ -126,18 +144,24 @@ impl Secrets for Lambda {
 mod tests {
     use super::*;
 
-    fn secret(value: &[u8]) -> Secret {
-        let name = SecretName { name: "key".into(), namespace: Some("shop".into()) };
-        Secret { name, value: value.to_vec().into() }
-    }
-
     #[test]
-    fn values_that_ssm_does_not_take_are_refused_without_telling_them() {
-        assert_eq!(text(&secret(b"s3cret\n")).unwrap(), "s3cret\n");
-        for wrong in [vec![], vec![b'x'; LONGEST + 1], vec![0xff, b's', b'e', b'c']] {
-            let fault = text(&secret(&wrong)).unwrap_err();
-            assert!(!format!("{fault:?}").contains("sec\""), "{fault:?}");
-        }
-        assert_eq!(path(&secret(b"").name), "/faas/shop/key");
+    fn functions_are_told_names_and_places() {
+        let function = Function {
+            name: "tax".into(),
+            namespace: Some("shop".into()),
+            secrets: vec!["a".into(), "b".into()],
+            ..Function::default()
+        };
+        let told = list(&function, Store::Ssm).unwrap();
+        assert_eq!(told, "a=ssm:/faas/shop/a,b=ssm:/faas/shop/b");
+        assert_eq!(names_in(&told), ["a", "b"]);
+        assert_eq!(
+            list(&function, Store::SecretsManager).unwrap().split(',').next(),
+            Some("a=secretsmanager:faas/shop/a")
+        );
+        assert_eq!(list(&Function::default(), Store::Ssm), None);
+        let arn = |store| kept(&function, store)[0].arn("aws", "eu-west-1", "1");
+        assert_eq!(arn(Store::Ssm), "arn:aws:ssm:eu-west-1:1:parameter/faas/shop/a");
+        assert_eq!(arn(Store::SecretsManager), "arn:aws:secretsmanager:eu-west-1:1:secret:faas/shop/a-??????");
     }
 }

@@ -26,6 +26,26 @@ pub struct Settings {
     /// An address in AWS's place, for every service.
     #[serde(default, deserialize_with = "blank_is_none")]
     pub endpoint: Option<String>,
+    /// Where secrets are kept.
+    #[serde(default)]
+    pub secrets: Store,
+    /// The bucket for archives over 50 MB; without it, `faas-ACCOUNT-REGION` is made.
+    #[serde(default, deserialize_with = "blank_is_none")]
+    pub bucket: Option<String>,
+    /// A registry in ECR's place (emulators have one), as `127.0.0.1:5000`.
+    #[serde(default, deserialize_with = "blank_is_none")]
+    pub registry: Option<String>,
+}
+
+/// Where secrets are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Store {
+    /// SSM's parameter store, as SecureStrings: costs nothing, 4 KB of text each.
+    #[default]
+    Ssm,
+    /// Secrets Manager: costs by the secret, 64 KB each, rotation.
+    SecretsManager,
 }
 
 /// A function's `lambda:`.
@@ -61,6 +81,56 @@ pub struct Options {
     pub description: String,
     /// Days that logs are kept; without it, for ever.
     pub log_retention: Option<i32>,
+    /// Who may call its URL from other sites' pages.
+    pub cors: Option<Cors>,
+    /// Answer piece by piece, as the function gives it, not when all is there.
+    #[serde(default)]
+    pub streaming: bool,
+    /// What becomes of asynchronous calls.
+    #[serde(default, rename = "async")]
+    pub queue: Option<Queue>,
+    /// Where events go that failed for good (ARN of an SQS queue or an SNS topic).
+    pub dead_letter: Option<String>,
+    /// Instances that are kept warm, at a price.
+    pub provisioned: Option<i32>,
+    /// The time zone of `schedule`, as `Europe/Berlin`; UTC without it.
+    pub timezone: Option<String>,
+}
+
+/// A function's `lambda.cors`, for its URL.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cors {
+    /// Sites, as `https://example.com`, or `*`.
+    pub origins: Vec<String>,
+    /// Methods, or `*`.
+    #[serde(default)]
+    pub methods: Vec<String>,
+    /// Headers that may be sent.
+    #[serde(default)]
+    pub headers: Vec<String>,
+    /// Headers that may be read.
+    #[serde(default)]
+    pub expose: Vec<String>,
+    /// Seconds that browsers may keep the answer; at most a day.
+    pub max_age: Option<i32>,
+    /// Whether cookies are sent along.
+    #[serde(default)]
+    pub credentials: bool,
+}
+
+/// A function's `lambda.async`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// How often a call that failed is tried again, 0 to 2.
+    pub retries: Option<i32>,
+    /// Seconds after which it is given up, 60 to 21600.
+    pub max_age: Option<i32>,
+    /// Where the answers go (ARN).
+    pub on_success: Option<String>,
+    /// Where calls go that failed for good (ARN).
+    pub on_failure: Option<String>,
 }
 
 /// A network.
@@ -100,7 +170,7 @@ impl Settings {
         serde_path_to_error::deserialize(value).map_err(|error| {
             Fault::usage(format!("`provider.lambda.{}` can't be used", error.path()))
                 .cause(error.inner())
-                .hint("it takes region, profile, role, architecture and endpoint")
+                .hint("it takes region, profile, role, architecture, endpoint, secrets, bucket and registry")
         })
     }
 }

@@ -5,13 +5,14 @@ use async_trait::async_trait;
 use aws_sdk_lambda::types::AliasRoutingConfiguration;
 
 use super::Lambda;
-use super::apply::get_alias;
+use super::apply::{self, get_alias};
 use super::aws::Aws;
 use super::fault::fault;
 use super::name::{ALIAS, function_name};
-use crate::backend::{Revision, Traffic};
+use crate::backend::{Change, Deployed, Revision, Traffic};
 use crate::error::{Fault, Result};
 use crate::function::FunctionId;
+use crate::progress::Progress;
 
 /// A published version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,27 +118,34 @@ impl Traffic for Lambda {
 
     async fn set(&self, id: &FunctionId, shares: &[(String, u8)]) -> Result<()> {
         let (main, canary) = split(shares)?;
-        let aws = self.aws().await?;
-        let name = function_name(id);
-        let weights: HashMap<String, f64> = canary.into_iter().collect();
-        let routing = AliasRoutingConfiguration::builder().set_additional_version_weights(Some(weights)).build();
-        let updated = aws
-            .lambda
-            .update_alias()
-            .function_name(&name)
-            .name(ALIAS)
-            .function_version(&main)
-            .routing_config(routing)
-            .send()
-            .await;
-        updated.map(|_| ()).map_err(|error| {
-            let fault = fault(format!("can't set the shares of {id}"), &error);
-            match super::fault::said(&error).contains("execution role") {
-                true => fault.hint("both versions must run as the same role; deploy the older one again first"),
-                false => fault,
-            }
-        })
+        point(self.aws().await?, &function_name(id), &main, canary).await
     }
+
+    async fn canary(&self, change: &Change, percent: u8, progress: &dyn Progress) -> Result<Deployed> {
+        apply::apply(self, change, Some(percent), progress).await
+    }
+}
+
+/// Moves the alias: to one version, and by a weight between 0 and 1 also to a second one.
+///
+/// # Errors
+/// When Lambda refuses it.
+pub async fn point(aws: &Aws, name: &str, version: &str, other: Option<(String, f64)>) -> Result<()> {
+    let weights: HashMap<String, f64> = other.into_iter().collect();
+    let routing = AliasRoutingConfiguration::builder().set_additional_version_weights(Some(weights)).build();
+    let request =
+        aws.lambda.update_alias().function_name(name).name(ALIAS).function_version(version).routing_config(routing);
+    let moved = apply::steadily(aws, name, || request.clone().send()).await;
+    moved.map(|_| ()).map_err(|error| {
+        let fault = fault(format!("can't move the alias {ALIAS} of {name}"), &error);
+        let said = super::fault::said(&error);
+        match said.contains("execution role") || said.contains("dead letter") {
+            true => {
+                fault.hint("versions that share calls must have the same role and dead letters; leave out --canary")
+            }
+            false => fault,
+        }
+    })
 }
 
 #[cfg(test)]

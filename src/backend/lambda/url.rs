@@ -1,10 +1,11 @@
 //! A function's URL, on the alias, with the two permissions that a public one needs.
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_lambda::types::FunctionUrlAuthType;
+use aws_sdk_lambda::types::{Cors as LambdaCors, FunctionUrlAuthType, InvokeMode};
 
 use super::aws::Aws;
 use super::fault::{code, fault};
 use super::name::ALIAS;
+use super::settings::Cors;
 use super::wanted::Wanted;
 use crate::error::Result;
 use crate::function::UrlAccess;
@@ -20,12 +21,15 @@ const INVOKE: &str = "faas-url-invoke";
 /// When Lambda refuses it.
 pub async fn ensure(aws: &Aws, wanted: &Wanted, there: bool) -> Result<Option<String>> {
     let name = &wanted.name;
-    let Some(access) = wanted.url else {
+    let Some(url) = &wanted.url else {
         if there {
             remove(aws, name).await?;
         }
         return Ok(None);
     };
+    let access = url.access;
+    let mode = if url.streaming { InvokeMode::ResponseStream } else { InvokeMode::Buffered };
+    let cors = url.cors.as_ref().map(cors);
     let auth = match access {
         UrlAccess::Public => FunctionUrlAuthType::None,
         UrlAccess::Iam | UrlAccess::None => FunctionUrlAuthType::AwsIam,
@@ -42,6 +46,8 @@ pub async fn ensure(aws: &Aws, wanted: &Wanted, there: bool) -> Result<Option<St
         .function_name(name)
         .qualifier(ALIAS)
         .auth_type(auth.clone())
+        .invoke_mode(mode.clone())
+        .set_cors(cors.clone())
         .send()
         .await;
     match created {
@@ -49,9 +55,30 @@ pub async fn ensure(aws: &Aws, wanted: &Wanted, there: bool) -> Result<Option<St
         Err(error) if is_there(&error) => {}
         Err(error) => return Err(fault(why(), &error)),
     }
-    let updated =
-        aws.lambda.update_function_url_config().function_name(name).qualifier(ALIAS).auth_type(auth).send().await;
+    let updated = aws
+        .lambda
+        .update_function_url_config()
+        .function_name(name)
+        .qualifier(ALIAS)
+        .auth_type(auth)
+        .invoke_mode(mode)
+        // An empty one lifts what was there.
+        .cors(cors.unwrap_or_else(|| LambdaCors::builder().build()))
+        .send()
+        .await;
     Ok(Some(updated.map_err(|error| fault(why(), &error))?.function_url().to_owned()))
+}
+
+fn cors(cors: &Cors) -> LambdaCors {
+    let some = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+    LambdaCors::builder()
+        .set_allow_origins(some(&cors.origins))
+        .set_allow_methods(some(&cors.methods))
+        .set_allow_headers(some(&cors.headers))
+        .set_expose_headers(some(&cors.expose))
+        .set_max_age(cors.max_age)
+        .allow_credentials(cors.credentials)
+        .build()
 }
 
 fn is_there<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {

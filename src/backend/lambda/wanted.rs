@@ -3,12 +3,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use aws_sdk_lambda::types::{
-    Architecture, Environment, EphemeralStorage, FunctionConfiguration, Runtime, TracingConfig, TracingMode, VpcConfig,
+    Architecture, DeadLetterConfig, Environment, EphemeralStorage, FunctionConfiguration, Runtime, TracingConfig,
+    TracingMode, VpcConfig,
 };
 use base64::Engine;
+use serde_json::{Value, json};
 
 use super::name::{self, function_name};
-use super::settings::{Options, Settings, Vpc};
+use super::schedule::Schedule;
+use super::secrets::{self, Kept};
+use super::settings::{Cors, Options, Queue, Settings, Store, Vpc};
 use crate::artifact::Artifact;
 use crate::backend::Change;
 use crate::error::{Fault, OrFault, Result};
@@ -20,6 +24,10 @@ const MEMORY: i32 = 256;
 const TIMEOUT: i32 = 30;
 /// The program that a managed runtime starts in the place of its own.
 const WRAPPER: &str = "AWS_LAMBDA_EXEC_WRAPPER";
+/// Tells the invoker which secrets to read, and from where.
+pub const SECRETS: &str = "FAAS_SECRETS";
+/// Tells the invoker to answer piece by piece.
+const STREAMING: &str = "FAAS_LAMBDA_STREAMING";
 /// Where Lambda unpacks an archive.
 const TASK_ROOT: &str = "/var/task";
 
@@ -54,10 +62,31 @@ pub struct Wanted {
     pub tags: BTreeMap<String, String>,
     /// Calls at a time; `None` is the account's limit.
     pub concurrency: Option<i32>,
-    /// Who may call its URL; `None`: there is none.
-    pub url: Option<UrlAccess>,
+    /// Its URL; `None`: there is none.
+    pub url: Option<Url>,
+    /// What becomes of asynchronous calls.
+    pub queue: Option<Queue>,
+    /// Where events go that failed for good.
+    pub dead_letter: Option<String>,
+    /// Instances that are kept warm.
+    pub provisioned: Option<i32>,
+    /// When it is called, and in which time zone.
+    pub schedule: Option<Schedule>,
+    /// Its secrets, and where they are kept.
+    pub secrets: Vec<Kept>,
     /// Days that logs are kept.
     pub log_retention: Option<i32>,
+}
+
+/// A function's URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Url {
+    /// Who may call it.
+    pub access: UrlAccess,
+    /// Who may call it from other sites' pages.
+    pub cors: Option<Cors>,
+    /// Whether answers come piece by piece.
+    pub streaming: bool,
 }
 
 /// A function's code.
@@ -98,6 +127,9 @@ impl Wanted {
             None => function.limits.memory.as_deref().and_then(megabytes).unwrap_or(MEMORY).max(128),
         };
         let url = function.url.filter(|access| *access != UrlAccess::None);
+        let url = url.map(|access| Url { access, cors: options.cors.clone(), streaming: options.streaming });
+        let timezone = options.timezone.clone().unwrap_or_else(|| "UTC".into());
+        let schedule = function.schedule.as_deref().map(|cron| Schedule::of(cron, &timezone)).transpose();
         Ok(Self {
             name: function_name(&function.id()),
             code,
@@ -107,7 +139,7 @@ impl Wanted {
                 .map_or(TIMEOUT, |timeout| i32::try_from(timeout.as_millis().div_ceil(1000)).unwrap_or(i32::MAX)),
             memory,
             ephemeral_storage: options.ephemeral_storage.unwrap_or(512),
-            environment: environment(function, wrapped),
+            environment: environment(function, wrapped, settings.secrets, options.streaming),
             layers: options.layers,
             vpc: options.vpc.unwrap_or_default(),
             tracing: options.tracing,
@@ -116,8 +148,54 @@ impl Wanted {
             tags: name::tags(function, &options.tags, &change.stack),
             concurrency: function.scale.max.map(|max| i32::try_from(max).unwrap_or(i32::MAX)),
             url,
+            queue: options.queue,
+            dead_letter: options.dead_letter,
+            provisioned: options.provisioned,
+            schedule: schedule
+                .map_err(|why| Fault::usage(format!("{}: its schedule can't be used", function.name)).cause(why))?,
+            secrets: secrets::kept(function, settings.secrets),
             log_retention: options.log_retention,
         })
+    }
+
+    /// Whether the function needs rights that others don't.
+    #[must_use]
+    pub fn has_rights(&self) -> bool {
+        self.role.is_none() && !self.statements("", "", "").is_empty()
+    }
+
+    /// The rights that the function needs besides running: its secrets, and where its events go.
+    #[must_use]
+    pub fn statements(&self, partition: &str, region: &str, account: &str) -> Vec<Value> {
+        let mut statements = Vec::new();
+        for (store, action) in
+            [(Store::Ssm, "ssm:GetParameters"), (Store::SecretsManager, "secretsmanager:GetSecretValue")]
+        {
+            let arns: Vec<String> = self
+                .secrets
+                .iter()
+                .filter(|kept| kept.store == store)
+                .map(|kept| kept.arn(partition, region, account))
+                .collect();
+            if !arns.is_empty() {
+                statements.push(json!({"Effect": "Allow", "Action": action, "Resource": arns}));
+            }
+        }
+        let queue = self.queue.iter().flat_map(|queue| queue.on_success.iter().chain(&queue.on_failure));
+        for arn in queue.chain(&self.dead_letter) {
+            let action = match arn.split(':').nth(2) {
+                Some("sqs") => "sqs:SendMessage",
+                Some("sns") => "sns:Publish",
+                Some("events") => "events:PutEvents",
+                Some("s3") => "s3:PutObject",
+                _ => "lambda:InvokeFunction",
+            };
+            let statement = json!({"Effect": "Allow", "Action": action, "Resource": arn});
+            if !statements.contains(&statement) {
+                statements.push(statement);
+            }
+        }
+        statements
     }
 
     /// What of the configuration Lambda has otherwise, by name. `role` is the one that is wanted; its ARN.
@@ -144,6 +222,9 @@ impl Wanted {
         compare("tracing", tracing == self.tracing);
         compare("description", there.description().unwrap_or_default() == self.description);
         compare("role", there.role() == Some(role));
+        let dead_letter =
+            there.dead_letter_config().and_then(|config| config.target_arn()).filter(|arn| !arn.is_empty());
+        compare("dead letters", dead_letter == self.dead_letter.as_deref());
         if let Code::Zip { runtime, handler, .. } = &self.code {
             compare("runtime", there.runtime().is_some_and(|r| r.as_str() == runtime));
             compare("handler", there.handler() == Some(handler));
@@ -177,6 +258,12 @@ impl Wanted {
             .set_subnet_ids(Some(self.vpc.subnets.clone()))
             .set_security_group_ids(Some(self.vpc.security_groups.clone()))
             .build()
+    }
+
+    /// The dead letters' place for the API; an empty one lifts it.
+    #[must_use]
+    pub fn dead_letters(&self) -> DeadLetterConfig {
+        DeadLetterConfig::builder().target_arn(self.dead_letter.clone().unwrap_or_default()).build()
     }
 
     /// Tracing for the API.
@@ -272,7 +359,7 @@ pub fn hex_of_base64(text: &str) -> Option<String> {
 
 /// The function's variables and those that the invoker in its archive is told by.
 #[must_use]
-pub fn environment(function: &Function, wrapped: bool) -> BTreeMap<String, String> {
+pub fn environment(function: &Function, wrapped: bool, store: Store, streaming: bool) -> BTreeMap<String, String> {
     let mut environment = function.environment.clone();
     if wrapped {
         environment.entry(WRAPPER.into()).or_insert_with(|| format!("{TASK_ROOT}/{}", crate::build::LAMBDA_ENTRY));
@@ -280,13 +367,19 @@ pub fn environment(function: &Function, wrapped: bool) -> BTreeMap<String, Strin
     if let Some(process) = &function.process {
         environment.entry("fprocess".into()).or_insert_with(|| process.clone());
     }
+    if let Some(list) = secrets::list(function, store) {
+        environment.insert(SECRETS.into(), list);
+    }
+    if streaming {
+        environment.insert(STREAMING.into(), "true".into());
+    }
     environment
 }
 
 /// The variables that a function was given by its stack file, of those that Lambda tells.
 #[must_use]
 pub fn own_environment(there: &HashMap<String, String>) -> BTreeMap<String, String> {
-    let ours = |key: &str| matches!(key, WRAPPER | "fprocess");
+    let ours = |key: &str| matches!(key, WRAPPER | SECRETS | STREAMING | "fprocess");
     there.iter().filter(|(key, _)| !ours(key)).map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
