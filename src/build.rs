@@ -12,6 +12,10 @@ use crate::template::{Catalogue, File};
 
 #[cfg(feature = "image")]
 mod archive;
+#[cfg(feature = "image")]
+mod builder;
+#[cfg(feature = "image")]
+mod buildkit;
 pub mod bundle;
 #[cfg(feature = "image")]
 mod classic;
@@ -39,6 +43,8 @@ mod watchdog;
 #[cfg(feature = "lambda")]
 mod zip;
 
+#[cfg(feature = "image")]
+pub use buildkit::Secret;
 pub use folder::{Shrinkwrapped, shrinkwrap};
 pub use memo::Memo;
 #[cfg(feature = "image")]
@@ -97,6 +103,9 @@ pub struct Options {
     pub explain: bool,
     /// Give up the others when one failed.
     pub fail_fast: bool,
+    /// Build secrets by id; they win over the function's own.
+    #[cfg(feature = "image")]
+    pub secrets: BTreeMap<String, Secret>,
 }
 
 /// What a build gave.

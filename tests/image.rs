@@ -51,8 +51,7 @@ fn an_image_is_built_pushed_and_left_alone() {
     let Some((registry, image)) = image("life") else { return };
     let base = format!("{registry}/base/debian:bookworm");
     let done = build(project(&base, &image)).stderr_has(format!("tax: built {image}:latest in")).run();
-    assert!(done.stderr.contains("Step 1/"), "{}", done.stderr);
-    assert!(done.read("build/logs/tax.log").contains("Successfully built"));
+    assert!(done.read("build/logs/tax.log").contains("writing image sha256:"));
     build(done.then()).stderr("tax: unchanged\n").run();
     let id = digest(&json(&done, &[]));
 
@@ -104,11 +103,173 @@ fn a_step_that_fails_is_shown() {
         .status(1)
         .stderr_has("tax: the image can't be built")
         .stderr_has("build/tax/Dockerfile:5: RUN echo about to fail; exit 3\nabout to fail")
-        .stderr_has("returned a non-zero code: 3")
+        .stderr_has("exit code: 3")
         .stderr_has("build/logs/tax.log")
         .run();
-    let error = done.stderr.split("error: ").nth(1).unwrap().to_owned();
-    assert!(!error.contains("early"), "only the failing step is shown: {error}");
+    let only_the_failing_step = |done: &Done| {
+        let error = done.stderr.split("error: ").nth(1).unwrap().to_owned();
+        assert!(!error.contains("early"), "{error}");
+    };
+    only_the_failing_step(&done);
+    let done = build(done.then())
+        .env("DOCKER_BUILDKIT", "0")
+        .status(1)
+        .stderr_has("build/tax/Dockerfile:5: RUN echo about to fail; exit 3\nabout to fail")
+        .stderr_has("returned a non-zero code: 3")
+        .run();
+    only_the_failing_step(&done);
+    build(done.then())
+        .file("tax/Dockerfile", "ARG BASE\nFROM ${BASE}\nNONSENSE\n")
+        .status(1)
+        .stderr_has("build/tax/Dockerfile:3")
+        .run();
+}
+
+#[test]
+fn the_classic_builder_is_taken_where_buildkit_is_not() {
+    let Some((registry, image)) = image("classic") else { return };
+    let base = format!("{registry}/base/debian:bookworm");
+    let done = build(project(&base, &image)).env("DOCKER_BUILDKIT", "0").stderr_has("Step 1/").run();
+    assert!(done.read("build/logs/tax.log").contains("Successfully built"));
+    // An engine behind a proxy that lets builds through, but no gRPC.
+    let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".into());
+    let Some(socket) = host.strip_prefix("unix://") else { return };
+    let port = proxy_without_grpc(socket.to_owned());
+    let plain = |test: Test| test.env("DOCKER_HOST", format!("tcp://127.0.0.1:{port}"));
+    plain(done.then().env("DOCKER_BUILDKIT", "1"))
+        .file("tax/a.txt", "b")
+        .arg("build")
+        .stderr_has("Step 1/")
+        .stderr_has("tax: built")
+        .run();
+    plain(done.then().env("DOCKER_BUILDKIT", "1"))
+        .file("tax/Dockerfile", "ARG BASE\nFROM ${BASE}\nRUN --mount=type=cache,target=/c true\n")
+        .arg("build")
+        .status(6)
+        .stderr_has("build/tax/Dockerfile:3: `RUN --mount` needs BuildKit: the engine at tcp://127.0.0.1")
+        .run();
+    build(done.then())
+        .file("tax/Dockerfile", "ARG BASE\nFROM ${BASE}\nRUN true\n")
+        .args(["--secret", "id=x,src=tax/a.txt"])
+        .env("DOCKER_BUILDKIT", "0")
+        .status(6)
+        .stderr_has("tax: the build secret `x` needs BuildKit: DOCKER_BUILDKIT=0 turns it off")
+        .run();
+}
+
+/// Passes every connection on to the socket, but those for gRPC.
+fn proxy_without_grpc(socket: String) -> u16 {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let Ok(mut client) = client else { return };
+            let socket = socket.clone();
+            std::thread::spawn(move || {
+                let mut first = [0; 4096];
+                let n = client.read(&mut first).unwrap_or(0);
+                if first.starts_with(b"POST /grpc") || first.starts_with(b"POST /session") {
+                    let _ = client.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
+                    return;
+                }
+                let mut engine = UnixStream::connect(&socket).unwrap();
+                engine.write_all(&first[..n]).unwrap();
+                let (mut from, mut to) = (client.try_clone().unwrap(), engine.try_clone().unwrap());
+                let up = std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(std::net::Shutdown::Write);
+                });
+                let _ = std::io::copy(&mut engine, &mut client);
+                let _ = client.shutdown(std::net::Shutdown::Both);
+                let _ = up.join();
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn secrets_and_caches_are_mounted_and_stay_out_of_the_image() {
+    let Some((registry, image)) = image("secret") else { return };
+    let id = std::process::id();
+    let dockerfile = format!(
+        "ARG BASE\nFROM ${{BASE}}\nRUN --mount=type=cache,id=faas-test-{id},target=/c echo x >> /c/n; cp /c/n /n\n\
+         RUN --mount=type=secret,id=file test \"$(cat /run/secrets/file)\" = of-a-file\n\
+         RUN --mount=type=secret,id=env,target=/e,required=true test $(wc -c </e) = 18\nCOPY . /app\n"
+    );
+    let test = project(&format!("{registry}/base/debian:bookworm"), &image).file("tax/Dockerfile", dockerfile);
+    let stack = std::fs::read_to_string(test.dir().join("stack.yml")).unwrap();
+    let done = build(test)
+        .file("stack.yml", format!("{stack}    build_secrets: {{file: ./secret.txt}}\n"))
+        .file("secret.txt", "of-a-file")
+        .env("WORDS", "of the environment")
+        .args(["--secret", "id=env,env=WORDS"])
+        .run();
+    assert!(done.stderr.contains("tax: built"), "{}", done.stderr);
+    assert!(!done.stderr.contains("of the environment"), "{}", done.stderr);
+    for (missing, said) in [
+        (vec!["--secret", "id=env,src=nowhere.txt"], "the build secret `env` can't be read from"),
+        (vec!["--secret", "id=env,env=NOWHERE"], "the variable NOWHERE is not set"),
+        (vec!["--secret", "src=x"], "it has no id"),
+    ] {
+        build(done.then()).arg("--no-cache").args(missing).status(2).stderr_has(said).run();
+    }
+    build(done.then()).arg("--no-cache").status(1).stderr_has("`build_secrets: {NAME: FILE}`").run();
+}
+
+#[test]
+fn what_the_engine_can_not_do_is_said_beforehand() {
+    let Some((registry, image)) = image("late") else { return };
+    let version = std::process::Command::new("docker").args(["version", "-f", "{{.Server.APIVersion}}"]).output();
+    if version.is_ok_and(|output| !output.stdout.starts_with(b"1.41")) {
+        eprintln!("skipped: this engine knows here-documents");
+        return;
+    }
+    build(project(&format!("{registry}/base/debian:bookworm"), &image))
+        .file("tax/Dockerfile", "ARG BASE\nFROM ${BASE}\nRUN <<E\necho hi\nE\n")
+        .status(6)
+        .stderr_has("build/tax/Dockerfile:3: a here-document in `RUN` came with version 1.4 of Dockerfiles")
+        .stderr_has("# syntax=docker/dockerfile:1")
+        .run();
+}
+
+#[test]
+fn interrupting_cancels_the_build_in_the_engine() {
+    let Some((registry, image)) = image("interrupt") else { return };
+    // Told apart from every other sleep by its seconds.
+    for (buildkit, nth) in [("1", 1), ("0", 2)] {
+        let seconds = format!("{}{nth}", 100_000 + std::process::id());
+        let test = build(project(&format!("{registry}/base/debian:bookworm"), &image))
+            .file("tax/Dockerfile", format!("ARG BASE\nFROM ${{BASE}}\nRUN sleep {seconds}\n"))
+            .env("DOCKER_BUILDKIT", buildkit);
+        let child = test.spawn();
+        wait_for("the step runs", || runs(&seconds));
+        let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+        wait_for("nothing is left running", || !runs(&seconds));
+    }
+}
+
+/// Whether a program `sleep SECONDS` runs on this machine, in a container or not.
+fn runs(seconds: &str) -> bool {
+    let wanted = format!("sleep\0{seconds}\0");
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .any(|entry| std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == wanted.as_bytes()))
+}
+
+#[track_caller]
+fn wait_for(what: &str, mut check: impl FnMut() -> bool) {
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !check() {
+        assert!(std::time::Instant::now() < until, "{what}: not within 30 s");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
 }
 
 #[test]

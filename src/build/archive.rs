@@ -10,7 +10,7 @@ use super::tree::Tree;
 use crate::error::Result;
 
 /// 2 January 1980: the oldest time that zip files, and so Python's wheels, can hold in every time zone.
-const TIME: u64 = 315_619_200;
+pub const TIME: u64 = 315_619_200;
 
 /// What the context leaves out.
 pub const IGNORE: &str = ".dockerignore";

@@ -199,16 +199,43 @@ pub fn needs(text: &str) -> Vec<Need> {
     needs
 }
 
-/// The instruction that the builder calls by the text `shown` (as `RUN make`), or, when no instruction reads so, the
-/// `nth` one (from 1) of all.
+/// The instruction that the builder calls by the text `shown`: `RUN make`, or BuildKit's `[stage 2/5] RUN make`. When
+/// none reads so, since arguments are filled in, it is the one of that number: the `nth` (from 1) of all for the classic
+/// builder, the one in brackets for BuildKit.
 #[must_use]
 pub fn find<'i>(instructions: &'i [Instruction], shown: &str, nth: Option<usize>) -> Option<&'i Instruction> {
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let shown = words(shown);
-    instructions
-        .iter()
-        .find(|one| words(&format!("{} {}", one.name, one.rest)) == shown)
-        .or_else(|| instructions.get(nth?.checked_sub(1)?))
+    let (bracket, text) = match shown.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+        Some((bracket, text)) => (Some(bracket), text),
+        None => (None, shown),
+    };
+    let text = words(text);
+    let by_text = instructions.iter().find(|one| words(&format!("{} {}", one.name, one.rest)) == text);
+    by_text.or_else(|| instructions.get(nth?.checked_sub(1)?)).or_else(|| {
+        let (before, number) = bracket?.rsplit_once(' ').unwrap_or(("", bracket?));
+        let number: usize = number.split('/').next()?.parse().ok()?;
+        // A platform may stand before the stage's name.
+        let stage = before.rsplit(' ').next().filter(|name| !name.contains('/')).unwrap_or_default();
+        of_stage(instructions, stage)
+            .filter(|one| matches!(one.name.as_str(), "FROM" | "RUN" | "COPY" | "ADD" | "WORKDIR"))
+            .nth(number.checked_sub(1)?)
+    })
+}
+
+/// The instructions of a stage, by its name or BuildKit's `stage-1`; of the last one when there is no name.
+fn of_stage<'i>(instructions: &'i [Instruction], name: &str) -> impl Iterator<Item = &'i Instruction> {
+    let starts: Vec<usize> =
+        instructions.iter().enumerate().filter(|(_, one)| one.name == "FROM").map(|(at, _)| at).collect();
+    let named = |at: &usize| {
+        let mut words = instructions[*at].rest.split_whitespace().rev();
+        let last = words.next().unwrap_or_default();
+        words.next().is_some_and(|word| word.eq_ignore_ascii_case("as")) && last.eq_ignore_ascii_case(name)
+    };
+    let number = name.strip_prefix("stage-").and_then(|number| number.parse::<usize>().ok());
+    let which = starts.iter().position(named).or(number).unwrap_or(starts.len().saturating_sub(1));
+    let from = starts.get(which).copied().unwrap_or(instructions.len());
+    let until = starts.get(which + 1).copied().unwrap_or(instructions.len());
+    instructions[from..until].iter()
 }
 
 #[cfg(test)]
@@ -258,5 +285,10 @@ mod tests {
         assert_eq!(find(&all, "RUN a    b", None).unwrap().line, 2);
         assert_eq!(find(&all, "RUN other", Some(3)).unwrap().line, 4);
         assert!(find(&all, "RUN other", Some(9)).is_none());
+        let all = instructions("ARG V\nFROM x AS build\nENV A=1\nCOPY $V /\nFROM y\nCOPY --from=build $V /\n");
+        assert_eq!(find(&all, "[build 2/2] COPY v /", None).unwrap().line, 4);
+        assert_eq!(find(&all, "[linux/amd64 stage-1 2/2] COPY --from=build v /", None).unwrap().line, 6);
+        assert_eq!(find(&all, "[linux/amd64 2/2] COPY other", None).unwrap().line, 6);
+        assert!(find(&all, "[internal] load build context", None).is_none());
     }
 }

@@ -1,25 +1,47 @@
-//! The container engine: where it listens, and what images it has.
-use std::path::PathBuf;
+//! The container engine: where it listens, what it is, and what images it has.
 use std::time::Duration;
 
-use bollard::Docker;
 use bollard::models::ImageSummary;
 use bollard::query_parameters::ListImagesOptionsBuilder;
-use sha2::{Digest, Sha256};
+use bollard::{BollardRequest, ClientVersion, Docker};
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use tokio::sync::OnceCell;
 
 use super::Project;
+use super::buildkit::BuildKit;
 use crate::error::{Fault, OrFault, Result};
+
+pub mod dial;
+mod host;
+
+use dial::{Address, Dialer};
+pub use host::config_dir;
 
 /// Image label: the fingerprint of everything that went in.
 pub const FINGERPRINT_KEY: &str = "faas.dev/fingerprint";
 /// A step of a build may be silent for long.
 const TIMEOUT: Duration = Duration::from_secs(60 * 60);
+/// The API of Docker 20.10, the oldest that is supported.
+const OLDEST: (usize, usize) = (1, 41);
+/// The API of Docker 23.0, whose BuildKit knows Dockerfiles 1.4.
+const WITH_DOCKERFILE_1_4: (usize, usize) = (1, 42);
 
 /// A container engine that answers.
 pub struct Engine {
     /// Its API.
     pub api: Docker,
-    images: tokio::sync::OnceCell<Images>,
+    /// Where it listens.
+    pub address: Address,
+    /// What it calls itself: `Docker/20.10.24 (linux)`, `Libpod/4.3.1 (linux)`.
+    pub server: String,
+    /// The newest API that it has.
+    version: (usize, usize),
+    linux: bool,
+    images: OnceCell<Images>,
+    buildkit: OnceCell<Option<BuildKit>>,
 }
 
 /// The images of an engine when it was asked.
@@ -29,24 +51,34 @@ impl Engine {
     /// Finds it by `DOCKER_HOST`, docker's context, or the usual sockets, and agrees on a version of the API.
     ///
     /// # Errors
-    /// When none answers: where it was looked for and what to do.
+    /// When none answers: where it was looked for and what to do; when it is too old.
     pub async fn connect(project: &Project<'_>) -> Result<Self> {
-        let host = host(project)?;
-        if host.starts_with("https://") || project.env.get("DOCKER_TLS_VERIFY").is_some() {
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
-        let unreachable = |error: &dyn std::fmt::Display| {
-            let text = error.to_string();
-            let hint = if text.to_lowercase().contains("permission denied") {
-                "your user may not use it: join the group `docker`, or point DOCKER_HOST at an engine of your own"
-            } else {
-                "start Docker or Podman, or point DOCKER_HOST at one; provider local runs functions without any"
-            };
-            Fault::failed(format!("no container engine answers at {host}")).cause(text).hint(hint)
+        let address = host::find(project)?;
+        let client = Client::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(Dialer(address.clone()));
+        let ping = http::Request::get("http://docker/_ping").body(Empty::new()).or_fault(|| "can't ask".into())?;
+        let wait = tokio::time::timeout(Duration::from_secs(60), client.request(ping)).await;
+        let answer = wait
+            .map_err(|_| unreachable(&address, project, "no answer within 60 s"))?
+            .map_err(|error| unreachable(&address, project, &chain(&error)))?;
+        let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let Some(version) = header("api-version")
+            .split_once('.')
+            .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)))
+        else {
+            let cause = format!("it answered {} and told no version of its API", answer.status());
+            return Err(unreachable(&address, project, &cause));
         };
-        let api = Docker::connect_with_host(&host).map_err(|error| unreachable(&error))?.with_timeout(TIMEOUT);
-        let api = api.negotiate_version().await.map_err(|error| unreachable(&said(&error)))?;
-        Ok(Self { api, images: tokio::sync::OnceCell::new() })
+        let server = header("server").to_owned();
+        let linux = matches!(header("ostype"), "linux" | "");
+        if version < OLDEST && !is_podman(&server) {
+            return Err(Fault::failed(format!("the container engine at {} is too old", address.shown))
+                .cause(format!("{server} has version {}.{} of the API, faas needs 1.41", version.0, version.1))
+                .hint("use Docker 20.10 or newer, or Podman"));
+        }
+        let agreed =
+            version.min((bollard::API_DEFAULT_VERSION.major_version, bollard::API_DEFAULT_VERSION.minor_version));
+        let api = api(&address, agreed).or_fault(|| format!("can't talk to {}", address.shown))?;
+        Ok(Self { api, address, server, version, linux, images: OnceCell::new(), buildkit: OnceCell::new() })
     }
 
     /// All its images; asked once.
@@ -63,16 +95,77 @@ impl Engine {
     /// When the engine can't tell.
     pub async fn list(&self) -> Result<Images> {
         let options = ListImagesOptionsBuilder::default().digests(true).build();
-        let list = self.api.list_images(Some(options)).await.or_fault(|| "can't list the engine's images".into())?;
-        Ok(Images(list))
+        let list = self.api.list_images(Some(options)).await;
+        list.map(Images).map_err(|error| Fault::failed("can't list the engine's images").cause(said(&error)))
     }
+
+    /// Whether it is Podman, whose builder does what BuildKit does but speaks the classic API.
+    #[must_use]
+    pub fn is_podman(&self) -> bool {
+        is_podman(&self.server)
+    }
+
+    /// Whether its BuildKit, if it has any, knows version 1.4 of Dockerfiles by itself.
+    #[must_use]
+    pub fn knows_dockerfile_1_4(&self) -> bool {
+        self.version >= WITH_DOCKERFILE_1_4
+    }
+
+    /// Its BuildKit, where it has one: asked once.
+    pub async fn buildkit(&self) -> Option<&BuildKit> {
+        let connect = async || {
+            if self.is_podman() || !self.linux {
+                return None;
+            }
+            BuildKit::in_engine(&self.address)
+                .await
+                .inspect_err(|error| tracing::debug!("{} has no BuildKit: {error}", self.address.shown))
+                .ok()
+        };
+        self.buildkit.get_or_init(connect).await.as_ref()
+    }
+}
+
+fn is_podman(server: &str) -> bool {
+    server.starts_with("Libpod")
+}
+
+fn api(address: &Address, (major_version, minor_version): (usize, usize)) -> Result<Docker, bollard::errors::Error> {
+    let client = Client::builder(TokioExecutor::new()).build(Dialer(address.clone()));
+    let transport = move |request: BollardRequest| {
+        let response = client.request(request);
+        async move { response.await.map_err(bollard::errors::Error::from) }
+    };
+    let version = ClientVersion { major_version, minor_version };
+    Docker::connect_with_custom_transport(transport, Some("http://docker"), TIMEOUT.as_secs(), &version)
+}
+
+fn unreachable(address: &Address, project: &Project<'_>, text: &str) -> Fault {
+    let text = address.said().unwrap_or_else(|| text.to_owned());
+    let lower = text.to_lowercase();
+    let hint = if lower.contains("permission denied") && !address.is_remote() {
+        "your user may not use it: join the group `docker`, or point DOCKER_HOST at an engine of your own"
+    } else if lower.contains("malformed") || lower.contains("client sent an http request to an https server") {
+        "it speaks TLS: set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the folder of its certificates"
+    } else {
+        "start Docker or Podman, or point DOCKER_HOST at one; provider local runs functions without any"
+    };
+    let looked = match project.env.get("DOCKER_HOST") {
+        None if !address.is_remote() => {
+            let sockets: Vec<_> = host::sockets(project).iter().map(|path| path.display().to_string()).collect();
+            format!("{text} (looked for it at {})", sockets.join(", "))
+        }
+        _ => text,
+    };
+    Fault::failed(format!("no container engine answers at {}", address.shown)).cause(looked).hint(hint)
 }
 
 impl Images {
     /// The image that has this name with tag.
     #[must_use]
     pub fn tagged(&self, reference: &str) -> Option<&ImageSummary> {
-        self.0.iter().find(|image| image.repo_tags.iter().any(|tag| tag == reference))
+        let is_it = |tag: &String| tag == reference || super::image::short(tag) == reference;
+        self.0.iter().find(|image| image.repo_tags.iter().any(is_it))
     }
 
     /// The image with this id.
@@ -96,8 +189,13 @@ pub fn registry_digest<'i>(image: &'i ImageSummary, name: &str) -> Option<&'i st
 
 /// An engine's error with the cause at the bottom, which says more than the wrappers around it.
 pub fn said(error: &bollard::errors::Error) -> String {
+    chain(error)
+}
+
+/// An error and its causes, those left out that the text has already.
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
+    let mut source = error.source();
     while let Some(inner) = source {
         let inner_text = inner.to_string();
         if !text.contains(&inner_text) {
@@ -106,44 +204,4 @@ pub fn said(error: &bollard::errors::Error) -> String {
         source = inner.source();
     }
     text
-}
-
-/// Where the engine listens.
-fn host(project: &Project<'_>) -> Result<String> {
-    if let Some(host) = project.env.get("DOCKER_HOST") {
-        return Ok(host.to_owned());
-    }
-    if let Some(host) = context_host(project)? {
-        return Ok(host);
-    }
-    let mut sockets = vec![PathBuf::from("/var/run/docker.sock")];
-    sockets.extend(project.env.get("XDG_RUNTIME_DIR").map(|dir| PathBuf::from(dir).join("podman/podman.sock")));
-    sockets.push("/run/podman/podman.sock".into());
-    let found = sockets.iter().find(|socket| socket.exists()).unwrap_or(&sockets[0]);
-    Ok(format!("unix://{}", found.display()))
-}
-
-/// Docker's folder of settings.
-pub fn config_dir(project: &Project<'_>) -> PathBuf {
-    project.env.get("DOCKER_CONFIG").map_or_else(|| project.home.join(".docker"), PathBuf::from)
-}
-
-/// The address in docker's current context; `None` for the default one. `contexts/meta/<sha256 of the name>/meta.json`
-/// is where the docker program keeps it.
-fn context_host(project: &Project<'_>) -> Result<Option<String>> {
-    let dir = config_dir(project);
-    let read = |path: PathBuf| -> Option<serde_json::Value> { serde_json::from_slice(&std::fs::read(path).ok()?).ok() };
-    let name = project
-        .env
-        .get("DOCKER_CONTEXT")
-        .map(str::to_owned)
-        .or_else(|| read(dir.join("config.json"))?.get("currentContext")?.as_str().map(str::to_owned));
-    let Some(name) = name.filter(|name| !name.is_empty() && name != "default") else { return Ok(None) };
-    let id = Sha256::digest(name.as_bytes()).iter().map(|b| format!("{b:02x}")).collect::<String>();
-    let meta = read(dir.join("contexts/meta").join(id).join("meta.json"));
-    let host = meta.as_ref().and_then(|meta| meta.pointer("/Endpoints/docker/Host")).and_then(|host| host.as_str());
-    host.map(|host| Some(host.to_owned())).ok_or_else(|| {
-        Fault::failed(format!("docker's context `{name}` is not there"))
-            .hint("`docker context ls` lists them; `docker context use default` goes back to the default")
-    })
 }

@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use bollard::query_parameters::TagImageOptionsBuilder;
 
+use super::builder::Builder;
 use super::bundle::said as took;
 use super::engine::{Engine, FINGERPRINT_KEY, Images, fingerprint, registry_digest, said};
 use super::index::{Record, now};
 use super::inputs::Inputs;
 use super::tree::Tree;
 use super::watchdog::is_dynamic;
-use super::{Built, Options, Project, classic, dockerfile, folder, tag};
+use super::{Built, Options, Project, Secret, builder, buildkit, classic, dockerfile, folder, tag};
 use crate::artifact::Artifact;
 use crate::error::{Fault, Result};
 use crate::function::Function;
@@ -55,6 +56,12 @@ impl Request<'_> {
         args
     }
 
+    /// The build secrets by id: the command line's, and the function's.
+    pub fn secrets(&self) -> BTreeMap<String, Secret> {
+        let own = self.function.build.secrets.iter().map(|(id, path)| (id.clone(), Secret::File(path.clone())));
+        own.chain(self.options.secrets.clone()).collect()
+    }
+
     /// The labels of the image.
     pub fn labels(&self) -> BTreeMap<String, String> {
         let mut labels = self.options.labels.clone();
@@ -73,7 +80,6 @@ pub(super) async fn build(
     let name = &function.name;
     let started = Instant::now();
     let looked = now();
-    check(function)?;
     let reference = tag::reference(function, options.tag, project.root)?;
     folder::lock_async(project, name, progress).await?;
     let (context, tree) = folder::prepare(function, project, options)?;
@@ -116,7 +122,6 @@ pub(super) async fn build(
         let here = images.tagged(&short(&reference)).is_some();
         progress.note(name, &format!("is built because {}", why(&now, project, name, &reference, here, options)));
     }
-    progress.step(name, &format!("building {reference}"));
     let request = Request {
         name,
         function,
@@ -130,7 +135,17 @@ pub(super) async fn build(
         fingerprint: &wanted,
         progress,
     };
-    classic::run(&request, engine).await?;
+    let builder = builder::choose(&request, engine).await?;
+    progress.step(name, &format!("building {reference}"));
+    match builder {
+        Builder::Classic => classic::run(&request, engine).await?,
+        Builder::BuildKit(buildkit) => {
+            let name = [("name".to_owned(), reference.clone())].into();
+            let output =
+                buildkit::Output { exporter: "moby", attributes: name, import: Vec::new(), export: Vec::new() };
+            buildkit::run(&request, buildkit, output).await?;
+        }
+    }
     let images = engine.list().await?;
     let id = images.tagged(&short(&reference)).map(|image| image.id.clone());
     let id = id
@@ -184,20 +199,6 @@ pub(super) fn short(reference: &str) -> String {
         return name;
     }
     format!("{name}:latest")
-}
-
-/// What the classic builder can't do.
-fn check(function: &Function) -> Result<()> {
-    let name = &function.name;
-    if !function.build.secrets.is_empty() {
-        return Err(Fault::unsupported(format!("{name}: `build_secrets` need BuildKit, which faas can't drive yet"))
-            .hint("build it with `faas build --shrinkwrap` and your own builder"));
-    }
-    if function.build.platforms.len() > 1 {
-        return Err(Fault::unsupported(format!("{name}: an image for several platforms at once can't be built yet"))
-            .hint("name one platform"));
-    }
-    Ok(())
 }
 
 /// The build arguments: the function's, over them the command line's, and the packages of all build options.

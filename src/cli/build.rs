@@ -74,6 +74,10 @@ pub struct BuildFlags {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     fail_fast: bool,
+    /// A build secret, for `RUN --mount=type=secret,id=NAME`
+    #[cfg(feature = "image")]
+    #[arg(long = "secret", value_name = "id=NAME,src=FILE|env=VARIABLE")]
+    secrets: Vec<String>,
     /// A file or folder of the project to copy into each handler's folder
     #[arg(long, value_name = "PATH")]
     copy_extra: Vec<PathBuf>,
@@ -121,6 +125,8 @@ impl BuildFlags {
             copy_extra: self.copy_extra.iter().map(|path| context.absolute(path)).collect(),
             explain: self.explain,
             fail_fast: self.fail_fast,
+            #[cfg(feature = "image")]
+            secrets: self.secrets.iter().map(|text| secret(text, context)).collect::<Result<_>>()?,
         })
     }
 
@@ -137,6 +143,40 @@ fn pairs(flag: &str, given: &[String]) -> Result<Vec<(String, String)>> {
         _ => Err(Fault::usage(format!("`{flag} {text}` is no KEY=VALUE"))),
     };
     given.iter().map(pair).collect()
+}
+
+/// `id=NAME,src=FILE`, `id=NAME,env=VARIABLE`, or `id=NAME` for the variable or file NAME, as docker reads it.
+#[cfg(feature = "image")]
+fn secret(text: &str, context: &Context) -> Result<(String, build::Secret)> {
+    let wrong = |cause: String| {
+        Fault::usage(format!("`--secret {text}` is no secret"))
+            .cause(cause)
+            .hint("write `--secret id=NAME,src=FILE` or `--secret id=NAME,env=VARIABLE`")
+    };
+    let (mut id, mut file, mut variable) = (None, None, None);
+    for field in text.split(',') {
+        match field.split_once('=') {
+            Some(("id", value)) => id = Some(value),
+            Some(("src" | "source", value)) => file = Some(value),
+            Some(("env", value)) => variable = Some(value),
+            Some(("type", "file" | "env")) => {}
+            _ => return Err(wrong(format!("`{field}` is none of id, src and env"))),
+        }
+    }
+    let id = id.filter(|id| !id.is_empty()).ok_or_else(|| wrong("it has no id".into()))?;
+    let in_env = |name: &str| context.env.raw(name).map(|value| value.as_bytes().to_vec());
+    let value = match (file, variable) {
+        (Some(file), _) => build::Secret::File(context.absolute(std::path::Path::new(file))),
+        (None, Some(name)) => {
+            let value = in_env(name).ok_or_else(|| wrong(format!("the variable {name} is not set")))?;
+            build::Secret::Value(value.into())
+        }
+        (None, None) => match in_env(id) {
+            Some(value) => build::Secret::Value(value.into()),
+            None => build::Secret::File(context.absolute(std::path::Path::new(id))),
+        },
+    };
+    Ok((id.to_owned(), value))
 }
 
 /// What a function is built as for a platform.
