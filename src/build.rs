@@ -34,6 +34,8 @@ mod inputs;
 mod log;
 mod memo;
 #[cfg(feature = "image")]
+mod origin;
+#[cfg(feature = "image")]
 pub mod push;
 mod requires;
 mod step;
@@ -48,7 +50,7 @@ pub use buildkit::Secret;
 pub use folder::{Shrinkwrapped, shrinkwrap};
 pub use memo::Memo;
 #[cfg(feature = "image")]
-pub use push::{push, push_all};
+pub use push::{Pushed, push, push_all};
 pub use tag::TagMode;
 
 use index::Index;
@@ -78,6 +80,11 @@ pub struct Project<'a> {
     lock: OnceLock<std::fs::File>,
     #[cfg(feature = "image")]
     engine: tokio::sync::OnceCell<engine::Engine>,
+    /// The registries, for what is done without the engine.
+    #[cfg(feature = "image")]
+    pub registries: crate::registry::Registries,
+    #[cfg(feature = "image")]
+    origin: OnceLock<BTreeMap<String, String>>,
 }
 
 /// How to build.
@@ -138,6 +145,10 @@ impl<'a> Project<'a> {
             lock: OnceLock::new(),
             #[cfg(feature = "image")]
             engine: tokio::sync::OnceCell::new(),
+            #[cfg(feature = "image")]
+            registries: crate::registry::Registries::of(context, root),
+            #[cfg(feature = "image")]
+            origin: OnceLock::new(),
         }
     }
 }

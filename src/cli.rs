@@ -31,6 +31,8 @@ mod pipeline;
 #[cfg(feature = "image")]
 mod push;
 mod ready;
+#[cfg(feature = "image")]
+mod registry_login;
 mod remove;
 mod revisions;
 mod rollout;

@@ -17,6 +17,8 @@ pub mod output;
 pub mod plan;
 pub mod problem;
 pub mod progress;
+#[cfg(feature = "image")]
+pub mod registry;
 pub mod runtime;
 pub mod stack;
 pub mod template;

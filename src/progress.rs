@@ -10,6 +10,10 @@ pub trait Progress: Send + Sync {
     fn note(&self, subject: &str, message: &str) {
         self.line(subject, message);
     }
+    /// So much of a transfer is done, in bytes; `what` says what is sent.
+    fn amount(&self, subject: &str, what: &str, done: u64, total: u64) {
+        let _ = (subject, what, done, total);
+    }
     /// Something that the user should know although work goes on.
     fn warn(&self, subject: &str, message: &str);
     /// Work on a function ended well; `summary` says how, as `unchanged` or `built in 1.2s`.

@@ -18,7 +18,7 @@ pub mod dial;
 mod host;
 
 use dial::{Address, Dialer};
-pub use host::config_dir;
+pub use host::{config_dir, docker_config};
 
 /// Image label: the fingerprint of everything that went in.
 pub const FINGERPRINT_KEY: &str = "faas.dev/fingerprint";

@@ -64,7 +64,8 @@ impl Request<'_> {
 
     /// The labels of the image.
     pub fn labels(&self) -> BTreeMap<String, String> {
-        let mut labels = self.options.labels.clone();
+        let mut labels = super::origin::labels(self.project).clone();
+        labels.extend(self.options.labels.clone());
         labels.insert(FINGERPRINT_KEY.into(), self.fingerprint.into());
         labels
     }
@@ -81,6 +82,7 @@ pub(super) async fn build(
     let started = Instant::now();
     let looked = now();
     let reference = tag::reference(function, options.tag, project.root)?;
+    crate::registry::parse(name, &reference)?;
     folder::lock_async(project, name, progress).await?;
     let (context, tree) = folder::prepare(function, project, options)?;
     let args = arguments(function, &tree, options)?;
@@ -187,7 +189,7 @@ fn why(now: &Inputs, project: &Project<'_>, name: &str, reference: &str, here: b
 }
 
 /// The name as the engine lists it: without Docker Hub's own address.
-fn familiar(name: &str) -> String {
+pub(super) fn familiar(name: &str) -> String {
     let name = name.strip_prefix("docker.io/").unwrap_or(name);
     name.strip_prefix("library/").unwrap_or(name).to_owned()
 }

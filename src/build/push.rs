@@ -1,42 +1,138 @@
-//! Images to their registries, with the credentials that docker keeps.
+//! Images to their registries: from the container engine, or from where they were put together without one.
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use bollard::auth::DockerCredentials;
 use bollard::query_parameters::PushImageOptionsBuilder;
-use docker_credential::{CredentialRetrievalError, DockerCredential};
 use futures_util::StreamExt;
+use secrecy::ExposeSecret;
 
-use super::engine::{config_dir, said};
+use super::engine::{Engine, said};
 use super::{Project, tag};
 use crate::error::{Fault, Kind, Result};
 use crate::progress::Progress;
+use crate::registry::Talk;
+use crate::registry::login::{HUB, Login, server};
 
-/// Docker Hub's name in docker's configuration.
-const HUB: &str = "https://index.docker.io/v1/";
+/// How often a push is tried again when the registry fails in a way that may pass; the engine tries each layer again by
+/// itself.
+const RETRIES: usize = 3;
 
-/// Pushes the image `reference`; gives the digest that the registry knows it by. `subject` is the function's name.
+/// An image in its registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pushed {
+    /// The digest that the registry knows it by.
+    pub digest: String,
+    /// Whether anything was sent; the registry may have had it.
+    pub sent: bool,
+}
+
+/// Pushes the image `reference`, unless the registry has it. `subject` is the function's name.
 ///
 /// # Errors
 /// When the image is not there, or the registry refuses it.
-pub async fn push(subject: &str, reference: &str, project: &Project<'_>, progress: &dyn Progress) -> Result<String> {
-    let (name, tag) = tag::split(reference);
-    let registry = registry(name);
-    if registry == HUB && !name.trim_start_matches("docker.io/").contains('/') {
+pub async fn push(subject: &str, reference: &str, project: &Project<'_>, progress: &dyn Progress) -> Result<Pushed> {
+    check(subject, reference)?;
+    let engine = project.engine().await?;
+    let credentials = credentials(project, &server(reference))?;
+    if let Some(digest) = already(engine, reference, credentials.clone()).await {
+        return Ok(Pushed { digest, sent: false });
+    }
+    progress.step(subject, &format!("pushing {reference}"));
+    let mut waits = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(500))
+        .with_factor(3.0)
+        .with_max_times(RETRIES)
+        .with_jitter()
+        .build();
+    loop {
+        let said = match send(subject, reference, engine, credentials.clone(), progress).await {
+            Ok(digest) => return Ok(Pushed { digest, sent: true }),
+            Err(said) => said,
+        };
+        let wait = if may_pass(&said) { waits.next() } else { None };
+        let Some(wait) = wait else {
+            return Err(refused(subject, reference, &server(reference), credentials.is_some(), &said));
+        };
+        progress.warn(subject, &format!("{}; trying again in {:.1}s", plain(&said), wait.as_secs_f64()));
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// The digest that the registry has under the name `reference`.
+///
+/// # Errors
+/// [`Kind::NotFound`] when there is none; when the registry can't be asked.
+pub async fn digest(subject: &str, reference: &str, project: &Project<'_>, progress: &dyn Progress) -> Result<String> {
+    let image = crate::registry::parse(subject, reference)?;
+    let talk = Talk { subject, progress };
+    let remote = project.registries.remote(&image, talk).await?;
+    remote.digest(&image, talk).await?.ok_or_else(|| {
+        Fault::not_found(format!("{subject}: {reference} is not in its registry")).hint("push it first: `faas push`")
+    })
+}
+
+/// What can be told to be wrong before anything is asked.
+fn check(subject: &str, reference: &str) -> Result<()> {
+    crate::registry::parse(subject, reference)?;
+    let name = tag::split(reference).0;
+    if server(name) == HUB && !name.trim_start_matches("docker.io/").contains('/') {
         return Err(Fault::usage(format!("{subject}: the image {reference} names no registry to push to"))
             .hint("give it a prefix: `image: registry.example.com/me/NAME`, or `faas new --prefix`"));
     }
-    let engine = project.engine().await?;
-    progress.step(subject, &format!("pushing {reference}"));
+    Ok(())
+}
+
+/// The digest, when the registry has under this name what the engine has. Engines that can't ask (Podman) push.
+async fn already(engine: &Engine, reference: &str, credentials: Option<DockerCredentials>) -> Option<String> {
+    let image = engine.api.inspect_image(reference).await.ok()?;
+    let name = super::image::familiar(tag::split(reference).0);
+    let known: Vec<String> = image
+        .repo_digests
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|known| Some(known.strip_prefix(&name)?.strip_prefix('@')?.to_owned()))
+        .collect();
+    if known.is_empty() {
+        return None;
+    }
+    let there = engine.api.inspect_registry_image(reference, credentials).await.ok()?;
+    let digest = there.descriptor.digest?;
+    known.contains(&digest).then_some(digest)
+}
+
+/// One try; gives the digest, or what the engine said.
+async fn send(
+    subject: &str,
+    reference: &str,
+    engine: &Engine,
+    credentials: Option<DockerCredentials>,
+    progress: &dyn Progress,
+) -> Result<String, String> {
+    let (name, tag) = tag::split(reference);
     let options = PushImageOptionsBuilder::default().tag(tag).build();
-    let credentials = credentials(project, &registry)?;
-    let known = credentials.is_some();
     let mut digest = None;
+    // By size, since the engine's library drops the layers' ids: of bytes sent, and of all.
+    let mut layers: HashMap<i64, i64> = HashMap::new();
     let mut events = std::pin::pin!(engine.api.push_image(name, Some(options), credentials));
     while let Some(event) = events.next().await {
-        let event = event.map_err(|error| refused(subject, reference, &registry, known, &said(&error)))?;
+        let event = event.map_err(|error| said(&error))?;
         if let Some(detail) = event.error_detail {
-            return Err(refused(subject, reference, &registry, known, &detail.message.unwrap_or_default()));
+            return Err(detail.message.unwrap_or_default());
+        }
+        if let Some(detail) = event.progress_detail
+            && let (Some(current), Some(total)) = (detail.current, detail.total)
+        {
+            layers.insert(total, current.min(total));
+            let sum = |numbers: &mut dyn Iterator<Item = i64>| numbers.sum::<i64>().max(0).cast_unsigned();
+            progress.amount(
+                subject,
+                &format!("pushing {reference}"),
+                sum(&mut layers.values().copied()),
+                sum(&mut layers.keys().copied()),
+            );
         }
         let Some(status) = event.status else { continue };
         if let Some(told) = digest_in(&status) {
@@ -48,7 +144,29 @@ pub async fn push(subject: &str, reference: &str, project: &Project<'_>, progres
             progress.line(subject, &status);
         }
     }
-    digest.ok_or_else(|| Fault::failed(format!("{subject}: the engine did not say that {reference} was pushed")))
+    digest.ok_or_else(|| "the engine did not say that it was pushed".to_owned())
+}
+
+/// Whether another try may go well, by the engine's words.
+fn may_pass(said: &str) -> bool {
+    let said = said.to_lowercase();
+    let words = [
+        "unexpected http status: 5",
+        "toomanyrequests",
+        "too many requests",
+        "eof",
+        "connection reset",
+        "connection refused",
+        "broken pipe",
+        "i/o timeout",
+        "handshake timeout",
+        "unavailable",
+    ];
+    words.iter().any(|word| said.contains(word))
+}
+
+fn plain(said: &str) -> &str {
+    said.strip_prefix("Docker stream error: ").unwrap_or(said)
 }
 
 /// Pushes images, each given as subject and reference, so many at a time; gives the digests in the same order. All are
@@ -61,25 +179,35 @@ pub async fn push_all(
     project: &Project<'_>,
     parallel: usize,
     progress: &dyn Progress,
-) -> Result<Vec<String>> {
+) -> Result<Vec<Pushed>> {
     let one = async |(subject, reference): &(String, String)| {
         let result = push(subject, reference, project, progress).await;
         match &result {
-            Ok(digest) => progress.done(subject, &format!("pushed {reference} ({})", &digest[..digest.len().min(19)])),
+            Ok(pushed) => progress.done(subject, &told(reference, pushed)),
             Err(fault) if images.len() > 1 => progress.failed(subject, &super::folder::without(fault, subject)),
             Err(_) => {}
         }
         result
     };
     let results: Vec<_> = futures_util::stream::iter(images.iter().map(one)).buffered(parallel.max(1)).collect().await;
-    let (mut digests, mut faults) = (Vec::new(), Vec::new());
+    let (mut pushed, mut faults) = (Vec::new(), Vec::new());
     for result in results {
         match result {
-            Ok(digest) => digests.push(digest),
+            Ok(one) => pushed.push(one),
             Err(fault) => faults.push(fault),
         }
     }
-    super::folder::worst(faults, images.len(), "push").map_or(Ok(digests), Err)
+    super::folder::worst(faults, images.len(), "push").map_or(Ok(pushed), Err)
+}
+
+/// What became of it, for people.
+#[must_use]
+pub fn told(reference: &str, pushed: &Pushed) -> String {
+    let Pushed { digest, sent } = pushed;
+    match sent {
+        true => format!("pushed {reference} ({digest})"),
+        false => format!("the registry has {reference} already ({digest})"),
+    }
 }
 
 /// The digest in the engine's last word: `latest: digest: sha256:… size: 1234`.
@@ -88,7 +216,7 @@ fn digest_in(status: &str) -> Option<&str> {
 }
 
 fn refused(subject: &str, reference: &str, registry: &str, known: bool, text: &str) -> Fault {
-    let text = text.strip_prefix("Docker stream error: ").unwrap_or(text);
+    let text = plain(text);
     let lower = text.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     let (kind, hint) = if has(&["unauthorized", "authentication required", "denied", "no basic auth"]) {
@@ -107,6 +235,13 @@ fn refused(subject: &str, reference: &str, registry: &str, known: bool, text: &s
         (Kind::NotFound, Some("check the registry and the path in the function's `image:`".into()))
     } else if has(&["server gave http response to https client"]) {
         (Kind::Failed, Some("the registry speaks plain HTTP: list it under `insecure-registries` of the engine".into()))
+    } else if has(&["x509", "certificate"]) {
+        let file = format!("/etc/docker/certs.d/{registry}/ca.crt");
+        (Kind::Failed, Some(format!("the engine does not trust its certificate: put that of its CA in {file}")))
+    } else if has(&["toomanyrequests", "too many requests"]) {
+        (Kind::Failed, Some("the registry takes no more for now: wait, and use a smaller --parallel".into()))
+    } else if may_pass(text) {
+        (Kind::Failed, Some("the registry can't be reached or is in trouble: is its name right, does it run?".into()))
     } else {
         (Kind::Failed, None)
     };
@@ -115,34 +250,23 @@ fn refused(subject: &str, reference: &str, registry: &str, known: bool, text: &s
     fault
 }
 
-/// The registry in an image's name, as docker's configuration names it.
-fn registry(name: &str) -> String {
-    let first = name.split('/').next().filter(|_| name.contains('/')).unwrap_or_default();
-    let is_host = first.contains('.') || first.contains(':') || first == "localhost";
-    if is_host && first != "docker.io" { first.to_owned() } else { HUB.to_owned() }
-}
-
-/// The login that docker keeps for a registry, perhaps through a helper program.
+/// The login that is kept for a registry, as the engine takes it.
 fn credentials(project: &Project<'_>, registry: &str) -> Result<Option<DockerCredentials>> {
-    let path = config_dir(project).join("config.json");
-    let Ok(file) = std::fs::File::open(&path) else { return Ok(None) };
     let serveraddress = Some(registry.to_owned());
-    match docker_credential::get_credential_from_reader(std::io::BufReader::new(file), registry) {
-        Ok(DockerCredential::UsernamePassword(username, password)) => Ok(Some(DockerCredentials {
-            username: Some(username),
-            password: Some(password),
+    let login = project.registries.logins.find(registry)?;
+    Ok(login.map(|login| match login {
+        Login::Basic { user, password } => DockerCredentials {
+            username: Some(user),
+            password: Some(password.expose_secret().to_owned()),
             serveraddress,
             ..DockerCredentials::default()
-        })),
-        Ok(DockerCredential::IdentityToken(token)) => {
-            Ok(Some(DockerCredentials { identitytoken: Some(token), serveraddress, ..DockerCredentials::default() }))
-        }
-        Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(None),
-        // Helpers fail this way for registries they know nothing of.
-        Err(CredentialRetrievalError::HelperFailure { stdout, .. }) if stdout.contains("not found") => Ok(None),
-        Err(error) => Err(Fault::failed(format!("can't get the login for {registry} from {}", path.display()))
-            .cause(error.to_string().trim())),
-    }
+        },
+        Login::Token(token) => DockerCredentials {
+            identitytoken: Some(token.expose_secret().to_owned()),
+            serveraddress,
+            ..DockerCredentials::default()
+        },
+    }))
 }
 
 /// The logins for the registries of a Dockerfile's base images; those that can't be had are left out, since a base may
@@ -155,7 +279,7 @@ pub(super) fn credentials_for_bases(
     let dockerfile = std::fs::read_to_string(dir.join("Dockerfile")).ok()?;
     let found: HashMap<_, _> = super::dockerfile::bases(&dockerfile, args)
         .iter()
-        .map(|base| registry(tag::split(base).0))
+        .map(|base| server(tag::split(base).0))
         .filter_map(|registry| Some((registry.clone(), credentials(project, &registry).ok()??)))
         .collect();
     Some(found).filter(|found| !found.is_empty())
@@ -164,14 +288,6 @@ pub(super) fn credentials_for_bases(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn registries_are_named_as_in_dockers_configuration() {
-        assert_eq!(registry("127.0.0.1:5000/fn/tax"), "127.0.0.1:5000");
-        assert_eq!(registry("localhost/tax"), "localhost");
-        assert_eq!(registry("me/tax"), HUB);
-        assert_eq!(registry("docker.io/me/tax"), HUB);
-    }
 
     #[test]
     fn the_digest_is_in_the_last_word() {
@@ -185,5 +301,18 @@ mod tests {
         let fault = refused("tax", "r.example/tax", "r.example", false, "unauthorized: authentication required");
         assert_eq!(fault.kind, Kind::Unauthorized);
         assert_eq!(fault.hint.as_deref(), Some("no login is saved for it: `docker login r.example`"));
+    }
+
+    #[test]
+    fn trouble_that_passes_is_told_from_refusals() {
+        for (said, passes) in [
+            ("received unexpected HTTP status: 503 Service Unavailable", true),
+            ("Patch \"http://r/v2/x\": EOF", true),
+            ("toomanyrequests: slow down", true),
+            ("unauthorized: authentication required", false),
+            ("denied: requested access to the resource is denied", false),
+        ] {
+            assert_eq!(may_pass(said), passes, "{said}");
+        }
     }
 }

@@ -90,6 +90,8 @@ commands! {
     #[cfg(feature = "image")]
     "push" => super::push::Push, "Push the functions' images to their registries";
     "ready" => ready::Ready, "Wait until a function, or the platform itself, is ready";
+    #[cfg(feature = "image")]
+    "registry-login" => super::registry_login::RegistryLogin, "Write a login for a registry to ./credentials/config.json; pushes from this folder use it";
     "remove" or "rm", "delete" => remove::Remove, "Remove functions: those named, or all of the stack file";
     "revisions" => revisions::Revisions, "List the revisions of a function";
     "rollout" => rollout::Rollout, "Move traffic between the revisions of a function";

@@ -91,6 +91,10 @@ pub struct DeployFlags {
     /// Give the new revision only so many percent of the traffic; `faas rollout promote` gives it all
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     canary: Option<u8>,
+    /// Name images by their digest instead of their tag, so that what runs is what was pushed
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
+          action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
+    digest: bool,
     /// Don't wait until the functions answer
     #[arg(long)]
     no_wait: bool,
@@ -114,6 +118,12 @@ impl DeployFlags {
     #[must_use]
     pub fn force(&self) -> bool {
         self.force
+    }
+
+    /// Whether images are named by their digest.
+    #[must_use]
+    pub fn by_digest(&self) -> bool {
+        self.digest
     }
 
     /// How much of the traffic new revisions get, in percent; `None` is all.

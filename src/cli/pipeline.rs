@@ -77,6 +77,7 @@ impl Pipeline {
             deploy: self.deploys,
             how: self.deploy.how(),
             force: self.deploy.force(),
+            by_digest: self.deploy.by_digest(),
             canary: self.deploy.canary(),
             parallel: self.parallel,
             stack: stack.map_or("", |stack| stack.name.as_str()),

@@ -27,6 +27,8 @@ struct Pushed {
     name: String,
     image: String,
     digest: String,
+    /// Whether anything was sent; the registry may have had it.
+    sent: bool,
 }
 
 impl Push {
@@ -41,9 +43,12 @@ impl Push {
             images.push((function.name.clone(), image));
         }
         let progress = progress::for_output(&context.out);
-        let digests = runtime::block_on(build::push_all(&images, &project, self.parallel, progress.as_ref()))?;
-        let pushed: Vec<Pushed> =
-            images.into_iter().zip(digests).map(|((name, image), digest)| Pushed { name, image, digest }).collect();
+        let done = runtime::block_on(build::push_all(&images, &project, self.parallel, progress.as_ref()))?;
+        let pushed: Vec<Pushed> = images
+            .into_iter()
+            .zip(done)
+            .map(|((name, image), done)| Pushed { name, image, digest: done.digest, sent: done.sent })
+            .collect();
         context.out.result(&pushed, || {
             let row = |p: &Pushed| vec![p.name.clone(), p.image.clone(), p.digest.clone()];
             table::columns(&["NAME", "IMAGE", "DIGEST"], &pushed.iter().map(row).collect::<Vec<_>>())

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{Output, diagnostic, eprint_line};
 use crate::progress::Progress;
@@ -107,6 +107,13 @@ impl Progress for Live {
     }
     fn note(&self, subject: &str, message: &str) {
         self.bars.suspend(|| eprint_line(&format!("{subject}: {message}")));
+    }
+    fn amount(&self, subject: &str, what: &str, done: u64, total: u64) {
+        const WIDTH: u64 = 20;
+        let filled = (done * WIDTH).checked_div(total).unwrap_or(WIDTH).min(WIDTH);
+        let bar: String = (0..WIDTH).map(|at| if at < filled { '━' } else { '╌' }).collect();
+        let of = format!("{} of {}", HumanBytes(done), HumanBytes(total));
+        self.bar(subject).set_message(format!("{bar} {of}  {what}"));
     }
     fn warn(&self, subject: &str, message: &str) {
         self.bars.suspend(|| Quiet { colour: self.colour }.warn(subject, message));

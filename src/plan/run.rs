@@ -28,6 +28,8 @@ pub struct Steps<'a> {
     pub how: How,
     /// Deploy even what did not change.
     pub force: bool,
+    /// Name images by their digest.
+    pub by_digest: bool,
     /// Give new revisions only so many percent of the traffic.
     pub canary: Option<u8>,
     /// How many functions at once.
@@ -177,13 +179,35 @@ async fn artifact(
     if kind != ArtifactKind::Image || (steps.build_images && !function.build.skip) {
         let built = build::build(function, kind, steps.project, steps.options, progress).await?;
         if kind == ArtifactKind::Image && steps.push {
-            return Ok((pushed(function, built.artifact, steps, progress).await?, "pushed".into()));
+            let pushed = pushed(function, built.artifact, steps, progress).await?;
+            return Ok((by_digest(function, pushed, true, steps, progress).await?, "pushed".into()));
         }
-        return Ok((built.artifact, built.reason));
+        return Ok((by_digest(function, built.artifact, false, steps, progress).await?, built.reason));
     }
     let reference = build::tag::reference(function, steps.options.tag, steps.project.root)?;
     let digest = reference.split_once('@').map(|(_, digest)| digest.to_owned());
-    Ok((Artifact::Image { reference, digest }, "not built".into()))
+    let artifact = Artifact::Image { reference, digest };
+    Ok((by_digest(function, artifact, false, steps, progress).await?, "not built".into()))
+}
+
+/// With `--digest`, the image under the digest that its registry knows it by; `known` when the artifact has that.
+async fn by_digest(
+    function: &Function,
+    artifact: Artifact,
+    known: bool,
+    steps: &Steps<'_>,
+    progress: &dyn Progress,
+) -> Result<Artifact> {
+    let Artifact::Image { reference, digest } = &artifact else { return Ok(artifact) };
+    if !steps.by_digest || reference.contains('@') {
+        return Ok(artifact);
+    }
+    let digest = match digest {
+        Some(digest) if known => digest.clone(),
+        _ => in_registry(function, reference, steps, progress).await?,
+    };
+    let name = build::tag::split(reference).0;
+    Ok(Artifact::Image { reference: format!("{name}@{digest}"), digest: Some(digest) })
 }
 
 #[cfg(feature = "image")]
@@ -194,8 +218,24 @@ async fn pushed(
     progress: &dyn Progress,
 ) -> Result<Artifact> {
     let Artifact::Image { reference, .. } = artifact else { return Ok(artifact) };
-    let digest = build::push(&function.name, &reference, steps.project, progress).await?;
-    Ok(Artifact::Image { reference, digest: Some(digest) })
+    let pushed = build::push(&function.name, &reference, steps.project, progress).await?;
+    Ok(Artifact::Image { reference, digest: Some(pushed.digest) })
+}
+
+#[cfg(feature = "image")]
+async fn in_registry(
+    function: &Function,
+    reference: &str,
+    steps: &Steps<'_>,
+    progress: &dyn Progress,
+) -> Result<String> {
+    build::push::digest(&function.name, reference, steps.project, progress).await
+}
+
+#[cfg(not(feature = "image"))]
+async fn in_registry(function: &Function, _: &str, _: &Steps<'_>, _: &dyn Progress) -> Result<String> {
+    Err(Fault::unsupported(format!("{}: this build of faas asks no registry for a digest", function.name))
+        .hint("use a build with the cargo feature `image`, or name the image by its digest in the stack"))
 }
 
 #[cfg(not(feature = "image"))]

@@ -55,7 +55,13 @@ fn is_usable(socket: &Path) -> bool {
 
 /// Docker's folder of settings.
 pub fn config_dir(project: &Project<'_>) -> PathBuf {
-    project.env.get("DOCKER_CONFIG").map_or_else(|| project.home.join(".docker"), PathBuf::from)
+    docker_config(project.env, &project.home)
+}
+
+/// The same, of an environment and a home.
+#[must_use]
+pub fn docker_config(env: &crate::context::Env, home: &std::path::Path) -> PathBuf {
+    env.get("DOCKER_CONFIG").map_or_else(|| home.join(".docker"), PathBuf::from)
 }
 
 /// The address in docker's current context; `None` for the default one. `contexts/meta/<sha256 of the name>/meta.json`
