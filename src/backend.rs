@@ -55,8 +55,37 @@ pub trait Backend: Send + Sync {
     /// What is deployed: all in the scope's namespace, or the named functions only (missing ones are left out).
     async fn observe(&self, scope: &Scope) -> Result<Vec<Deployed>>;
 
+    /// What is deployed in all namespaces.
+    async fn observe_everywhere(&self) -> Result<Vec<Deployed>> {
+        let Some(namespaces) = self.namespaces() else { return self.observe(&Scope::default()).await };
+        let mut all = Vec::new();
+        for namespace in namespaces.list().await? {
+            all.extend(self.observe(&Scope { namespace: Some(namespace), ..Scope::default() }).await?);
+        }
+        Ok(all)
+    }
+
+    /// Why `deployed` is not for this tool to change; `None` where everybody changes everything.
+    fn foreign(&self, deployed: &Deployed) -> Option<String> {
+        let _ = deployed;
+        None
+    }
+
     /// Makes the platform as `change` says. Idempotent: run twice, or killed and run again, it ends in the same state.
     async fn apply(&self, change: &Change, progress: &dyn Progress) -> Result<Deployed>;
+
+    /// What [`Backend::apply`] would change, as the platform itself works it out without doing it; `None` where it
+    /// can't say.
+    async fn preview(&self, change: &Change) -> Result<Option<Vec<Difference>>> {
+        let _ = change;
+        Ok(None)
+    }
+
+    /// What the platform tells of one function beyond [`Deployed`]; `None` where there is no more.
+    async fn detail(&self, id: &FunctionId) -> Result<Option<Detail>> {
+        let _ = id;
+        Ok(None)
+    }
 
     /// Removes a function; [`crate::error::Kind::NotFound`] when there is none.
     async fn remove(&self, id: &FunctionId) -> Result<()>;
@@ -66,6 +95,11 @@ pub trait Backend: Send + Sync {
 
     /// A function's log.
     async fn logs(&self, query: LogQuery) -> Result<LogStream>;
+
+    /// Whether a function's replicas have several containers, whose logs can be told apart.
+    fn has_containers(&self) -> bool {
+        false
+    }
 
     /// Sets the number of replicas.
     async fn scale(&self, id: &FunctionId, replicas: u32) -> Result<()>;
@@ -178,6 +212,17 @@ pub struct Change {
     pub how: How,
 }
 
+/// A field of the platform's object that differs from what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// Its path in the platform's own words.
+    pub path: String,
+    /// As it is; `None` when it is not there.
+    pub before: Option<serde_json::Value>,
+    /// As it should be; `None` when it goes away.
+    pub after: Option<serde_json::Value>,
+}
+
 /// How to get from what is there to what should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum How {
@@ -188,6 +233,8 @@ pub enum How {
     Create,
     /// Remove first, then create (`--replace`).
     Replace,
+    /// Update or create, and take over what something else deployed or changed (`--adopt`).
+    Adopt,
 }
 
 /// One call of a function.
@@ -225,6 +272,8 @@ pub struct LogQuery {
     pub id: FunctionId,
     /// One instance only.
     pub instance: Option<String>,
+    /// One container only, where replicas have several; `None` is all that are the function's own.
+    pub container: Option<String>,
     /// Not before this time.
     pub since: Option<jiff::Timestamp>,
     /// The last so many; `None` is all there are.
@@ -277,6 +326,34 @@ pub trait Traffic: Send + Sync {
             .cause("this platform splits traffic between revisions that are there")
             .hint("deploy it, then split with `faas rollout set`"))
     }
+    /// Deploys `change` so that its new revision has an address of its own by the name `tag`, and `percent` of the
+    /// traffic; what served before gets the rest.
+    async fn tagged(&self, change: &Change, tag: &str, percent: u8, progress: &dyn Progress) -> Result<Deployed> {
+        let _ = (tag, percent, progress);
+        Err(Fault::unsupported(format!(
+            "can't give the new revision of {} an address of its own",
+            change.function.name
+        ))
+        .hint("deploy it under another name to try it out"))
+    }
+    /// Keeps the traffic where it is, whatever is deployed, until [`Traffic::resume`].
+    async fn pause(&self, id: &FunctionId) -> Result<()> {
+        Err(Fault::unsupported(format!("the rollout of {id} can't be paused on this platform"))
+            .hint("`faas rollout set` holds the traffic until the next deployment"))
+    }
+    /// Ends what [`Traffic::pause`] began; the traffic stays where it is until it is moved.
+    async fn resume(&self, id: &FunctionId) -> Result<()> {
+        Err(Fault::unsupported(format!("the rollout of {id} can't be paused on this platform, so it never is")))
+    }
+    /// Whether the rollout is paused.
+    async fn paused(&self, id: &FunctionId) -> Result<bool> {
+        let _ = id;
+        Ok(false)
+    }
+    /// Removes a revision that nothing leads to; [`crate::error::Kind::NotFound`] when there is none.
+    async fn discard(&self, id: &FunctionId, revision: &str) -> Result<()> {
+        Err(Fault::unsupported(format!("can't remove revision {revision} of {id}: this platform keeps them all")))
+    }
     /// Sends all traffic to the newest revision; where the platform can, also to newer ones as they come.
     async fn follow(&self, id: &FunctionId) -> Result<()> {
         let revisions = self.revisions(id).await?;
@@ -286,7 +363,7 @@ pub trait Traffic: Send + Sync {
 }
 
 /// An immutable deployment of a function.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Revision {
     /// Its name on the platform.
     pub name: String,
@@ -296,6 +373,50 @@ pub struct Revision {
     pub created: Option<String>,
     /// What it runs.
     pub image: String,
+    /// Names that lead to it alone, each with its address.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// Whether it can take calls, when the platform told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready: Option<bool>,
+    /// Replicas that run now, when the platform told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u64>,
+}
+
+/// What a platform tells of one function beyond [`Deployed`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Detail {
+    /// Whether it takes calls; scaled to zero it does.
+    pub ready: bool,
+    /// Whether its rollout is paused.
+    pub paused: bool,
+    /// What the platform says about its state.
+    pub conditions: Vec<Condition>,
+    /// Its revisions, newest first.
+    pub revisions: Vec<Revision>,
+    /// What keeps it from running, in the platform's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// One thing that a platform says about a function's state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Condition {
+    /// Which.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// Why, in a word.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Why, in a sentence.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Since when, in RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
 }
 
 /// The platform's secrets. Values go in and never come out.

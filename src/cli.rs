@@ -28,6 +28,7 @@ mod logs;
 mod namespace;
 mod new;
 mod pipeline;
+mod plan;
 #[cfg(feature = "image")]
 mod push;
 mod ready;

@@ -7,6 +7,7 @@ use crate::context::Env;
 use crate::error::{Fault, Result};
 use crate::problem::Problem;
 
+pub mod detail;
 pub mod diagnostic;
 pub mod functions;
 pub mod progress;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::artifact::Artifact;
-use crate::backend::{ARTIFACT_KEY, Deployed, SPEC_KEY, STACK_KEY};
+use crate::backend::{ARTIFACT_KEY, Deployed, Difference, SPEC_KEY, STACK_KEY};
 use crate::error::{Fault, Kind, Result};
 use crate::function::Function;
 
@@ -43,6 +43,9 @@ pub struct Outcome {
     /// Why that was done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What would change on the platform, field by field, where it was asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Difference>,
     /// Where it is called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
@@ -58,7 +61,15 @@ impl Outcome {
     /// A function that failed.
     #[must_use]
     pub fn failed(name: &str, error: Fault) -> Self {
-        Self { name: name.into(), action: None, reason: None, url: None, artifact: None, error: Some(error) }
+        Self {
+            name: name.into(),
+            action: None,
+            reason: None,
+            changes: Vec::new(),
+            url: None,
+            artifact: None,
+            error: Some(error),
+        }
     }
 }
 

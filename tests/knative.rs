@@ -100,6 +100,15 @@ impl Place {
             .env("FAAS_KNATIVE_NAMESPACE", &self.namespace)
     }
 
+    /// A stack file with the sample function.
+    fn stack(&self, name: &str, version: &str) -> String {
+        format!(
+            "provider: {{name: knative}}\nfunctions:\n  {name}:\n    skip_build: true\n    image: {}\n    environment:\n      \
+             VERSION: \"{version}\"\n",
+            self.bed.image
+        )
+    }
+
     async fn apply(&self, function: &Function, heard: &Heard) -> Result<faas::backend::Deployed, Fault> {
         self.backend.apply(&self.change(function), heard).await
     }
@@ -306,7 +315,7 @@ async fn a_function_is_deployed_called_changed_rolled_back_and_removed() {
     place.apply(&function, &heard).await.expect("deployed over our own scaling");
 
     // A log that is followed has what was there and what comes.
-    let query = LogQuery { id: id("echo"), instance: None, since: None, tail: None, follow: true };
+    let query = LogQuery { id: id("echo"), instance: None, container: None, since: None, tail: None, follow: true };
     let mut log = place.backend.logs(query).await.expect("a log");
     place.call("echo", "/followed", "").await;
     let found = tokio::time::timeout(Duration::from_secs(20), async {
@@ -416,7 +425,10 @@ async fn what_does_not_start_says_why_and_the_old_revision_goes_on() {
     let said = fault.to_string();
     assert!(said.contains("ended with exit code 1") && said.contains("usage: relay"), "{said}");
 
-    // What the webhook refuses is said in its words, at the stack's field.
+    // What the webhook refuses is said in its words, at the stack's field, and where that stands.
+    let hatch = "    knative: {spec: {template: {spec: {nodeSelector: {a: b}}}}}\n";
+    let prompt = place.prompt().file("stack.yml", place.stack("echo", "4") + hatch).args(["deploy"]);
+    prompt.status(1).stderr_has("must not set the field(s)").stderr_has("stack.yml:8:").run();
     let function = Function {
         extra: [("knative".to_owned(), json!({"spec": {"template": {"spec": {"nodeSelector": {"a": "b"}}}}}))].into(),
         ..echo("4")
@@ -439,10 +451,175 @@ async fn what_others_changed_is_theirs_until_it_is_taken_over() {
     let patch = r#"[{"op": "replace", "path": "/spec/template/spec/containers/0/env/0/value", "value": "theirs"}]"#;
     place.kubectl_output(&["patch", "ksvc", "echo", "--type=json", "--field-manager=kn", "-p", patch]);
     let fault = place.apply(&echo("2"), &heard).await.expect_err("a conflict");
-    assert!(fault.to_string().contains("kn set spec.template.spec.containers"), "{fault}");
-    assert!(fault.hint.clone().unwrap_or_default().contains("provider.knative.force"), "{fault:?}");
-    place.backend(true).apply(&place.change(&echo("2")), &heard).await.expect("taken over");
+    let said = fault.cause.clone().unwrap_or_default();
+    assert!(said.starts_with("somebody else changed this function: kn ("), "{fault}");
+    assert!(said.ends_with("set environment.VERSION"), "{fault}");
+    assert!(fault.hint.clone().unwrap_or_default().contains("--adopt"), "{fault:?}");
+    assert_eq!(fault.problems[0].field, "functions.echo.environment.VERSION");
+
+    // The same at the prompt, where it stands in the stack file; nothing is written by a plan.
+    let prompt = |version: &str, args: &[&str]| {
+        place.prompt().file("stack.yml", place.stack("echo", version)).args(args.iter().map(ToString::to_string))
+    };
+    prompt("2", &["deploy"]).status(1).stderr_has("kn set another value").stderr_has("stack.yml:7:").run();
+    prompt("2", &["plan"]).status(1).stderr_has("--adopt").run();
+    let planned = prompt("2", &["plan", "--adopt", "--exit-code"]).status(3);
+    planned.stdout_has("env[VERSION].value: \"theirs\" -> \"2\"").run();
+    prompt("2", &["deploy", "--adopt", "--timeout", "2m"]).stdout_has("updated").run();
     assert_eq!(place.call("echo", "/", "").await.1["version"], json!("2"));
+    prompt("2", &["plan", "--exit-code"]).stdout("= leave echo (nothing changed)\n").run();
+    prompt("3", &["deploy", "--dry-run"]).stdout_has("env[VERSION].value: \"2\" -> \"3\"").run();
+    assert_eq!(place.call("echo", "/", "").await.1["version"], json!("2"));
+
+    // What others set besides is theirs; what they put among ours is not.
+    let patch = r#"{"spec": {"template": {"spec": {"idleTimeoutSeconds": 9}}}}"#;
+    place.kubectl_output(&["patch", "ksvc", "echo", "--type=merge", "--field-manager=kn", "-p", patch]);
+    prompt("2", &["plan"]).stdout_has("= leave echo").run();
+    let patch =
+        r#"[{"op": "add", "path": "/spec/template/spec/containers/0/env/-", "value": {"name": "C", "value": "3"}}]"#;
+    place.kubectl_output(&["patch", "ksvc", "echo", "--type=json", "--field-manager=kn", "-p", patch]);
+    let fault = place.apply(&echo("4"), &heard).await.expect_err("a conflict");
+    assert!(fault.to_string().contains("environment.C"), "{fault}");
+    place.backend(true).apply(&place.change(&echo("4")), &heard).await.expect("taken over, as the stack file says");
+
+    // What something else deployed is left alone until it is adopted.
+    let theirs = json!({"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {"name": "theirs"},
+        "spec": {"template": {"spec": {"containers": [{"image": place.bed.image}]}}}});
+    let file = std::env::temp_dir().join(format!("{}.json", place.namespace));
+    std::fs::write(&file, theirs.to_string()).expect("a file");
+    place.kubectl_output(&["create", "-f", &file.to_string_lossy()]);
+    std::fs::remove_file(&file).expect("removed");
+    let prompt = |args: &[&str]| {
+        place.prompt().file("stack.yml", place.stack("theirs", "5")).args(args.iter().map(ToString::to_string))
+    };
+    for args in [&["deploy"][..], &["deploy", "--replace"], &["plan"]] {
+        prompt(args).status(1).stderr_has("not one of faas").stderr_has("--adopt").run();
+    }
+    for args in [&["remove", "theirs"][..], &["scale", "theirs", "2"], &["rollout", "promote", "theirs"]] {
+        prompt(args).status(1).stderr_has("is not one of faas").run();
+    }
+    prompt(&["deploy", "--adopt", "--timeout", "2m"]).stdout_has("updated").run();
+    assert_eq!(place.call("theirs", "/", "").await.1["version"], json!("5"));
+    prompt(&["deploy"]).stdout_has("unchanged").run();
+
+    // Context, kubeconfig and namespaces by flags, without a stack file.
+    let config = place.bed.kubeconfig.clone();
+    let context = place.kubectl_output(&["config", "current-context"]);
+    let list = |args: &[&str]| Test::new().args(["list"]).args(args.iter().map(ToString::to_string));
+    list(&["--kubeconfig", &config, "-n", &place.namespace, "-q"]).stdout("echo\ntheirs\n").run();
+    let all = list(&["--kubeconfig", &config, "--context", context.trim(), "-A", "--output", "json"]).run().stdout;
+    let all: Vec<Value> = serde_json::from_str(&all).expect("JSON");
+    let ours: Vec<_> = all.iter().filter(|f| f["namespace"] == json!(place.namespace)).map(|f| &f["name"]).collect();
+    assert_eq!(ours, [&json!("echo"), &json!("theirs")]);
+    assert!(all.iter().any(|f| f["replicas"] != json!(0)), "{all:?}");
+    list(&["--kubeconfig", &config, "--context", "staging"]).status(1).stderr_has("the context staging").run();
+    list(&["--kubeconfig", "nowhere.yaml"]).status(1).stderr_has("there is no kubeconfig").run();
+}
+
+#[tokio::test]
+async fn blue_and_green_a_pause_and_what_is_left_of_it() {
+    let Some(bed) = bed() else { return };
+    let place = Place::new(bed, "green").await;
+    let prompt = |version: &str, args: &[&str]| {
+        place.prompt().file("stack.yml", place.stack("echo", version)).args(args.iter().map(ToString::to_string))
+    };
+    let version = async || place.call("echo", "/", "").await.1["version"].clone();
+    prompt("1", &["deploy", "--timeout", "2m"]).run();
+
+    // Green has an address and no traffic, until it is promoted by its name.
+    prompt("2", &["deploy", "--revision-tag", "green"]).run();
+    assert_eq!(place.revisions("echo").await, [("echo-00002".to_owned(), 0), ("echo-00001".to_owned(), 100)]);
+    assert_eq!(version().await, json!("1"));
+    let host = format!("green-echo.{}.example.com", place.namespace);
+    let mut request = reqwest::Client::new().get(&place.bed.ingress).header("host", &host);
+    request = request.timeout(Duration::from_secs(60));
+    let answer: Value = request.send().await.expect("an answer").json().await.expect("JSON");
+    assert_eq!(answer["version"], json!("2"));
+    prompt("2", &["rollout", "status", "echo"]).stdout_has("echo-00002  0%       green").run();
+    prompt("3", &["deploy", "--revision-tag", "Green"]).status(2).run();
+
+    // All that is known of it, in one place.
+    let described = prompt("2", &["describe", "echo"]).run().stdout;
+    for part in ["Status:             Ready", "green: http://green-echo.", "RoutesReady", "REVISION"] {
+        assert!(described.contains(part), "{part}: {described}");
+    }
+    let described = prompt("2", &["describe", "echo", "--output", "json"]).run().stdout;
+    let described: Value = serde_json::from_str(&described).expect("JSON");
+    assert_eq!(described["revisions"][0]["tags"]["green"], json!(format!("http://{host}")));
+    assert_eq!(described["conditions"][0]["type"], json!("Ready"));
+    assert_eq!((&described["ready"], &described["Status"]), (&json!(true), &json!("Ready")));
+
+    // While it is paused, deployments leave the traffic alone.
+    prompt("2", &["rollout", "pause", "echo"]).stdout_has("echo-00001  100%").stderr_has("is paused").run();
+    prompt("3", &["deploy"]).stderr_has("the rollout is paused").run();
+    assert_eq!(version().await, json!("1"));
+    prompt("3", &["describe", "echo"]).stdout_has("Rollout:            paused").run();
+    prompt("3", &["rollout", "promote", "echo"]).status(1).stderr_has("rollout resume echo").run();
+    prompt("4", &["deploy", "--canary", "10"]).status(1).stderr_has("is paused").run();
+    prompt("3", &["rollout", "resume", "echo"]).stdout_has("echo-00001  100%").run();
+    prompt("3", &["rollout", "promote", "echo", "green"]).stdout_has("echo-00002  100%").run();
+    assert_eq!(version().await, json!("2"));
+
+    // The log of one container; the sidecar's too, when it is asked for.
+    let logs = |container: &str| prompt("3", &["logs", "echo", "--tail=false", "--container", container]);
+    logs("user-container").stdout_has("GET /").run();
+    logs("nothing").status(4).stderr_has("it has user-container, queue-proxy").run();
+    assert!(!logs("queue-proxy").run().stdout.contains("GET /"));
+
+    // Old revisions go, apart from those that something leads to, and the newest.
+    prompt("5", &["deploy"]).run();
+    let names = async || place.revisions("echo").await.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(names().await, ["echo-00004", "echo-00003", "echo-00002", "echo-00001"]);
+    let prune = |more: &[&str]| prompt("5", &[&["revisions", "prune", "echo"], more].concat());
+    prune(&["--keep", "3"]).stdout("").run();
+    prune(&["--keep", "1", "--dry-run"]).stdout("Would remove echo-00002.\nWould remove echo-00001.\n").run();
+    prune(&["--keep", "1"]).stdout("Removed echo-00002.\nRemoved echo-00001.\n").run();
+    assert_eq!(names().await, ["echo-00004", "echo-00003"]);
+    let traffic = place.backend.traffic().expect("traffic");
+    let fault = traffic.discard(&id("echo"), "echo-00004").await.expect_err("it serves");
+    assert!(fault.to_string().contains("is in use"), "{fault}");
+    assert_eq!(traffic.discard(&id("echo"), "echo-00001").await.expect_err("gone").kind, Kind::NotFound);
+}
+
+#[tokio::test]
+async fn what_the_cluster_refuses_later_is_told_as_it_is() {
+    let Some(bed) = bed() else { return };
+    let place = Place::new(bed, "causes").await;
+    let stack = |more: &str| place.stack("echo", "1") + more;
+    let deploy = |more: &str, timeout: &str| {
+        let args = ["deploy", "--timeout", timeout].map(ToString::to_string);
+        place.prompt().file("stack.yml", stack(more)).args(args)
+    };
+    let again = || {
+        let _ = place.kubectl().args(["delete", "ksvc", "echo", "--wait=true"]).output();
+    };
+
+    // Too little memory to run at all.
+    deploy("    limits: {memory: 4Mi}\n", "90s").status(1).stderr_has("emory").stderr_has("limits").run();
+    again();
+
+    // No node has so much.
+    let big = deploy("    requests: {cpu: \"1000\"}\n", "12s").status(124);
+    big.stderr_has("Insufficient cpu").stderr_has("ask for less").run();
+    again();
+
+    // A registry that wants a login, and a quota that is used up.
+    place.kubectl_output(&["create", "quota", "none", "--hard=pods=0"]);
+    let start = Instant::now();
+    deploy("", "90s").status(1).stderr_has("exceeded quota: none").stderr_has("quota").run();
+    assert!(start.elapsed() < Duration::from_secs(45), "{:?}", start.elapsed());
+    place.kubectl_output(&["delete", "quota", "none"]);
+    again();
+
+    // A namespace that is not there, and one that goes away.
+    deploy("", "10s").args(["-n", "nowhere-at-all"]).status(4).stderr_has("nowhere-at-all").run();
+    let patch = r#"{"metadata": {"finalizers": ["faas.dev/test"]}}"#;
+    place.kubectl_output(&["create", "configmap", "holds"]);
+    place.kubectl_output(&["patch", "configmap", "holds", "--type=merge", "-p", patch]);
+    place.kubectl_output(&["delete", "namespace", &place.namespace, "--wait=false"]);
+    deploy("", "10s").status(1).stderr_has("being terminated").stderr_has("being removed").run();
+    let patch = r#"{"metadata": {"finalizers": null}}"#;
+    place.kubectl_output(&["patch", "configmap", "holds", "--type=merge", "-p", patch]);
 }
 
 #[tokio::test]

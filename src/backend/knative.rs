@@ -2,7 +2,10 @@
 use async_trait::async_trait;
 
 use super::capabilities::{Can, Capabilities};
-use super::{Backend, Call, Change, Deployed, Info, LogQuery, LogStream, Namespaces, Reply, Scope, Secrets, Traffic};
+use super::{
+    Backend, Call, Change, Deployed, Detail, Difference, Info, LogQuery, LogStream, Namespaces, Reply, Scope, Secrets,
+    Traffic,
+};
 use crate::artifact::ArtifactKind;
 use crate::error::Result;
 use crate::function::{Function, FunctionId};
@@ -12,7 +15,9 @@ use crate::progress::Progress;
 mod apply;
 mod check;
 mod cluster;
+mod detail;
 mod diagnosis;
+mod difference;
 mod info;
 mod invoke;
 mod logs;
@@ -21,9 +26,11 @@ mod merge;
 mod namespaces;
 mod objects;
 mod observe;
+mod preview;
 mod refusal;
 mod scaling;
 mod secrets;
+mod stack_field;
 mod traffic;
 mod trouble;
 mod tunnel;
@@ -81,6 +88,10 @@ impl Backend for Knative {
         ArtifactKind::Image
     }
 
+    fn foreign(&self, deployed: &Deployed) -> Option<String> {
+        cluster::foreign(Some(&deployed.labels))
+    }
+
     fn check(&self, function: &Function) -> Vec<Problem> {
         check::check(function)
     }
@@ -89,8 +100,20 @@ impl Backend for Knative {
         observe::observe(&self.cluster, scope).await
     }
 
+    async fn observe_everywhere(&self) -> Result<Vec<Deployed>> {
+        observe::everywhere(&self.cluster).await
+    }
+
     async fn apply(&self, change: &Change, progress: &dyn Progress) -> Result<Deployed> {
         Ok(observe::deployed(&apply::apply(&self.cluster, change, progress).await?, &[]))
+    }
+
+    async fn preview(&self, change: &Change) -> Result<Option<Vec<Difference>>> {
+        preview::preview(&self.cluster, change).await.map(Some)
+    }
+
+    async fn detail(&self, id: &FunctionId) -> Result<Option<Detail>> {
+        detail::detail(&self.cluster, id).await.map(Some)
     }
 
     async fn remove(&self, id: &FunctionId) -> Result<()> {
@@ -103,6 +126,10 @@ impl Backend for Knative {
 
     async fn logs(&self, query: LogQuery) -> Result<LogStream> {
         logs::logs(&self.cluster, query).await
+    }
+
+    fn has_containers(&self) -> bool {
+        true
     }
 
     async fn scale(&self, id: &FunctionId, replicas: u32) -> Result<()> {

@@ -2,7 +2,7 @@
 use clap::{Args, FromArgMatches};
 
 use super::{
-    Global, build, completion, deploy, describe, info, invoke, list, login, logout, logs, namespace, new, ready,
+    Global, build, completion, deploy, describe, info, invoke, list, login, logout, logs, namespace, new, plan, ready,
     remove, revisions, rollout, scale, secret, template, up, validate, version,
 };
 use crate::context::Context;
@@ -87,6 +87,7 @@ commands! {
     "logs" => logs::Logs, "Show a function's log, and follow it";
     "namespace" or "ns" => namespace::Namespace, "List, create, change and remove namespaces";
     "new" => new::New, "Make a function from a template, and its stack file";
+    "plan" or "diff" => plan::Plan, "Show what `faas deploy` would change; where the platform can say, field by field";
     #[cfg(feature = "image")]
     "push" => super::push::Push, "Push the functions' images to their registries";
     "ready" => ready::Ready, "Wait until a function, or the platform itself, is ready";

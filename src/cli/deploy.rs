@@ -26,6 +26,9 @@ pub struct Deploy {
     /// How many at a time
     #[arg(long, default_value_t = 8, value_name = "N")]
     parallel: usize,
+    /// Change nothing, and say what would be changed, as `faas plan` does
+    #[arg(long)]
+    dry_run: bool,
     /// Without a stack file: the function's name
     #[arg(long, requires = "image", value_name = "NAME")]
     name: Option<String>,
@@ -85,6 +88,9 @@ pub struct DeployFlags {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true",
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     update: bool,
+    /// Take over functions, and fields of functions, that something else deployed or changed
+    #[arg(long, conflicts_with_all = ["replace", "update"])]
+    adopt: bool,
     /// Deploy even what did not change
     #[arg(long)]
     force: bool,
@@ -95,6 +101,9 @@ pub struct DeployFlags {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     digest: bool,
+    /// Give the new revision an address of its own by this name, and no traffic unless --canary says so
+    #[arg(long, value_name = "NAME", value_parser = values::dns_label)]
+    revision_tag: Option<String>,
     /// Don't wait until the functions answer
     #[arg(long)]
     no_wait: bool,
@@ -108,6 +117,7 @@ impl DeployFlags {
     #[must_use]
     pub fn how(&self) -> How {
         match (self.replace, self.update) {
+            _ if self.adopt => How::Adopt,
             (true, _) => How::Replace,
             (false, true) => How::Upsert,
             (false, false) => How::Create,
@@ -130,6 +140,12 @@ impl DeployFlags {
     #[must_use]
     pub fn canary(&self) -> Option<u8> {
         self.canary
+    }
+
+    /// The name by which new revisions are called on their own.
+    #[must_use]
+    pub fn revision_tag(&self) -> Option<&str> {
+        self.revision_tag.as_deref()
     }
 
     /// How long to wait for each function; zero doesn't wait.
@@ -184,6 +200,7 @@ impl Deploy {
             build: false,
             push: false,
             deploys: true,
+            dry: self.dry_run,
         };
         match (self.name, self.image) {
             // What the flags name is what is meant, whatever lies in this folder.
@@ -192,11 +209,11 @@ impl Deploy {
                 function.build.image = Some(image);
                 function.build.skip = true;
                 pipeline.options.tag = self.tag.tag;
-                pipeline.run_alone(context, function)
+                pipeline.run_alone(context, function).map(drop)
             }
             _ => {
                 let stack = stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
-                pipeline.run(context, stack)
+                pipeline.run(context, stack).map(drop)
             }
         }
     }

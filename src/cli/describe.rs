@@ -1,12 +1,13 @@
 //! `faas describe`: everything about one function.
 use clap::Args;
+use serde::Serialize;
 
 use super::Global;
 use super::session::{GatewayFlags, Session};
-use crate::backend::Scope;
+use crate::backend::{Detail, Scope};
 use crate::context::Context;
 use crate::error::{Fault, Result};
-use crate::output::functions;
+use crate::output::{detail, functions};
 
 /// Describe a function
 #[derive(Args)]
@@ -24,6 +25,14 @@ pub struct Describe {
     json: bool,
 }
 
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    function: functions::View,
+    #[serde(flatten)]
+    detail: Option<&'a Detail>,
+}
+
 impl Describe {
     /// Prints it.
     ///
@@ -33,11 +42,20 @@ impl Describe {
         let session = Session::open(context, global, &self.gateway)?;
         let id = session.id(&self.name);
         let scope = Scope { namespace: id.namespace.clone(), names: vec![id.name.clone()], usage: true };
-        let found = crate::runtime::block_on(session.backend.observe(&scope))?;
+        let backend = &session.backend;
+        let (found, detail) = crate::runtime::block_on(async {
+            let found = backend.observe(&scope).await?;
+            let detail = if found.is_empty() { None } else { backend.detail(&id).await? };
+            Ok((found, detail))
+        })?;
         let function = found.first().ok_or_else(|| {
             Fault::not_found(format!("there is no function {id}")).hint("`faas list` shows what is deployed")
         })?;
         let out = context.out.json_if(self.json);
-        out.result(&functions::view(function), || functions::details(function, self.verbose))
+        let ready = detail.as_ref().map(|detail| detail.ready);
+        let shown = Shown { function: functions::view(function, ready), detail: detail.as_ref() };
+        out.result(&shown, || {
+            functions::details(function, ready, self.verbose) + &detail.as_ref().map(detail::text).unwrap_or_default()
+        })
     }
 }

@@ -17,6 +17,9 @@ use crate::output::functions;
 pub struct List {
     #[command(flatten)]
     gateway: GatewayFlags,
+    /// List those of all namespaces
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
     /// Show images and times of creation, too
     #[arg(short, long)]
     verbose: bool,
@@ -50,14 +53,21 @@ impl List {
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
         let session = Session::open(context, global, &self.gateway)?;
         let scope = Scope { namespace: session.namespace(), ..Scope::default() };
-        let mut found = crate::runtime::block_on(session.backend.observe(&scope))?;
+        let mut found = crate::runtime::block_on(async {
+            if self.all_namespaces {
+                session.backend.observe_everywhere().await
+            } else {
+                session.backend.observe(&scope).await
+            }
+        })?;
         self.sort.apply(&mut found);
         let out = context.out.json_if(self.json);
         if self.quiet && out.is_table() {
-            return out.raw(found.iter().map(|f| format!("{}\n", f.name)).collect::<String>().as_bytes());
+            let name = |f: &Deployed| if self.all_namespaces { f.id().to_string() } else { f.name.clone() };
+            return out.raw(found.iter().map(|f| name(f) + "\n").collect::<String>().as_bytes());
         }
         let rows: Vec<_> = found.iter().map(functions::row).collect();
-        out.result(&rows, || functions::table(&found, self.verbose))
+        out.result(&rows, || functions::table(&found, self.verbose, self.all_namespaces))
     }
 }
 
@@ -65,7 +75,8 @@ impl Sort {
     fn apply(self, functions: &mut [Deployed]) {
         functions.sort_by(|a, b| a.name.cmp(&b.name));
         match self {
-            Self::Name => {}
+            // Stable, so that within a namespace they stay by name.
+            Self::Name => functions.sort_by(|a, b| a.namespace.cmp(&b.namespace)),
             Self::Invocations => functions.sort_by(|a, b| b.invocations.total_cmp(&a.invocations)),
             Self::Creation => functions.sort_by(|a, b| a.created.cmp(&b.created)),
         }

@@ -38,6 +38,9 @@ pub struct Logs {
     #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true",
           action = clap::ArgAction::Set, value_name = "BOOL")]
     tail: bool,
+    /// Where replicas have several containers: this one only
+    #[arg(long, value_name = "NAME")]
+    container: Option<String>,
     /// How a line is printed; --output json does the same as `-o json`
     #[arg(short = 'o', value_enum, value_name = "STYLE", id = "style")]
     style: Option<Style>,
@@ -66,6 +69,10 @@ impl Logs {
         let session = Session::open(context, global, &self.gateway)?;
         let capabilities = session.backend.capabilities();
         capabilities.require("logs", capabilities.logs)?;
+        if self.container.is_some() && !session.backend.has_containers() {
+            return Err(Fault::unsupported(format!("provider `{}` has one log a replica", capabilities.provider))
+                .hint("leave out --container"));
+        }
         let since = match (self.since_time, self.since) {
             (Some(time), _) => Some(time),
             (None, Some(ago)) => Some(
@@ -76,6 +83,7 @@ impl Logs {
         let query = LogQuery {
             id: session.id(&self.name),
             instance: None,
+            container: self.container,
             since,
             tail: u64::try_from(self.lines).ok(),
             follow: self.tail,

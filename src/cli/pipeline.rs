@@ -1,4 +1,5 @@
 //! What `up` and `deploy` share: from a stack and flags to the result that is printed.
+use std::fmt::Write;
 use std::path::PathBuf;
 
 use super::deploy::DeployFlags;
@@ -8,7 +9,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::function::Function;
 use crate::output::{progress, table};
-use crate::plan::{self, Outcome, run};
+use crate::plan::{self, Action, Outcome, run};
 use crate::stack::Stack;
 use crate::template::Catalogue;
 
@@ -28,15 +29,18 @@ pub struct Pipeline {
     pub push: bool,
     /// Deploy.
     pub deploys: bool,
+    /// Change nothing, and say what would be changed.
+    pub dry: bool,
 }
 
 impl Pipeline {
-    /// Takes the functions of a stack as far as the flags say.
+    /// Takes the functions of a stack as far as the flags say; what became, or would become, of each.
     ///
     /// # Errors
     /// Everything wrong with the functions on this platform; every function that failed.
-    pub fn run(self, context: &Context, stack: Stack) -> Result<()> {
-        let session = Session::for_deploy(context, &self.gateway, Some(stack), self.deploy.wait(), self.deploys)?;
+    pub fn run(self, context: &Context, stack: Stack) -> Result<Vec<Outcome>> {
+        let starts = self.deploys && !self.dry;
+        let session = Session::for_deploy(context, &self.gateway, Some(stack), self.deploy.wait(), starts)?;
         let functions = session.functions();
         self.functions(context, &session, functions)
     }
@@ -45,17 +49,18 @@ impl Pipeline {
     ///
     /// # Errors
     /// The same.
-    pub fn run_alone(self, context: &Context, function: Function) -> Result<()> {
-        let session = Session::for_deploy(context, &self.gateway, None, self.deploy.wait(), self.deploys)?;
+    pub fn run_alone(self, context: &Context, function: Function) -> Result<Vec<Outcome>> {
+        let starts = self.deploys && !self.dry;
+        let session = Session::for_deploy(context, &self.gateway, None, self.deploy.wait(), starts)?;
         let namespace = session.id(&function.name).namespace;
         self.functions(context, &session, vec![Function { namespace, ..function }])
     }
 
-    fn functions(self, context: &Context, session: &Session, mut functions: Vec<Function>) -> Result<()> {
+    fn functions(self, context: &Context, session: &Session, mut functions: Vec<Function>) -> Result<Vec<Outcome>> {
         for function in &mut functions {
             self.deploy.apply(function);
         }
-        if self.deploy.canary().is_some() {
+        if self.deploy.canary().is_some() || self.deploy.revision_tag().is_some() {
             let capabilities = session.backend.capabilities();
             capabilities.require("canary and rollback", capabilities.traffic)?;
         }
@@ -75,17 +80,27 @@ impl Pipeline {
             build_images: self.build,
             push: self.push,
             deploy: self.deploys,
+            dry: self.dry,
             how: self.deploy.how(),
             force: self.deploy.force(),
             by_digest: self.deploy.by_digest(),
             canary: self.deploy.canary(),
+            revision_tag: self.deploy.revision_tag(),
             parallel: self.parallel,
             stack: stack.map_or("", |stack| stack.name.as_str()),
         };
         let work = run::run(&functions, session.backend.as_ref(), &steps, progress.as_ref());
-        let outcomes = crate::runtime::block_on_parallel(work)?;
-        context.out.result(&outcomes, || shown(&outcomes))?;
-        plan::sum_up("can't bring up", &outcomes)
+        let mut outcomes = crate::runtime::block_on_parallel(work)?;
+        // What a platform refused is shown where it stands in the stack file, as `check` shows what it finds.
+        let faults = outcomes.iter_mut().filter_map(|outcome| outcome.error.as_mut());
+        for problem in faults.flat_map(|fault| &mut fault.problems).filter(|problem| problem.place.is_none()) {
+            problem.place = place(&problem.field);
+        }
+        let (text, what): (fn(&[Outcome]) -> String, _) =
+            if self.dry { (planned, "can't plan") } else { (shown, "can't bring up") };
+        context.out.result(&outcomes, || text(&outcomes))?;
+        plan::sum_up(what, &outcomes)?;
+        Ok(outcomes)
     }
 }
 
@@ -99,4 +114,29 @@ fn shown(outcomes: &[Outcome]) -> String {
         })
         .collect();
     if rows.is_empty() { String::new() } else { table::columns(&["FUNCTION", "ACTION", "URL"], &rows) }
+}
+
+/// What would become of each function, and of which of its fields.
+fn planned(outcomes: &[Outcome]) -> String {
+    let mut text = String::new();
+    for outcome in outcomes {
+        let Some(action) = outcome.action else { continue };
+        let (sign, word) = match action {
+            Action::Created => ('+', "create"),
+            Action::Updated => ('~', "update"),
+            Action::Unchanged => ('=', "leave"),
+        };
+        let _ = writeln!(text, "{sign} {word} {} ({})", outcome.name, outcome.reason.as_deref().unwrap_or_default());
+        for change in &outcome.changes {
+            // As JSON, so that nothing in a value reaches the terminal as it is.
+            let value = |value: &Option<serde_json::Value>| value.as_ref().map(ToString::to_string);
+            let path = change.path.escape_debug();
+            let _ = match (value(&change.before), value(&change.after)) {
+                (Some(before), Some(after)) => writeln!(text, "    ~ {path}: {before} -> {after}"),
+                (None, Some(after)) => writeln!(text, "    + {path}: {after}"),
+                (before, None) => writeln!(text, "    - {path}: {}", before.unwrap_or_default()),
+            };
+        }
+    }
+    text
 }

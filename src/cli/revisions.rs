@@ -6,8 +6,9 @@ use crate::context::Context;
 use crate::error::Result;
 
 mod list;
+mod prune;
 
-/// List the revisions of a function
+/// List and remove the revisions of a function
 #[derive(Args)]
 pub struct Revisions {
     #[command(subcommand)]
@@ -17,6 +18,7 @@ pub struct Revisions {
 #[derive(Subcommand)]
 enum Command {
     List(list::List),
+    Prune(prune::Prune),
 }
 
 impl Revisions {
@@ -27,6 +29,7 @@ impl Revisions {
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
         match self.command {
             Command::List(command) => command.run(context, global),
+            Command::Prune(command) => command.run(context, global),
         }
     }
 }

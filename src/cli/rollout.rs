@@ -10,8 +10,11 @@ use crate::backend::{Revision, Traffic};
 use crate::context::Context;
 use crate::error::{Fault, Result};
 use crate::function::FunctionId;
+use crate::output::detail;
 
+mod pause;
 mod promote;
+mod resume;
 mod set;
 mod status;
 mod undo;
@@ -25,7 +28,9 @@ pub struct Rollout {
 
 #[derive(Subcommand)]
 enum Command {
+    Pause(pause::Pause),
     Promote(promote::Promote),
+    Resume(resume::Resume),
     Set(set::Set),
     Status(status::Status),
     Undo(undo::Undo),
@@ -38,7 +43,9 @@ impl Rollout {
     /// Those of the subcommand.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
         match self.command {
+            Command::Pause(command) => command.run(context, global),
             Command::Promote(command) => command.run(context, global),
+            Command::Resume(command) => command.run(context, global),
             Command::Set(command) => command.run(context, global),
             Command::Status(command) => command.run(context, global),
             Command::Undo(command) => command.run(context, global),
@@ -98,28 +105,24 @@ impl Open {
     /// # Errors
     /// When the platform can't be asked.
     pub async fn report(&self, context: &Context) -> Result<()> {
-        let revisions = self.traffic()?.revisions(&self.id).await?;
-        let serving: Vec<_> = revisions.into_iter().filter(|r| r.share > 0).collect();
-        context.out.result(&serving, || table(&serving))
+        let traffic = self.traffic()?;
+        if traffic.paused(&self.id).await? {
+            context.out.note(format_args!("The rollout of {} is paused: `faas rollout resume` ends that.", self.id));
+        }
+        let revisions = traffic.revisions(&self.id).await?;
+        let serving: Vec<_> = revisions.into_iter().filter(|r| r.share > 0 || !r.tags.is_empty()).collect();
+        context.out.result(&serving, || detail::revisions(&serving))
     }
 }
 
-/// A revision as the user wrote it: its name, or what comes after the function's name in it.
+/// A revision as the user wrote it: its name, what comes after the function's name in it, or a tag.
 fn resolve<'a>(id: &FunctionId, revisions: &'a [Revision], given: &str) -> Result<&'a Revision> {
     let long = format!("{}-{given}", id.name);
-    revisions.iter().find(|r| r.name == given || r.name == long).ok_or_else(|| {
-        let names: Vec<_> = revisions.iter().map(|r| r.name.as_str()).collect();
+    let named = revisions.iter().find(|r| r.name == given || r.name == long);
+    named.or_else(|| revisions.iter().find(|r| r.tags.contains_key(given))).ok_or_else(|| {
+        let tags = revisions.iter().flat_map(|r| r.tags.keys().map(String::as_str));
+        let names: Vec<_> = revisions.iter().map(|r| r.name.as_str()).chain(tags).collect();
         let hint = if names.is_empty() { "it has none".into() } else { format!("it has {}", names.join(", ")) };
         Fault::not_found(format!("{id} has no revision {given}")).hint(hint)
     })
-}
-
-/// The revisions as a table.
-#[must_use]
-pub fn table(revisions: &[Revision]) -> String {
-    let row = |r: &Revision| {
-        vec![r.name.clone(), format!("{}%", r.share), r.created.clone().unwrap_or_default(), r.image.clone()]
-    };
-    let rows: Vec<_> = revisions.iter().map(row).collect();
-    crate::output::table::columns(&["REVISION", "TRAFFIC", "CREATED", "IMAGE"], &rows)
 }

@@ -1,4 +1,5 @@
 //! Which stack and which platform a command works with: from flags, environment, stack file and what runs here.
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,12 @@ pub struct GatewayFlags {
     /// The namespace [default: OPENFAAS_NS, else the platform's]
     #[arg(short, long, value_name = "NAME")]
     pub namespace: Option<String>,
+    /// Knative: the context of the kubeconfig [default: FAAS_KNATIVE_CONTEXT, else the stack's, else its current one]
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Knative: the kubeconfig [default: the stack's, else KUBECONFIG, else ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
 }
 
 /// The stack, where there is one, and the platform.
@@ -146,7 +153,12 @@ fn backend(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>, wait:
                 Some(stack) => (&stack.provider.knative, stack.origin.root.as_path()),
                 None => (&none, context.cwd.as_path()),
             };
-            Ok(Arc::new(Knative::new(Settings::new(provider, &env, &context.dirs.home, root, wait)?)))
+            let mut settings = Settings::new(provider, &env, &context.dirs.home, root, wait)?;
+            if let Some(path) = &flags.kubeconfig {
+                settings.only_kubeconfig(context.absolute(path));
+            }
+            settings.context = flags.context.clone().filter(|name| !name.is_empty()).or(settings.context);
+            Ok(Arc::new(Knative::new(settings)))
         }
         #[cfg(feature = "lambda")]
         ProviderKind::Lambda => {
@@ -185,6 +197,7 @@ impl Place {
         let kind = match stack {
             Some(stack) => stack.provider.kind,
             // Without a stack, what runs here is meant, unless an address says otherwise.
+            None if flags.context.is_some() || flags.kubeconfig.is_some() => ProviderKind::Knative,
             None if running.is_some() && (given.is_none() || given == running) => ProviderKind::Local,
             None => ProviderKind::OpenFaas,
         };

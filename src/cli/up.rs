@@ -43,7 +43,8 @@ impl Up {
             build: true,
             push: !self.skip_push,
             deploys: !self.skip_deploy,
+            dry: false,
         };
-        pipeline.run(context, stack)
+        pipeline.run(context, stack).map(drop)
     }
 }

@@ -37,6 +37,16 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A DNS label that starts with a letter (RFC 1035), as the names of revisions' addresses are.
+pub fn dns_label(text: &str) -> Result<String, String> {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let fits = text.len() <= 63
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.chars().all(inner)
+        && !text.ends_with('-');
+    if fits { Ok(text.into()) } else { Err(format!("`{text}` is not made of a-z, 0-9 and -, a letter first")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +58,14 @@ mod tests {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         for bad in ["", "5", "5x", "s", "-5s", "1m5", "..s"] {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_dns_label_starts_with_a_letter() {
+        assert_eq!(dns_label("green-2"), Ok("green-2".into()));
+        for bad in ["", "2green", "Green", "green-", "a.b", &"a".repeat(64)] {
+            assert!(dns_label(bad).is_err(), "{bad}");
         }
     }
 

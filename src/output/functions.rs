@@ -32,13 +32,13 @@ pub fn row(function: &Deployed) -> View {
     View { status: status(function), invocations: count(function), state: None, url: None, async_url: None }
 }
 
-/// One function as JSON.
+/// One function as JSON; `ready` is the platform's own word on that, where it gave one.
 #[must_use]
-pub fn view(function: &Deployed) -> View {
+pub fn view(function: &Deployed, ready: Option<bool>) -> View {
     View {
         status: status(function),
         invocations: count(function),
-        state: Some(state(function)),
+        state: Some(state(function, ready)),
         url: function.url.clone(),
         async_url: function.async_url.clone(),
     }
@@ -76,17 +76,26 @@ fn status(function: &Deployed) -> FunctionStatus {
     }
 }
 
-fn state(function: &Deployed) -> &'static str {
-    if function.available.unwrap_or(function.replicas) > 0 { "Ready" } else { "Not Ready" }
+fn state(function: &Deployed, ready: Option<bool>) -> &'static str {
+    if ready.unwrap_or_else(|| function.available.unwrap_or(function.replicas) > 0) { "Ready" } else { "Not Ready" }
 }
 
-/// The table of `list`.
+/// The table of `list`; with `namespaces`, each function's stands first.
 #[must_use]
-pub fn table(functions: &[Deployed], verbose: bool) -> String {
+pub fn table(functions: &[Deployed], verbose: bool, namespaces: bool) -> String {
     let mut text = String::new();
+    let longest = functions.iter().filter_map(|f| f.namespace.as_ref().map(String::len)).max().unwrap_or(0);
+    let place = longest.max("Namespace".len());
+    let place = |text: &mut String, name: &str| {
+        if namespaces {
+            let _ = write!(text, "{name:<place$}\t");
+        }
+    };
+    place(&mut text, "Namespace");
     if !verbose {
         let _ = writeln!(text, "{:<30}\t{:<15}\t{:<5}", "Function", "Invocations", "Replicas");
         for f in functions {
+            place(&mut text, f.namespace.as_deref().unwrap_or_default());
             let _ = writeln!(text, "{:<30}\t{:<15}\t{:<5}", f.name, f.invocations, f.replicas);
         }
         return text;
@@ -95,6 +104,7 @@ pub fn table(functions: &[Deployed], verbose: bool) -> String {
     let _ =
         writeln!(text, "{:<30}\t{:<width$}\t{:<15}\t{:<5}\tCreatedAt", "Function", "Image", "Invocations", "Replicas");
     for f in functions {
+        place(&mut text, f.namespace.as_deref().unwrap_or_default());
         let created = f.created.as_deref().map(go_time).unwrap_or_default();
         let _ = writeln!(
             text,
@@ -111,15 +121,15 @@ fn go_time(text: &str) -> String {
         .map_or_else(|_| text.into(), |t| t.strftime("%Y-%m-%d %H:%M:%S%.f +0000 UTC").to_string())
 }
 
-/// The text of `describe`; `verbose` shows what is empty, too.
+/// The text of `describe`; `verbose` shows what is empty, too, and `ready` is as [`view`] has it.
 #[must_use]
-pub fn details(function: &Deployed, verbose: bool) -> String {
+pub fn details(function: &Deployed, ready: Option<bool>, verbose: bool) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "{:<20}{value}", format!("{name}:"));
     };
     line("Name", &function.name);
-    line("Status", state(function));
+    line("Status", state(function, ready));
     line("Replicas", &function.replicas.to_string());
     if let Some(available) = function.available {
         line("Available Replicas", &available.to_string());
@@ -186,16 +196,25 @@ mod tests {
     #[test]
     fn the_columns_are_those_of_faas_cli() {
         assert_eq!(
-            table(&[function()], true),
+            table(&[function()], true, false),
             "Function                      \tImage                                   \tInvocations    \tReplicas\tCreatedAt\n\
              tax                           \treg/tax:1                               \t3              \t1    \t\t2026-11-23 22:46:04.655497978 +0000 UTC\n"
         );
     }
 
     #[test]
+    fn functions_of_all_namespaces_are_told_apart() {
+        let shop = Deployed { namespace: Some("shop-for-everything".into()), ..function() };
+        let text = table(&[shop], false, true);
+        let lines: Vec<_> = text.lines().map(|line| line.split('\t').map(str::trim).collect::<Vec<_>>()).collect();
+        assert_eq!(lines[0], ["Namespace", "Function", "Invocations", "Replicas"]);
+        assert_eq!(lines[1], ["shop-for-everything", "tax", "3", "1"]);
+    }
+
+    #[test]
     fn details_leave_out_what_is_empty() {
         assert_eq!(
-            details(&function(), false),
+            details(&function(), None, false),
             "Name:               tax\nStatus:             Ready\nReplicas:           1\nAvailable Replicas: 1\n\
              Invocations:        3\nImage:              reg/tax:1\nFunction Process:   <default>\n\
              URL:                http://g/function/tax\nAsync URL:          http://g/async-function/tax\n\

@@ -24,6 +24,8 @@ pub struct Steps<'a> {
     pub push: bool,
     /// Deploy.
     pub deploy: bool,
+    /// Change nothing, and say what would be changed.
+    pub dry: bool,
     /// How to get from what is there to what should be.
     pub how: How,
     /// Deploy even what did not change.
@@ -32,6 +34,8 @@ pub struct Steps<'a> {
     pub by_digest: bool,
     /// Give new revisions only so many percent of the traffic.
     pub canary: Option<u8>,
+    /// Give new revisions an address of their own by this name.
+    pub revision_tag: Option<&'a str>,
     /// How many functions at once.
     pub parallel: usize,
     /// The owning stack's name.
@@ -134,6 +138,7 @@ async fn try_one(
         name: name.clone(),
         action: decision.as_ref().map(|d| d.action),
         reason: decision.map(|d| d.reason),
+        changes: Vec::new(),
         url,
         artifact: Some(artifact.clone()),
         error: None,
@@ -142,13 +147,14 @@ async fn try_one(
         progress.done(name, &built);
         return Ok(outcome(None, None));
     }
-    let mut decision = decide(function, &artifact, observed);
-    if decision.action == Action::Unchanged && (steps.force || steps.how == How::Replace) {
-        decision = Decision { action: Action::Updated, reason: "forced".into() };
+    if let Some(why) = observed.and_then(|there| backend.foreign(there)).filter(|_| steps.how != How::Adopt) {
+        return Err(Fault::failed(format!("{name} is there already, and not one of faas"))
+            .cause(why)
+            .hint("`--adopt` takes it over; or give yours another name"));
     }
-    if decision.action == Action::Unchanged {
-        progress.done(name, "unchanged");
-        return Ok(outcome(Some(decision), observed.and_then(|d| d.url.clone())));
+    let mut decision = decide(function, &artifact, observed);
+    if decision.action == Action::Unchanged && (steps.force || matches!(steps.how, How::Replace | How::Adopt)) {
+        decision = Decision { action: Action::Updated, reason: "forced".into() };
     }
     let change = Change {
         function: function.clone(),
@@ -157,8 +163,21 @@ async fn try_one(
         stack: steps.stack.into(),
         how: steps.how,
     };
-    let deployed = match (steps.canary, backend.traffic()) {
-        (Some(percent), Some(traffic)) => traffic.canary(&change, percent, progress).await?,
+    if steps.dry {
+        let changes = backend.preview(&change).await?.unwrap_or_default();
+        if decision.action == Action::Unchanged && !changes.is_empty() {
+            decision = Decision { action: Action::Updated, reason: "changed on the platform".into() };
+        }
+        return Ok(Outcome { changes, ..outcome(Some(decision), observed.and_then(|d| d.url.clone())) });
+    }
+    if decision.action == Action::Unchanged {
+        progress.done(name, "unchanged");
+        return Ok(outcome(Some(decision), observed.and_then(|d| d.url.clone())));
+    }
+    let deployed = match (steps.revision_tag, steps.canary, backend.traffic()) {
+        // Nothing but the address, unless more was asked for.
+        (Some(tag), percent, Some(traffic)) => traffic.tagged(&change, tag, percent.unwrap_or(0), progress).await?,
+        (None, Some(percent), Some(traffic)) => traffic.canary(&change, percent, progress).await?,
         _ => backend.apply(&change, progress).await?,
     };
     let said = match decision.action {

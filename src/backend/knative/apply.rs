@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::Status;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::cluster::{Cluster, no_function};
-use super::objects::{API_VERSION, Service};
+use super::objects::{API_VERSION, PAUSED_KEY, Service, Share};
 use super::{manifest, refusal, traffic, trouble, wait};
 use crate::backend::{Change, How};
 use crate::error::{Fault, Result};
@@ -24,12 +24,14 @@ pub const MANAGER: &str = "faas";
 pub const TRAFFIC_MANAGER: &str = "faas-traffic";
 /// Owns the bounds that `faas scale` sets.
 pub const SCALE_MANAGER: &str = "faas-scale";
+/// Owns the mark of a paused rollout.
+const PAUSE_MANAGER: &str = "faas-pause";
 /// The name by which a canary is called on its own.
-const CANARY_TAG: &str = "canary";
+pub const CANARY_TAG: &str = "canary";
 /// How long a webhook that restarts is waited for.
 const WEBHOOK_WAIT: Duration = Duration::from_secs(30);
 /// Annotation of pods whose image is known by its tag only: when it was deployed, in RFC 3339.
-const DEPLOYED_KEY: &str = "faas.dev/deployed";
+pub const DEPLOYED_KEY: &str = "faas.dev/deployed";
 /// How long a removal may take before the function is made anew.
 const REMOVAL_WAIT: Duration = Duration::from_secs(60);
 
@@ -42,6 +44,16 @@ pub async fn apply(cluster: &Cluster, change: &Change, progress: &dyn Progress) 
     let services = cluster.services(change.function.namespace.as_deref()).await?;
     let applied = template(cluster, &services, change, progress).await?;
     let pinned = !applied.follows_latest();
+    if applied.is_paused() {
+        progress.warn(
+            name,
+            "the rollout is paused: the traffic stays where it is until `faas rollout resume` and `promote`",
+        );
+        if cluster.settings.wait.is_zero() {
+            return Ok(applied);
+        }
+        return wait::until_ready(cluster, &applied, cluster.settings.wait, progress).await;
+    }
     if cluster.settings.wait.is_zero() {
         if pinned {
             progress.warn(name, "traffic is pinned to a revision: the new one gets none until `faas rollout promote`");
@@ -59,15 +71,21 @@ pub async fn apply(cluster: &Cluster, change: &Change, progress: &dyn Progress) 
     wait::until_ready(cluster, &moved, cluster.settings.wait, progress).await
 }
 
-/// Deploys so that the new revision gets a part of the traffic, under the tag `canary`, and what served before the rest.
+/// Deploys so that the new revision has the name `tag` and a part of the traffic, and what served before the rest.
 ///
 /// # Errors
 /// Those of [`apply`]; the traffic then stays where it was, pinned there by the revisions' names.
-pub async fn canary(cluster: &Cluster, change: &Change, percent: u8, progress: &dyn Progress) -> Result<Service> {
+pub async fn tagged(
+    cluster: &Cluster,
+    change: &Change,
+    tag: &str,
+    percent: u8,
+    progress: &dyn Progress,
+) -> Result<Service> {
     let id = change.function.id();
     let name = id.name.as_str();
     let limit = cluster.settings.wait;
-    if change.how != How::Upsert {
+    if !matches!(change.how, How::Upsert | How::Adopt) {
         return Err(Fault::usage("a canary updates a function and leaves the revision before in place")
             .hint("leave out --replace and --update=false"));
     }
@@ -81,17 +99,12 @@ pub async fn canary(cluster: &Cluster, change: &Change, percent: u8, progress: &
         progress.warn(name, "nothing served before: all traffic goes to the new revision");
         return apply(cluster, change, progress).await;
     };
-    let serving: Vec<_> = before.status.traffic.iter().filter(|share| share.percent > 0).collect();
-    let stable = serving.iter().max_by_key(|share| share.percent).map(|share| &share.revision_name);
+    if before.is_paused() {
+        return Err(Fault::failed(format!("the rollout of {id} is paused"))
+            .hint(format!("`faas rollout resume {name}` ends that; a plain `faas deploy` leaves the traffic alone")));
+    }
     // By name, so that the new revision gets nothing by itself, even when it becomes ready after we gave up.
-    let pinned: Vec<_> = serving
-        .iter()
-        .map(|share| match &share.tag {
-            Some(tag) => json!({ "revisionName": share.revision_name, "percent": share.percent, "tag": tag }),
-            None => json!({ "revisionName": share.revision_name, "percent": share.percent }),
-        })
-        .collect();
-    set_traffic(&services, name, json!(pinned)).await?;
+    set_traffic(&services, name, before.status.traffic.iter().map(pinned).collect()).await?;
     let applied = template(cluster, &services, change, progress).await?;
     let ready = wait::until_ready(cluster, &applied, limit, progress).await?;
     let new = &ready.status.latest_ready_revision_name;
@@ -99,13 +112,36 @@ pub async fn canary(cluster: &Cluster, change: &Change, percent: u8, progress: &
         progress.warn(name, "nothing changed that makes a new revision: the traffic stays as it is");
         before.spec["traffic"].clone()
     } else {
-        json!([
-            { "revisionName": stable, "percent": 100 - percent },
-            { "revisionName": new, "percent": percent, "tag": CANARY_TAG },
-        ])
+        traffic::with(&before.status.traffic, new, tag, percent)
     };
     let split = set_traffic(&services, name, shares).await?;
     wait::until_ready(cluster, &split, limit, progress).await
+}
+
+/// A share as it is in force, by the revision's name.
+pub fn pinned(share: &Share) -> Value {
+    let mut pinned = json!({ "revisionName": share.revision_name, "percent": share.percent });
+    if let Some(tag) = &share.tag {
+        pinned["tag"] = json!(tag);
+    }
+    pinned
+}
+
+/// Marks the rollout of a function as paused, or takes the mark away.
+///
+/// # Errors
+/// What the cluster refused.
+pub async fn set_paused(services: &Api<Service>, service: &Service, paused: bool) -> Result<()> {
+    let name = service.name();
+    // With the uid, since an apply would make what was removed meanwhile.
+    let mut metadata = json!({ "name": name, "uid": service.metadata.uid });
+    if paused {
+        metadata["annotations"] = json!({ PAUSED_KEY: jiff::Timestamp::now().to_string() });
+    }
+    let body = json!({ "apiVersion": API_VERSION, "kind": "Service", "metadata": metadata });
+    let params = PatchParams::apply(PAUSE_MANAGER).force();
+    let set = services.patch(name, &params, &Patch::Apply(&body)).await;
+    set.map(drop).map_err(|e| trouble::fault(&format!("can't mark the rollout of {name}"), e))
 }
 
 /// Applies labels, annotations and the template; the traffic stays as it is.
@@ -125,7 +161,7 @@ async fn template(
         wanted["spec"]["template"]["metadata"]["annotations"][DEPLOYED_KEY] = json!(jiff::Timestamp::now().to_string());
     }
     match change.how {
-        How::Upsert => {}
+        How::Upsert | How::Adopt => {}
         How::Create => {
             if services.get_opt(name).await.map_err(|e| trouble::fault(&what, e))?.is_some() {
                 return Err(
@@ -136,7 +172,7 @@ async fn template(
         How::Replace => replace(services, &id, progress).await?,
     }
     progress.step(name, "deploying");
-    send(cluster, services, function, &wanted, progress).await
+    send(cluster, services, change, &wanted, false, progress).await
 }
 
 /// Sets `spec.traffic`, and nothing else.
@@ -161,7 +197,10 @@ pub async fn set_traffic(services: &Api<Service>, name: &str, shares: Value) -> 
 /// [`crate::error::Kind::NotFound`] when there is none.
 pub async fn remove(cluster: &Cluster, id: &FunctionId) -> Result<()> {
     let services = cluster.services(id.namespace.as_deref()).await?;
-    match services.delete(&id.name, &DeleteParams::background()).await {
+    let uid = cluster.our_service(id).await?.metadata.uid;
+    // What was looked at, and nothing that took its name since.
+    let params = DeleteParams::background().preconditions(Preconditions { uid, resource_version: None });
+    match services.delete(&id.name, &params).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 && !trouble::is_missing_api(&status) => {
             Err(no_function(id))
@@ -191,7 +230,10 @@ async fn replace(services: &Api<Service>, id: &FunctionId, progress: &dyn Progre
 
 /// A pod whose secret is missing never starts, and its Service doesn't say so: ask first. Gives those that hold a
 /// registry's login.
-async fn secrets_are_there(cluster: &Cluster, function: &Function) -> Result<BTreeSet<String>> {
+///
+/// # Errors
+/// The secrets that are missing.
+pub async fn secrets_are_there(cluster: &Cluster, function: &Function) -> Result<BTreeSet<String>> {
     /// A secret without its values.
     #[derive(Clone, Debug, serde::Deserialize)]
     struct Kind {
@@ -237,17 +279,26 @@ async fn secrets_are_there(cluster: &Cluster, function: &Function) -> Result<BTr
     Ok(found.into_iter().filter(|(_, kind)| kind.as_ref().is_some_and(login)).map(|(name, _)| name).collect())
 }
 
-/// The server-side apply itself. Waits for a webhook that restarts, and takes over what only we ourselves set.
-async fn send(
+/// The server-side apply itself, or its `dry` run. Waits for a webhook that restarts, and takes over what only we
+/// ourselves set.
+///
+/// # Errors
+/// What the cluster refused, and why.
+pub async fn send<K>(
     cluster: &Cluster,
-    services: &Api<Service>,
-    function: &Function,
+    services: &Api<K>,
+    change: &Change,
     wanted: &Value,
+    dry: bool,
     progress: &dyn Progress,
-) -> Result<Service> {
-    let name = function.name.as_str();
+) -> Result<K>
+where
+    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    let name = change.function.name.as_str();
     let mut params = PatchParams::apply(MANAGER).validation_strict();
-    params.force = cluster.settings.force;
+    params.dry_run = dry;
+    params.force = cluster.settings.force || change.how == How::Adopt;
     let end = Instant::now() + WEBHOOK_WAIT;
     let mut warned = false;
     loop {
@@ -268,8 +319,21 @@ async fn send(
             tokio::time::sleep(Duration::from_secs(1)).await;
             continue;
         }
-        return Err(refusal::explain(function, &status));
+        return Err(refused(cluster, change, &status, wanted).await);
     }
+}
+
+/// Why the cluster doesn't take what was sent.
+async fn refused(cluster: &Cluster, change: &Change, status: &Status, wanted: &Value) -> Fault {
+    let function = &change.function;
+    if status.code == 409 {
+        // Who may write may read; where not, the API server's own words have to do.
+        let live = cluster.raw(&function.id()).await.ok().flatten();
+        if let Some(fault) = refusal::conflict(function, status, wanted, live.as_ref()) {
+            return fault;
+        }
+    }
+    refusal::explain(function, status, wanted)
 }
 
 /// Sets the bounds between which a function scales: `replicas` pods, or any number up to its most when that is 0.
@@ -278,7 +342,7 @@ async fn send(
 /// [`crate::error::Kind::NotFound`] when there is no such function, or what the cluster refused.
 pub async fn scale(cluster: &Cluster, id: &FunctionId, replicas: u32) -> Result<()> {
     let what = format!("can't scale {id}");
-    let service = cluster.service(id).await?;
+    let service = cluster.our_service(id).await?;
     let annotation = |key: &str| {
         let all = service.spec.pointer("/template/metadata/annotations")?;
         all.get(key)?.as_str()?.parse::<u32>().ok()

@@ -1,14 +1,17 @@
 //! The way to a cluster: kubeconfigs, context and namespace, and a client that is made when it is first needed.
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Pod;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client, Config, Resource};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
+use super::manifest::OWNER_LABEL;
 use super::objects::{Revision, Service};
 use super::trouble;
 use crate::error::{Fault, OrFault, Result};
@@ -24,6 +27,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Settings {
     /// Kubeconfig files; the first to set something wins. None with `in_cluster`.
     pub kubeconfigs: Vec<PathBuf>,
+    /// Whether the user named them, so that they have to be there.
+    pub named: bool,
     /// Whether this runs in a pod, whose service account serves when there is no kubeconfig.
     pub in_cluster: bool,
     /// The context of the kubeconfig; `None` is its current one.
@@ -73,6 +78,7 @@ impl Settings {
             })?
         };
         let some = |text: Option<String>| text.filter(|t| !t.is_empty());
+        let named = keys.kubeconfig.is_some();
         let kubeconfigs = match (keys.kubeconfig, env("KUBECONFIG")) {
             (Some(path), _) => vec![root.join(path)],
             (None, Some(list)) => std::env::split_paths(&list).filter(|p| !p.as_os_str().is_empty()).collect(),
@@ -80,6 +86,7 @@ impl Settings {
         };
         Ok(Self {
             kubeconfigs,
+            named,
             in_cluster: env("KUBERNETES_SERVICE_HOST").is_some(),
             context: some(env("FAAS_KNATIVE_CONTEXT")).or(some(keys.context)),
             namespace: some(env("FAAS_KNATIVE_NAMESPACE")).or(some(keys.namespace)),
@@ -87,6 +94,12 @@ impl Settings {
             force: keys.force,
             wait,
         })
+    }
+
+    /// This kubeconfig and no other.
+    pub fn only_kubeconfig(&mut self, path: PathBuf) {
+        self.kubeconfigs = vec![path];
+        self.named = true;
     }
 }
 
@@ -177,6 +190,31 @@ impl Cluster {
         self.api(namespace).await
     }
 
+    /// A function's Service with everything that Kubernetes knows of it; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the cluster can't be asked.
+    pub async fn raw(&self, id: &FunctionId) -> Result<Option<DynamicObject>> {
+        let kind = ApiResource::erase::<Service>(&());
+        let namespace = self.namespace(id.namespace.as_deref()).await?;
+        let all: Api<DynamicObject> = Api::namespaced_with(self.client().await?, namespace, &kind);
+        all.get_opt(&id.name).await.map_err(|e| trouble::fault(&format!("can't read {id}"), e))
+    }
+
+    /// A function's Service, when `faas` deployed it.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::NotFound`] when there is none; that it is somebody else's.
+    pub async fn our_service(&self, id: &FunctionId) -> Result<Service> {
+        let service = self.service(id).await?;
+        match foreign(service.metadata.labels.as_ref()) {
+            Some(why) => Err(Fault::failed(format!("{id} is not one of faas, and is left alone"))
+                .cause(why)
+                .hint("`faas deploy --adopt` takes it over")),
+            None => Ok(service),
+        }
+    }
+
     /// A function's Service.
     ///
     /// # Errors
@@ -184,6 +222,15 @@ impl Cluster {
     pub async fn service(&self, id: &FunctionId) -> Result<Service> {
         let found = self.services(id.namespace.as_deref()).await?.get_opt(&id.name).await;
         found.map_err(|e| trouble::fault(&format!("can't read {id}"), e))?.ok_or_else(|| no_function(id))
+    }
+}
+
+/// Why a Service with these labels is not ours to change.
+pub fn foreign(labels: Option<&BTreeMap<String, String>>) -> Option<String> {
+    match labels.and_then(|labels| labels.get(OWNER_LABEL.0)) {
+        Some(owner) if owner == OWNER_LABEL.1 => None,
+        Some(owner) => Some(format!("its label {} says that {owner} manages it", OWNER_LABEL.0)),
+        None => Some(format!("it has no label {}={}", OWNER_LABEL.0, OWNER_LABEL.1)),
     }
 }
 
@@ -238,11 +285,11 @@ fn read(settings: &Settings) -> Result<Option<Kubeconfig>> {
             None => next,
         });
     }
-    if merged.is_none() && !settings.in_cluster {
+    if merged.is_none() && (settings.named || !settings.in_cluster) {
         let looked: Vec<_> = settings.kubeconfigs.iter().map(|p| p.display().to_string()).collect();
         return Err(Fault::failed("there is no kubeconfig, so the cluster is not known")
             .cause(format!("looked for {}", looked.join(", ")))
-            .hint("KUBECONFIG or `provider.knative.kubeconfig` in the stack file names one"));
+            .hint("--kubeconfig, KUBECONFIG or `provider.knative.kubeconfig` in the stack file names one"));
     }
     Ok(merged)
 }
@@ -255,7 +302,7 @@ fn no_context(settings: &Settings, contexts: &[String], error: &kube::config::Ku
     let hint = if contexts.is_empty() {
         "it has no contexts".into()
     } else {
-        format!("it has these: {}; `provider.knative.context` names one", contexts.join(", "))
+        format!("it has these: {}; --context or `provider.knative.context` names one", contexts.join(", "))
     };
     Fault::failed(what).cause(trouble::chain(error)).hint(hint)
 }

@@ -92,6 +92,25 @@ pub async fn of(cluster: &Cluster, service: &Service) -> Result<Option<Diagnosis
     Ok(None)
 }
 
+/// What is wrong with pods of revisions that get traffic, whatever the Service says: once a revision was ready, it
+/// stays so in Knative's eyes.
+///
+/// # Errors
+/// When the cluster can't be asked.
+pub async fn of_serving(cluster: &Cluster, service: &Service) -> Result<Option<Diagnosis>> {
+    let pods = cluster.pods(service.metadata.namespace.as_deref()).await?;
+    for share in service.status.traffic.iter().filter(|share| share.percent > 0) {
+        let list = ListParams::default().labels(&format!("{REVISION_LABEL}={}", share.revision_name));
+        let there = pods.list(&list).await.map_err(|e| trouble::fault("can't look at the pods", e))?.items;
+        for pod in there.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
+            if let Some(found) = pod_fault(&pods, pod).await {
+                return Ok(Some(found));
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// What can be said when time is up and nothing looked wrong: mostly that nobody listens.
 pub async fn at_the_end(cluster: &Cluster, service: &Service) -> Option<Diagnosis> {
     let revision = &service.status.latest_created_revision_name;

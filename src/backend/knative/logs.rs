@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 
 use super::cluster::Cluster;
 use super::diagnosis::SIDECAR;
-use super::objects::SERVICE_LABEL;
+use super::objects::{SERVICE_LABEL, Service};
 use super::trouble;
 use crate::backend::{LogEntry, LogQuery, LogStream};
-use crate::error::Result;
+use crate::error::{Fault, Result};
 
 /// How often new pods are looked for.
 const LOOK: Duration = Duration::from_secs(1);
@@ -27,6 +27,9 @@ const WAITING: usize = 1024;
 /// [`crate::error::Kind::NotFound`] when there is no such function.
 pub async fn logs(cluster: &Cluster, query: LogQuery) -> Result<LogStream> {
     let service = cluster.service(&query.id).await?;
+    if let Some(name) = &query.container {
+        has(&service, name)?;
+    }
     let reader = Reader {
         pods: cluster.pods(query.id.namespace.as_deref()).await?,
         namespace: service.metadata.namespace.clone().unwrap_or_default(),
@@ -56,7 +59,11 @@ impl Reader {
         let what = format!("can't find the pods of {}", self.query.id);
         let pods = self.pods.list(&list).await.map_err(|e| trouble::fault(&what, e))?;
         let wanted = |pod: &Pod| self.query.instance.as_ref().is_none_or(|i| *i == pod.name_any());
-        Ok(pods.iter().filter(|pod| wanted(pod)).flat_map(sources_of).collect())
+        Ok(pods
+            .iter()
+            .filter(|pod| wanted(pod))
+            .flat_map(|pod| sources_of(pod, self.query.container.as_deref()))
+            .collect())
     }
 
     fn params(&self, source: &Source, since: Option<jiff::Timestamp>, tail: Option<u64>, follow: bool) -> LogParams {
@@ -161,11 +168,23 @@ impl Reader {
     }
 }
 
-/// The containers of a pod that have begun, the sidecar excepted.
-fn sources_of(pod: &Pod) -> Vec<Source> {
+/// Whether the function's pods have a container of that name.
+fn has(service: &Service, name: &str) -> Result<()> {
+    let own = service.spec.pointer("/template/spec/containers").and_then(serde_json::Value::as_array);
+    let own = own.into_iter().flatten().filter_map(|c| c.get("name")?.as_str());
+    let names: Vec<_> = own.chain([SIDECAR]).collect();
+    if names.contains(&name) {
+        return Ok(());
+    }
+    Err(Fault::not_found(format!("{} has no container {name}", service.name()))
+        .hint(format!("it has {}", names.join(", "))))
+}
+
+/// The containers of a pod that have begun: the one that is asked for, or all but the sidecar.
+fn sources_of(pod: &Pod, container: Option<&str>) -> Vec<Source> {
     let statuses = pod.status.iter().flat_map(|s| s.container_statuses.iter().flatten());
     statuses
-        .filter(|c| c.name != SIDECAR)
+        .filter(|c| container.map_or(c.name != SIDECAR, |name| c.name == name))
         .filter(|c| c.state.as_ref().is_some_and(|s| s.running.is_some() || s.terminated.is_some()))
         .map(|c| Source { pod: pod.name_any(), container: c.name.clone(), restarts: c.restart_count })
         .collect()

@@ -15,6 +15,8 @@ pub const API_VERSION: &str = "serving.knative.dev/v1";
 pub const SERVICE_LABEL: &str = "serving.knative.dev/service";
 /// Label of pods: the revision they belong to.
 pub const REVISION_LABEL: &str = "serving.knative.dev/revision";
+/// Annotation of Services: since when the rollout is paused.
+pub const PAUSED_KEY: &str = "faas.dev/paused";
 /// Label of revisions: the generation of the configuration that made them; it counts up.
 pub const GENERATION_LABEL: &str = "serving.knative.dev/configurationGeneration";
 
@@ -112,6 +114,9 @@ pub struct Condition {
     pub reason: String,
     /// The whole story.
     pub message: String,
+    /// Since when, in RFC 3339.
+    #[serde(rename = "lastTransitionTime")]
+    pub since: Option<String>,
 }
 
 impl Condition {
@@ -161,6 +166,11 @@ impl Service {
     /// Shares of traffic as asked for.
     pub fn traffic(&self) -> Vec<Share> {
         self.spec.get("traffic").and_then(|t| serde_json::from_value(t.clone()).ok()).unwrap_or_default()
+    }
+
+    /// Whether its rollout is paused.
+    pub fn is_paused(&self) -> bool {
+        self.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(PAUSED_KEY))
     }
 
     /// Whether traffic moves to a new revision by itself.

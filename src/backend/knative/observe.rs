@@ -1,9 +1,9 @@
 //! What is deployed: Services and their pods, in the words of every backend.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures_util::{StreamExt, TryStreamExt};
-use kube::Api;
 use kube::api::ListParams;
+use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -19,6 +19,10 @@ use crate::function::Resources;
 const PAGE: u32 = 500;
 /// How many revisions do; they are read without what they run.
 const REVISIONS_PAGE: u32 = 2000;
+/// What a list is asked for.
+const LIST: &str = "can't list the functions";
+/// How often a list that was forgotten (410) is begun again.
+const RESTARTS: u32 = 3;
 /// From so many names on, one list costs less than asking for each.
 const MANY: usize = 8;
 
@@ -31,7 +35,6 @@ pub async fn observe(cluster: &Cluster, scope: &Scope) -> Result<Vec<Deployed>> 
     let services = cluster.services(namespace).await?;
     let revisions: Api<RevisionBrief> = cluster.api(namespace).await?;
     let ours = format!("{}={}", OWNER_LABEL.0, OWNER_LABEL.1);
-    let what = "can't list the functions";
     let mut found = Vec::new();
     let mut add = |service: Service| {
         if scope.names.is_empty() || scope.names.iter().any(|name| name == service.name()) {
@@ -39,9 +42,9 @@ pub async fn observe(cluster: &Cluster, scope: &Scope) -> Result<Vec<Deployed>> 
         }
     };
     if scope.names.is_empty() {
-        pages(&services, &ListParams::default().labels(&ours).limit(PAGE), what, &mut add).await?;
+        pages(&services, &ListParams::default().labels(&ours).limit(PAGE), LIST, &mut add).await?;
     } else if scope.names.len() >= MANY {
-        pages(&services, &ListParams::default().limit(PAGE), what, &mut add).await?;
+        pages(&services, &ListParams::default().limit(PAGE), LIST, &mut add).await?;
     } else {
         let one = |name: String| {
             let services = services.clone();
@@ -51,41 +54,80 @@ pub async fn observe(cluster: &Cluster, scope: &Scope) -> Result<Vec<Deployed>> 
             futures_util::stream::iter(scope.names.clone()).map(one).buffered(MANY).try_collect().await?;
         asked.into_iter().flatten().for_each(&mut add);
     }
-    if found.is_empty() {
-        return Ok(found);
-    }
-    let mut pods: BTreeMap<String, Vec<RevisionBrief>> = BTreeMap::new();
     let selector = match scope.names.len() {
         0 => ours,
         n if n < MANY => format!("{SERVICE_LABEL} in ({})", scope.names.join(",")),
         _ => SERVICE_LABEL.into(),
     };
-    pages(&revisions, &ListParams::default().labels(&selector).limit(REVISIONS_PAGE), what, &mut |r: RevisionBrief| {
-        if r.status.desired_replicas.or(r.status.actual_replicas).is_some_and(|n| n > 0) {
-            let labels = r.metadata.labels.as_ref();
-            let service = labels.and_then(|l| l.get(SERVICE_LABEL)).cloned().unwrap_or_default();
-            pods.entry(service).or_default().push(r);
-        }
-    })
-    .await?;
-    for function in &mut found {
-        let revisions = pods.get(&function.name).map(Vec::as_slice).unwrap_or_default();
-        (function.replicas, function.available) = replicas(revisions);
-    }
+    with_pods(&revisions, &selector, &mut found).await?;
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
 }
 
-/// Reads a list page by page, so that only one of them is held.
+/// What is deployed by `faas` in the whole cluster.
+///
+/// # Errors
+/// When the cluster can't be asked, or not about all of it.
+pub async fn everywhere(cluster: &Cluster) -> Result<Vec<Deployed>> {
+    let services: Api<Service> = Api::all(cluster.client().await?);
+    let ours = format!("{}={}", OWNER_LABEL.0, OWNER_LABEL.1);
+    let mut found = Vec::new();
+    let params = ListParams::default().labels(&ours).limit(PAGE);
+    pages(&services, &params, LIST, &mut |service| found.push(deployed(&service, &[]))).await?;
+    with_pods(&Api::all(cluster.client().await?), &ours, &mut found).await?;
+    Ok(found)
+}
+
+/// Adds how many pods each has; no question is asked for none.
+async fn with_pods(revisions: &Api<RevisionBrief>, selector: &str, found: &mut [Deployed]) -> Result<()> {
+    if found.is_empty() {
+        return Ok(());
+    }
+    let mut pods: HashMap<(String, String), Vec<RevisionBrief>> = HashMap::new();
+    let params = ListParams::default().labels(selector).limit(REVISIONS_PAGE);
+    pages(revisions, &params, LIST, &mut |r: RevisionBrief| {
+        if r.status.desired_replicas.or(r.status.actual_replicas).is_some_and(|n| n > 0) {
+            let labels = r.metadata.labels.as_ref();
+            let service = labels.and_then(|l| l.get(SERVICE_LABEL)).cloned().unwrap_or_default();
+            pods.entry((r.metadata.namespace.clone().unwrap_or_default(), service)).or_default().push(r);
+        }
+    })
+    .await?;
+    for function in found {
+        let key = (function.namespace.clone().unwrap_or_default(), function.name.clone());
+        (function.replicas, function.available) = replicas(pods.get(&key).map(Vec::as_slice).unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// Reads a list page by page, so that only one of them is held. Where a list takes so long that the API server forgets
+/// where we were (410), it is read anew; what was seen already is left out.
 pub async fn pages<K>(api: &Api<K>, params: &ListParams, what: &str, each: &mut impl FnMut(K)) -> Result<()>
 where
-    K: Clone + DeserializeOwned + std::fmt::Debug,
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
     let mut params = params.clone();
+    let mut seen = BTreeSet::new();
+    let mut restarts = 0;
     loop {
-        let page = api.list(&params).await.map_err(|e| trouble::fault(what, e))?;
-        page.items.into_iter().for_each(&mut *each);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+        let page = match api.list(&params).await {
+            Ok(page) => page,
+            Err(kube::Error::Api(status)) if status.code == 410 && restarts < RESTARTS => {
+                restarts += 1;
+                params.continue_token = None;
+                continue;
+            }
+            Err(error) => return Err(trouble::fault(what, error)),
+        };
+        let next = page.metadata.continue_.filter(|token| !token.is_empty());
+        // A list of one page needs no memory of it.
+        let many = next.is_some() || !seen.is_empty();
+        for item in page.items {
+            if !many || seen.insert((item.namespace(), item.name_any())) {
+                each(item);
+            }
+        }
+        match next {
             Some(token) => params.continue_token = Some(token),
             None => return Ok(()),
         }

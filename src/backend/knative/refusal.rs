@@ -1,31 +1,12 @@
 //! What the API server or Knative's webhook refused of a function, in its own words, at the stack's own field.
-use kube::core::Status;
+use kube::core::{DynamicObject, Status};
+use serde_json::Value;
 
-use super::{apply, trouble};
+use super::{apply, difference, stack_field, trouble};
+use crate::backend::Difference;
 use crate::error::Fault;
 use crate::function::Function;
 use crate::problem::Problem;
-
-/// Where a path of the Service comes from in the stack file, longest first.
-const FIELDS: [(&str, &str); 17] = [
-    ("containerConcurrency", "concurrency"),
-    ("timeoutSeconds", "timeout"),
-    ("responseStartTimeoutSeconds", "timeout"),
-    ("readOnlyRootFilesystem", "readonly_root_filesystem"),
-    ("min-scale", "scale.min"),
-    ("max-scale", "scale.max"),
-    ("autoscaling.knative.dev", "scale"),
-    ("imagePullSecrets", "secrets"),
-    ("volumes", "secrets"),
-    ("volumeMounts", "secrets"),
-    ("resources.limits", "limits"),
-    ("resources.requests", "requests"),
-    ("env", "environment"),
-    ("image", "image"),
-    ("annotations", "annotations"),
-    ("labels", "labels"),
-    ("metadata.name", ""),
-];
 
 /// The setting of the ConfigMap `config-features` that lets a field through.
 const FLAGS: [(&str, &str); 13] = [
@@ -60,26 +41,86 @@ fn managers(status: &Status) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The refusal with what to do about it.
-pub fn explain(function: &Function, status: &Status) -> Fault {
-    let what = format!("can't deploy {}", function.name);
+/// How many fields of a conflict are told.
+const MOST: usize = 6;
+
+/// Somebody else set fields that the stack sets, too; `live` is the Service as it is, where it could be read.
+pub fn conflict(function: &Function, status: &Status, wanted: &Value, live: Option<&DynamicObject>) -> Option<Fault> {
     let managers = managers(status);
-    if status.code == 409 && !managers.is_empty() {
-        let said: Vec<_> = managers
-            .iter()
-            .map(|(manager, field)| format!("{manager} set {}", field.trim_start_matches('.')))
-            .collect();
-        return Fault::failed(what)
-            .cause(format!("somebody else changed this function: {}", said.join(", ")))
-            .hint("`provider.knative.force: true` takes these fields over; `--replace` makes the function anew");
+    if managers.is_empty() {
+        return None;
     }
+    let changed = |manager: &str| {
+        let entries = live.and_then(|live| live.metadata.managed_fields.as_ref())?;
+        let time = entries.iter().find(|entry| entry.manager.as_deref() == Some(manager))?.time.as_ref()?;
+        Some(format!(" ({})", time.0))
+    };
+    let mut said = Vec::new();
+    let mut problems = Vec::new();
+    for (manager, field) in &managers {
+        let field = field.trim_start_matches('.');
+        let mut fields = Vec::new();
+        if let Some((live, wanted)) =
+            live.and_then(|live| Some((difference::at(&live.data, field)?, difference::at(wanted, field)?)))
+        {
+            for found in difference::missed(live, wanted) {
+                let path = if found.path.starts_with('[') {
+                    format!("{field}{}", found.path)
+                } else {
+                    format!("{field}.{}", found.path)
+                };
+                let path = path.trim_end_matches('.').to_owned();
+                match stack_field::of(function, wanted, &path) {
+                    Some(stack) => {
+                        let message = message(manager, &path, &found);
+                        problems.push(Problem::error(stack.clone(), message));
+                        fields.push(stack.trim_start_matches(&format!("functions.{}.", function.name)).to_owned());
+                    }
+                    None => fields.push(path),
+                }
+            }
+        }
+        fields.dedup();
+        let more = fields.len().saturating_sub(MOST);
+        fields.truncate(MOST);
+        let what = if fields.is_empty() { field.to_owned() } else { fields.join(", ") };
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        said.push(format!("{manager}{} set {what}{more}", changed(manager).unwrap_or_default()));
+    }
+    problems.truncate(MOST);
+    Some(
+        Fault::failed(format!("can't deploy {}", function.name))
+            .cause(format!("somebody else changed this function: {}", said.join("; ")))
+            .problems(problems)
+            .hint("`--adopt` takes these fields over; so does `provider.knative.force: true`, every time; `--replace` makes the function anew"),
+    )
+}
+
+/// What a manager made of a field. Values of variables may be secret.
+fn message(manager: &str, path: &str, found: &Difference) -> String {
+    let shown = |value: &Option<Value>| match value {
+        Some(Value::String(text)) => format!("`{text}`"),
+        Some(value) => format!("`{value}`"),
+        None => "nothing".into(),
+    };
+    match (&found.before, &found.after) {
+        (Some(_), None) => format!("{manager} added this, and the stack doesn't have it"),
+        (None, Some(_)) => format!("{manager} removed this, and the stack has it"),
+        _ if path.contains(".env[") => format!("{manager} set another value than the stack has"),
+        (before, after) => format!("{manager} set {}, and the stack has {}", shown(before), shown(after)),
+    }
+}
+
+/// The refusal with what to do about it; `wanted` is the Service that was sent.
+pub fn explain(function: &Function, status: &Status, wanted: &Value) -> Fault {
+    let what = format!("can't deploy {}", function.name);
     // Only 400 and 422 are about what the function asks for.
     if !matches!(status.code, 400 | 422) {
         return trouble::refused(&what, status);
     }
     let said = trouble::words(status);
-    let fault =
-        Fault::failed(what).cause(&said).problems(said.lines().filter_map(|line| problem(function, line)).collect());
+    let found = said.lines().flat_map(|line| problems(function, wanted, line)).collect();
+    let fault = Fault::failed(what).cause(&said).problems(found);
     match FLAGS.iter().find(|(sign, _)| said.contains(sign)) {
         Some((_, flag)) => fault.hint(format!(
             "an administrator of the cluster can allow it: `{flag}: enabled` in the ConfigMap config-features of knative-serving"
@@ -88,12 +129,11 @@ pub fn explain(function: &Function, status: &Status) -> Fault {
     }
 }
 
-/// One line of the webhook, whose path stands after the last colon.
-fn problem(function: &Function, line: &str) -> Option<Problem> {
-    let (message, path) = line.rsplit_once(": ").unwrap_or((line, line));
-    let (_, field) = FIELDS.iter().find(|(sign, _)| path.contains(sign))?;
-    let field = format!("functions.{}.{field}", function.name);
-    Some(Problem::error(field.trim_end_matches('.'), message))
+/// One line of the webhook, whose paths stand after the last colon.
+fn problems(function: &Function, wanted: &Value, line: &str) -> Vec<Problem> {
+    let (message, paths) = line.rsplit_once(": ").unwrap_or((line, line));
+    let one = |path: &str| Some(Problem::error(stack_field::of(function, wanted, path.trim())?, message));
+    paths.split(", ").filter_map(one).collect()
 }
 
 #[cfg(test)]
@@ -102,7 +142,7 @@ mod tests {
 
     fn explained(code: u16, message: &str) -> Fault {
         let function = Function { name: "tax".into(), ..Function::default() };
-        explain(&function, &Status::failure(message, "").with_code(code))
+        explain(&function, &Status::failure(message, "").with_code(code), &Value::Null)
     }
 
     #[test]
@@ -135,7 +175,22 @@ mod tests {
         };
         assert!(is_ours(&status("faas-scale")) && !is_ours(&status("kn")));
         let function = Function { name: "tax".into(), ..Function::default() };
-        let said = explain(&function, &status("kn")).cause.unwrap();
+        let container = |value: &str| {
+            serde_json::json!({"spec": {"template": {"spec": {"containers": [
+                {"name": "user-container", "env": [{"name": "KEY", "value": value}]}]}}}})
+        };
+        let mut live = container("theirs");
+        live["metadata"] = serde_json::json!({"managedFields": [{"manager": "kn", "time": "2026-11-24T01:02:03Z"}]});
+        let live: DynamicObject = serde_json::from_value(live).unwrap();
+        let fault = conflict(&function, &status("kn"), &container("ours"), Some(&live)).unwrap();
+        assert_eq!(
+            fault.cause.as_deref(),
+            Some("somebody else changed this function: kn (2026-11-24T01:02:03Z) set environment.KEY")
+        );
+        assert_eq!(fault.problems[0].field, "functions.tax.environment.KEY");
+        assert!(!format!("{fault:?}").contains("theirs"), "values of variables may be secret");
+        // Without the Service itself, the field is told as the API server names it.
+        let said = conflict(&function, &status("kn"), &Value::Null, None).unwrap().cause.unwrap();
         assert_eq!(said, "somebody else changed this function: kn set spec.template.spec.containers");
     }
 }

@@ -1,11 +1,12 @@
 //! Revisions and their shares of traffic.
 use async_trait::async_trait;
-use kube::api::ListParams;
+use kube::Api;
+use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
 use super::objects::{Revision as Object, SERVICE_LABEL, Service, Share};
-use super::{apply, observe, wait};
+use super::{apply, observe, trouble, wait};
 use crate::backend::{Change, Deployed, Revision, Traffic};
 use crate::error::{Fault, Result};
 use crate::function::FunctionId;
@@ -21,6 +22,28 @@ pub fn words(shares: &[Share]) -> String {
         }
     };
     shares.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// What served before, with a new revision that has the name `tag` and `percent` of the traffic. The revision that had
+/// most keeps the rest; others keep their names only.
+pub fn with(before: &[Share], new: &str, tag: &str, percent: u8) -> Value {
+    let share = |revision: &str, percent: u8, tag: Option<&str>| Share {
+        revision_name: revision.into(),
+        percent,
+        tag: tag.map(Into::into),
+        ..Share::default()
+    };
+    let most = before.iter().filter(|s| s.revision_name != new).max_by_key(|s| s.percent);
+    let stable = most.map(|s| s.revision_name.clone()).unwrap_or_default();
+    let mut shares = vec![share(new, percent, Some(tag)), share(&stable, 100 - percent, None)];
+    // A tag leads to one revision: who had this one before loses it.
+    for (name, other) in before.iter().filter_map(|s| Some((s.tag.as_deref()?, s))).filter(|(name, _)| *name != tag) {
+        match shares.iter_mut().find(|s| s.revision_name == other.revision_name && s.tag.is_none()) {
+            Some(same) => same.tag = Some(name.into()),
+            None => shares.push(share(&other.revision_name, 0, Some(name))),
+        }
+    }
+    shares.iter().map(apply::pinned).collect()
 }
 
 impl Cluster {
@@ -52,11 +75,18 @@ impl Traffic for Cluster {
             let shares = service.status.traffic.iter().filter(|s| s.revision_name == name);
             shares.map(|s| s.percent).sum()
         };
+        let tags = |name: &str| {
+            let own = service.status.traffic.iter().filter(|s| s.revision_name == name);
+            own.filter_map(|s| Some((s.tag.clone()?, s.url.clone().unwrap_or_default()))).collect()
+        };
         let one = |revision: &Object| Revision {
             name: revision.name().into(),
             share: share(revision.name()),
             created: revision.metadata.creation_timestamp.as_ref().map(|t| t.0.to_string()),
             image: revision.image().into(),
+            tags: tags(revision.name()),
+            ready: Some(revision.is_ready()),
+            replicas: Some(revision.status.actual_replicas.unwrap_or(0)),
         };
         Ok(self.revisions_of(id).await?.iter().map(one).collect())
     }
@@ -78,7 +108,7 @@ impl Traffic for Cluster {
                 None => return Err(gone(id, name, &there)),
             }
         }
-        let service = self.service(id).await?;
+        let service = self.our_service(id).await?;
         let tag = |name: &str| {
             let tagged = service.status.traffic.iter().find(|s| s.revision_name == name && s.tag.is_some());
             tagged.and_then(|s| s.tag.clone())
@@ -96,11 +126,58 @@ impl Traffic for Cluster {
     }
 
     async fn canary(&self, change: &Change, percent: u8, progress: &dyn Progress) -> Result<Deployed> {
-        Ok(observe::deployed(&apply::canary(self, change, percent, progress).await?, &[]))
+        self.tagged(change, apply::CANARY_TAG, percent, progress).await
+    }
+
+    async fn tagged(&self, change: &Change, tag: &str, percent: u8, progress: &dyn Progress) -> Result<Deployed> {
+        Ok(observe::deployed(&apply::tagged(self, change, tag, percent, progress).await?, &[]))
+    }
+
+    async fn pause(&self, id: &FunctionId) -> Result<()> {
+        let service = self.our_service(id).await?;
+        if service.is_paused() {
+            return Ok(());
+        }
+        let services = self.services(id.namespace.as_deref()).await?;
+        // The mark first: a deployment that comes in between leaves the traffic alone then.
+        apply::set_paused(&services, &service, true).await?;
+        let shares: Vec<_> = service.status.traffic.iter().map(apply::pinned).collect();
+        if shares.is_empty() {
+            return Ok(());
+        }
+        let set = apply::set_traffic(&services, &id.name, Value::Array(shares)).await?;
+        self.settled(&set).await
+    }
+
+    async fn resume(&self, id: &FunctionId) -> Result<()> {
+        let service = self.our_service(id).await?;
+        let services = self.services(id.namespace.as_deref()).await?;
+        apply::set_paused(&services, &service, false).await
+    }
+
+    async fn paused(&self, id: &FunctionId) -> Result<bool> {
+        Ok(self.service(id).await?.is_paused())
+    }
+
+    async fn discard(&self, id: &FunctionId, revision: &str) -> Result<()> {
+        let service = self.our_service(id).await?;
+        let status = &service.status;
+        let mut routed = status.traffic.iter().map(|s| &s.revision_name).chain([&status.latest_ready_revision_name]);
+        if revision == status.latest_created_revision_name || routed.any(|name| name == revision) {
+            return Err(Fault::failed(format!("the revision {revision} of {id} is in use"))
+                .hint("`faas rollout set` moves traffic and tags to others"));
+        }
+        let there = self.revisions_of(id).await?;
+        if !there.iter().any(|r| r.name() == revision) {
+            return Err(gone(id, revision, &there));
+        }
+        let revisions: Api<Object> = self.api(id.namespace.as_deref()).await?;
+        let removed = revisions.delete(revision, &DeleteParams::background()).await;
+        removed.map(drop).map_err(|e| trouble::fault(&format!("can't remove the revision {revision}"), e))
     }
 
     async fn follow(&self, id: &FunctionId) -> Result<()> {
-        let service = self.service(id).await?;
+        let service = self.our_service(id).await?;
         let status = &service.status;
         // A newest revision that never became ready would leave the traffic where it is, without a word.
         if status.latest_created_revision_name != status.latest_ready_revision_name {
@@ -121,4 +198,31 @@ fn gone(id: &FunctionId, name: &str, there: &[Object]) -> Fault {
     let names: Vec<_> = there.iter().map(Object::name).collect();
     let hint = if names.is_empty() { "it has none".into() } else { format!("it has {}", names.join(", ")) };
     Fault::not_found(format!("{id} has no revision {name}")).hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn share(revision: &str, percent: u8, tag: Option<&str>) -> Share {
+        Share { revision_name: revision.into(), percent, tag: tag.map(Into::into), ..Share::default() }
+    }
+
+    #[test]
+    fn a_new_revision_takes_its_tag_and_leaves_the_others_theirs() {
+        let before = [share("a-1", 90, Some("blue")), share("a-2", 10, Some("canary")), share("a-0", 0, Some("old"))];
+        assert_eq!(
+            with(&before, "a-3", "canary", 20),
+            json!([
+                {"revisionName": "a-3", "percent": 20, "tag": "canary"},
+                {"revisionName": "a-1", "percent": 80, "tag": "blue"},
+                {"revisionName": "a-0", "percent": 0, "tag": "old"},
+            ])
+        );
+        let one = [share("a-1", 100, None)];
+        assert_eq!(
+            with(&one, "a-2", "green", 0),
+            json!([{"revisionName": "a-2", "percent": 0, "tag": "green"}, {"revisionName": "a-1", "percent": 100}])
+        );
+    }
 }

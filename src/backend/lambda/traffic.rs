@@ -111,7 +111,7 @@ impl Traffic for Lambda {
         let revision = |version: Version| {
             let name = version.number.to_string();
             let share = shares.get(&name).copied().unwrap_or(0);
-            Revision { name, share, created: version.created, image: version.image }
+            Revision { name, share, created: version.created, image: version.image, ..Revision::default() }
         };
         Ok(versions.into_iter().map(revision).collect())
     }

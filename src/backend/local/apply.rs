@@ -27,7 +27,7 @@ pub async fn apply(api: &GatewayApi, change: &Change, progress: &dyn Progress) -
     let deployment = deployment::of(change, format!("bundle:{digest}"), Some(bundle));
     progress.step(&id.name, "deploying");
     let answer = match change.how {
-        How::Upsert => {
+        How::Upsert | How::Adopt => {
             let updated = api.client.deploy(Method::PUT, &deployment).await?;
             if updated.status == StatusCode::NOT_FOUND {
                 api.client.deploy(Method::POST, &deployment).await?

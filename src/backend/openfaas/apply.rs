@@ -33,7 +33,7 @@ pub async fn apply(api: &GatewayApi, wait: Duration, change: &Change, progress: 
     secrets_are_there(api, &deployment).await?;
     progress.step(&id.name, "deploying");
     let answer = match change.how {
-        How::Upsert => upsert(api, &deployment, progress).await?,
+        How::Upsert | How::Adopt => upsert(api, &deployment, progress).await?,
         How::Create => api.client.deploy(Method::POST, &deployment).await?,
         How::Replace => {
             match remove(api, &id).await {
@@ -209,7 +209,7 @@ async fn answers(api: &GatewayApi, id: &FunctionId, wait: Duration, progress: &d
 
 /// The end of its log, which often says why it does not come up.
 async fn last_words(api: &GatewayApi, id: &FunctionId) -> Option<String> {
-    let query = LogQuery { id: id.clone(), instance: None, since: None, tail: Some(5), follow: false };
+    let query = LogQuery { id: id.clone(), instance: None, container: None, since: None, tail: Some(5), follow: false };
     let entries: Vec<LogEntry> = api.logs(query).await.ok()?.try_collect().await.ok()?;
     let lines: Vec<String> = entries.into_iter().map(|entry| entry.text).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))

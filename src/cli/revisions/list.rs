@@ -2,9 +2,10 @@
 use clap::Args;
 
 use crate::cli::Global;
-use crate::cli::rollout::{Target, table};
+use crate::cli::rollout::Target;
 use crate::context::Context;
 use crate::error::Result;
+use crate::output::detail;
 
 /// List the revisions of a function, newest first
 #[derive(Args)]
@@ -23,6 +24,6 @@ impl List {
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
         let open = self.target.open(context, global)?;
         let revisions = crate::runtime::block_on(open.traffic()?.revisions(&open.id))?;
-        context.out.result(&revisions, || table(&revisions))
+        context.out.result(&revisions, || detail::revisions(&revisions))
     }
 }

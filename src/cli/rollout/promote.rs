@@ -16,14 +16,14 @@ const PROBE_PAUSE: Duration = Duration::from_secs(1);
 /// How long a probe may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Send all traffic to the newest revision, or to one by name; at once, or step by step
+/// Send all traffic to the newest revision, or to one by name or tag; at once, or step by step
 #[derive(Args)]
-#[command(after_help = "Examples:\n  faas rollout promote tax\n  faas rollout promote tax tax-00003\n  \
+#[command(after_help = "Examples:\n  faas rollout promote tax\n  faas rollout promote tax green\n  \
                         faas rollout promote tax --steps 10,50,100 --every 2m --probe /health")]
 pub struct Promote {
     #[command(flatten)]
     target: Target,
-    /// The revision [default: the newest, and newer ones as they are deployed]
+    /// The revision, or a tag that leads to it [default: the newest, and newer ones as they are deployed]
     revision: Option<String>,
     /// Shares in percent to go through, in rising order
     #[arg(long, value_name = "PERCENT,…", value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..=100))]
@@ -52,6 +52,9 @@ impl Promote {
         let open = self.target.open(context, global)?;
         crate::runtime::block_on(async {
             let traffic = open.traffic()?;
+            if traffic.paused(&open.id).await? {
+                return Err(paused(&open));
+            }
             let there = traffic.revisions(&open.id).await?;
             let newest = there.first().map(|r| r.name.clone()).unwrap_or_default();
             let chosen = match &self.revision {
@@ -59,6 +62,9 @@ impl Promote {
                 None => newest.clone(),
             };
             self.step(context, &open, &there, &chosen).await?;
+            if traffic.paused(&open.id).await? {
+                return Err(paused(&open));
+            }
             if self.steps.last().is_none_or(|last| *last == 100) {
                 if chosen == newest {
                     traffic.follow(&open.id).await?;
@@ -76,6 +82,9 @@ impl Promote {
         let others = there.iter().filter(|r| r.share > 0 && r.name != chosen);
         let Some(stable) = others.max_by_key(|r| r.share).map(|r| r.name.clone()) else { return Ok(()) };
         for percent in self.steps.iter().copied().filter(|percent| *percent < 100) {
+            if open.traffic()?.paused(&open.id).await? {
+                return Err(paused(open));
+            }
             let shares = [(stable.clone(), 100 - percent), (chosen.to_owned(), percent)];
             open.traffic()?.set(&open.id, &shares).await?;
             context.out.note(format_args!("{chosen} gets {percent}% of the traffic"));
@@ -110,6 +119,11 @@ impl Promote {
         }
         Ok(())
     }
+}
+
+fn paused(open: &Open) -> Fault {
+    Fault::failed(format!("the rollout of {} is paused: the traffic stays where it is", open.id))
+        .hint(format!("`faas rollout resume {}` ends that", open.id))
 }
 
 fn probe(path: &str) -> Call {

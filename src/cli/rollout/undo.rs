@@ -62,7 +62,7 @@ mod tests {
                 name: format!("tax-{}", 3 - number),
                 share: *share,
                 created: None,
-                image: String::new(),
+                ..Revision::default()
             };
             shares.iter().enumerate().map(one).collect::<Vec<_>>()
         };

@@ -1,0 +1,57 @@
+//! `faas plan`: what `faas deploy` would change, without changing it.
+use clap::Args;
+
+use super::build::TagFlag;
+use super::deploy::DeployFlags;
+use super::session::GatewayFlags;
+use super::{Global, pipeline, stack_file};
+use crate::build::Options;
+use crate::context::Context;
+use crate::error::{Fault, Kind, Result};
+use crate::plan::Action;
+
+/// Show what `faas deploy` would change; where the platform can say, field by field
+#[derive(Args)]
+#[command(visible_alias = "diff")]
+#[command(after_help = "Examples:\n  faas plan\n  faas plan --exit-code --output json")]
+pub struct Plan {
+    #[command(flatten)]
+    gateway: GatewayFlags,
+    #[command(flatten)]
+    flags: DeployFlags,
+    #[command(flatten)]
+    tag: TagFlag,
+    /// How many at a time
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    parallel: usize,
+    /// End with code 3 when anything would be changed
+    #[arg(long)]
+    exit_code: bool,
+}
+
+impl Plan {
+    /// Shows it.
+    ///
+    /// # Errors
+    /// A stack that is wrong; what the platform would refuse; [`Kind::Differs`] when that was asked for.
+    pub fn run(self, context: &Context, global: &Global) -> Result<()> {
+        let stack = stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
+        let pipeline = pipeline::Pipeline {
+            gateway: self.gateway,
+            deploy: self.flags,
+            options: Options { tag: self.tag.tag, ..Options::default() },
+            parallel: self.parallel,
+            build: false,
+            push: false,
+            deploys: true,
+            dry: true,
+        };
+        let outcomes = pipeline.run(context, stack)?;
+        let differ = outcomes.iter().filter(|o| o.action != Some(Action::Unchanged)).count();
+        if self.exit_code && differ > 0 {
+            let (functions, verb) = if differ == 1 { ("function", "differs") } else { ("functions", "differ") };
+            return Err(Fault::new(Kind::Differs, format!("{differ} {functions} {verb} from the stack file")));
+        }
+        Ok(())
+    }
+}
