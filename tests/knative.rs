@@ -590,12 +590,25 @@ async fn what_the_cluster_refuses_later_is_told_as_it_is() {
         let args = ["deploy", "--timeout", timeout].map(ToString::to_string);
         place.prompt().file("stack.yml", stack(more)).args(args)
     };
-    let again = || {
-        let _ = place.kubectl().args(["delete", "ksvc", "echo", "--wait=true"]).output();
-    };
+    // What is left of the one before, of the same name, says nothing about the next.
+    let again = || place.prompt().args(["remove", "echo"]).run();
 
     // Too little memory to run at all.
-    deploy("    limits: {memory: 4Mi}\n", "90s").status(1).stderr_has("emory").stderr_has("limits").run();
+    deploy("    limits: {memory: 1Mi}\n", "90s").status(1).stderr_has("ran out of memory").stderr_has("limits").run();
+    again();
+
+    // Enough to start, and too little for what comes later: the Service says nothing of it, its pods do.
+    deploy("    limits: {memory: 20Mi}\n", "90s").run();
+    let endless = ["invoke", "echo", "--query", "file=/dev/zero", "--timeout", "30s"];
+    place.prompt().args(endless).stdin("").status(1).run();
+    let killed = async || loop {
+        let described = place.prompt().args(["describe", "echo"]).run().stdout;
+        if described.contains("ran out of memory") {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    tokio::time::timeout(Duration::from_secs(30), killed()).await.expect("describe tells it");
     again();
 
     // No node has so much.
@@ -603,7 +616,7 @@ async fn what_the_cluster_refuses_later_is_told_as_it_is() {
     big.stderr_has("Insufficient cpu").stderr_has("ask for less").run();
     again();
 
-    // A registry that wants a login, and a quota that is used up.
+    // A quota that is used up.
     place.kubectl_output(&["create", "quota", "none", "--hard=pods=0"]);
     let start = Instant::now();
     deploy("", "90s").status(1).stderr_has("exceeded quota: none").stderr_has("quota").run();

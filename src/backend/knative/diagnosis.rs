@@ -6,7 +6,7 @@ use kube::api::{ListParams, LogParams};
 use kube::{Api, ResourceExt};
 
 use super::cluster::Cluster;
-use super::objects::{REVISION_LABEL, Service, condition};
+use super::objects::{REVISION_LABEL, REVISION_UID_LABEL, Revision, SERVICE_UID_LABEL, Service, condition};
 use super::trouble;
 use crate::error::Result;
 
@@ -58,12 +58,18 @@ pub async fn of(cluster: &Cluster, service: &Service) -> Result<Option<Diagnosis
     let namespace = service.metadata.namespace.as_deref();
     let what = "can't look at the new revision";
     let found = cluster.revisions(namespace).await?.get_opt(revision).await.map_err(|e| trouble::fault(what, e))?;
-    let Some(found) = found else { return Ok(None) };
+    // One of the same name may be left of a function that was removed just now, and so may pods.
+    let own = |found: &Revision| {
+        let owner = found.metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE_UID_LABEL));
+        owner.is_none_or(|owner| Some(owner) == service.metadata.uid.as_ref())
+    };
+    let Some(found) = found.filter(own) else { return Ok(None) };
     if found.is_ready() {
         return Ok(None);
     }
     let pods = cluster.pods(namespace).await?;
-    let list = ListParams::default().labels(&format!("{REVISION_LABEL}={revision}"));
+    let uid = found.metadata.uid.as_deref().unwrap_or_default();
+    let list = ListParams::default().labels(&format!("{REVISION_UID_LABEL}={uid}"));
     let there = pods.list(&list).await.map_err(|e| trouble::fault(what, e))?.items;
     for pod in &there {
         if let Some(diagnosis) = pod_fault(&pods, pod).await {
@@ -158,15 +164,24 @@ async fn pod_fault(pods: &Api<Pod>, pod: &Pod) -> Option<Diagnosis> {
         let ended = container.last_state.as_ref().and_then(|s| s.terminated.as_ref());
         let ended = ended.or_else(|| container.state.as_ref()?.terminated.as_ref());
         let Some(ended) = ended.filter(|_| container.name != SIDECAR) else { continue };
+        let message = ended.message.as_deref().unwrap_or_default().trim();
+        // Too little memory to start at all is told by the container's runtime only.
+        let starved = ended.reason.as_deref() == Some("OOMKilled")
+            || ["OOM-killed", "unable to set memory limit"].iter().any(|sign| message.contains(sign));
         let why = match ended.reason.as_deref() {
-            Some("OOMKilled") => "ran out of memory".to_owned(),
+            _ if starved && message.is_empty() => "ran out of memory".to_owned(),
+            _ if starved => format!("ran out of memory: {message}"),
+            Some("StartError" | "ContainerCannotRun") => format!("can't start: {message}"),
             _ => format!("ended with exit code {}", ended.exit_code),
         };
         let last = last_words(pods, &name, &container.name, container.restart_count > 0).await;
         let patience = if container.restart_count > 1 { Duration::ZERO } else { Duration::from_secs(4) };
         let found = Diagnosis::of("ended", format!("the container of pod {name} {why}{last}"), patience);
         return Some(match ended.reason.as_deref() {
-            Some("OOMKilled") => found.hint("give it more under `limits: {memory: …}`"),
+            _ if starved => found.hint("give it more under `limits: {memory: …}`"),
+            Some("StartError" | "ContainerCannotRun") => {
+                found.hint("is the image made for this kind of machine, and does it have the program that it names?")
+            }
             _ => found.hint("the log above says why; `faas logs` has all of it"),
         });
     }
@@ -174,8 +189,18 @@ async fn pod_fault(pods: &Api<Pod>, pod: &Pod) -> Option<Diagnosis> {
 }
 
 fn image_fault(message: &str, patience: Duration) -> Diagnosis {
-    Diagnosis::of("image", format!("the image can't be pulled: {message}"), patience)
-        .hint("was it pushed (`faas push`), and may the cluster read that registry?")
+    let found = Diagnosis::of("image", format!("the image can't be pulled: {message}"), patience);
+    let lower = message.to_lowercase();
+    let login = ["unauthorized", "authentication required", "401", "403", "denied", "no basic auth credentials"];
+    if login.iter().any(|sign| lower.contains(sign)) {
+        return found.hint(
+            "the registry wants a login: name a secret that holds one (`kubectl create secret docker-registry`) under `secrets:`",
+        );
+    }
+    if lower.contains("server gave http response to https client") {
+        return found.hint("the registry speaks plain HTTP: the nodes' and Knative's settings have to allow that");
+    }
+    found.hint("was it pushed (`faas push`), and may the cluster read that registry?")
 }
 
 /// The last lines of a container's log, on lines of their own.
@@ -208,4 +233,18 @@ async fn event_fault(cluster: &Cluster, pod: &Pod) -> Option<Diagnosis> {
             _ => None,
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_that_wants_a_login_is_told_from_an_image_that_is_not_there() {
+        let hint = |message: &str| image_fault(message, Duration::ZERO).hint.unwrap();
+        let denied = r#"failed to resolve image to digest: HEAD https://r.example.com/v2/tax/manifests/1: unexpected status code 401 Unauthorized"#;
+        assert!(hint(denied).contains("wants a login"));
+        assert!(hint("pull access denied, repository does not exist or may require authorization").contains("login"));
+        assert!(hint("manifest unknown").contains("faas push"));
+    }
 }

@@ -17,6 +17,10 @@ pub const SERVICE_LABEL: &str = "serving.knative.dev/service";
 pub const REVISION_LABEL: &str = "serving.knative.dev/revision";
 /// Annotation of Services: since when the rollout is paused.
 pub const PAUSED_KEY: &str = "faas.dev/paused";
+/// Label of pods: the uid of the revision they belong to.
+pub const REVISION_UID_LABEL: &str = "serving.knative.dev/revisionUID";
+/// Label of revisions: the uid of the Service they belong to.
+pub const SERVICE_UID_LABEL: &str = "serving.knative.dev/serviceUID";
 /// Label of revisions: the generation of the configuration that made them; it counts up.
 pub const GENERATION_LABEL: &str = "serving.knative.dev/configurationGeneration";
 
