@@ -94,7 +94,7 @@ commands! {
     #[cfg(feature = "image")]
     "registry-login" => super::registry_login::RegistryLogin, "Write a login for a registry to ./credentials/config.json; pushes from this folder use it";
     "remove" or "rm", "delete" => remove::Remove, "Remove functions: those named, or all of the stack file";
-    "revisions" => revisions::Revisions, "List the revisions of a function";
+    "revisions" => revisions::Revisions, "List and remove the revisions of a function";
     "rollout" => rollout::Rollout, "Move traffic between the revisions of a function";
     "scale" => scale::Scale, "Set the number of a function's replicas";
     "secret" => secret::Secret, "Create, change, list and remove secrets";
