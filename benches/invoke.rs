@@ -25,7 +25,7 @@ fn main() {
     write(&large, LARGE);
     let mut peers = vec![Peer {
         name: "faas",
-        program: env!("CARGO_BIN_EXE_faas").into(),
+        program: std::env::var("FAAS_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_faas").to_owned()),
         args: ["invoke", "-g", &url, "f"].map(Into::into).into(),
     }];
     if let Ok(program) = std::env::var("FAAS_CLI") {

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 fn main() {
-    let faas = env!("CARGO_BIN_EXE_faas").to_owned();
+    let faas = std::env::var("FAAS_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_faas").to_owned());
     let mut programs = vec![
         ("a process".to_owned(), vec!["/bin/true".to_owned()]),
         ("faas --version".into(), vec![faas.clone(), "--version".into()]),

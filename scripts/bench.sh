@@ -7,9 +7,14 @@ cache=${FAAS_TESTBED_CACHE:-$HOME/.cache/faas-testbed}
 export FAAS_CLI=${FAAS_CLI:-$cache/bin/faas-cli}
 [ -x "$FAAS_CLI" ] || { echo "bench: no real faas-cli at hand, ours alone" >&2; unset FAAS_CLI; }
 export OPENFAAS_BIN=${OPENFAAS_BIN:-$cache/bin}
-cargo build --locked --release
+[ ! -x "$OPENFAAS_BIN/of-watchdog" ] || export OF_WATCHDOG=$OPENFAAS_BIN/of-watchdog
+[ ! -x "$OPENFAAS_BIN/classic-watchdog" ] || export CLASSIC_WATCHDOG=$OPENFAAS_BIN/classic-watchdog
+cargo build --locked --release --bin faas
+cargo build --locked --release -p faas-watchdog --example upstream
 scripts/watchdog.sh release
-out=${CARGO_TARGET_DIR:-target}/release
+out=${CARGO_TARGET_DIR:-$PWD/target}/release
+# What is measured is the released program; the benches themselves are built without its minutes of linking.
+export FAAS_BIN=$out/faas FAAS=$out/faas UPSTREAM=$out/examples/upstream
 printf '\n%s\n' "sizes"
 stat -c '%n %s bytes' "$out/faas" "$out/faas-watchdog"
 for bench in benches/*.rs; do

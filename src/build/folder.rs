@@ -26,7 +26,7 @@ pub struct Shrinkwrapped {
     pub rebuilt: bool,
     /// The digest of everything in it.
     pub content: String,
-    /// What was looked at to make it.
+    /// What was looked at to see that it is as it was.
     #[serde(skip)]
     pub seen: Option<Seen>,
 }
@@ -230,11 +230,10 @@ pub(super) fn prepare(function: &Function, project: &Project<'_>, options: &Opti
     let temporary = Temporary::unfinished(project.build_dir.join(format!(".tmp-{}", function.name)));
     let content = tree.write(&temporary.path, Some(&project.build_dir))?.to_hex().to_string();
     replace(temporary, &dir)?;
-    let mut seen = Seen::of(&tree, project);
-    let output = output(&dir, &tree, project, seen.as_mut()).unwrap_or_default();
+    let output = output(&dir, &tree, project, None).unwrap_or_default();
     let newest = tree.newest();
     project.index.set(&function.name, Record { stamp, content: content.clone(), output }, newest, looked);
-    Ok((Shrinkwrapped { name: function.name.clone(), dir, rebuilt: true, content, seen }, tree))
+    Ok((Shrinkwrapped { name: function.name.clone(), dir, rebuilt: true, content, seen: None }, tree))
 }
 
 /// Puts the folder in the place of `dir`, in one step where the file system can.
