@@ -110,6 +110,20 @@ pub trait Backend: Send + Sync {
     /// The platform itself: name, version, address. An error when it can't be reached.
     async fn info(&self) -> Result<Info>;
 
+    /// Readies the platform's own registry for the image `reference`; `None` where that is not the platform's.
+    async fn registry(&self, reference: &str) -> Result<Option<RegistryLogin>> {
+        let _ = reference;
+        Ok(None)
+    }
+
+    /// Removes a function and leaves its log where it is.
+    async fn remove_but_log(&self, id: &FunctionId) -> Result<()> {
+        let provider = self.capabilities().provider;
+        Err(Fault::unsupported(format!("can't keep the log of {id}"))
+            .cause(format!("on provider `{provider}` logs go with their functions"))
+            .hint("leave out --keep-logs, and save the log by `faas logs` before"))
+    }
+
     /// Canary, promote, roll back, revisions; `None` where the platform has no such thing.
     fn traffic(&self) -> Option<&dyn Traffic> {
         None
@@ -253,6 +267,51 @@ pub struct Call {
     pub asynchronous: bool,
     /// Give up after this long; `None` waits for as long as the platform does.
     pub timeout: Option<Duration>,
+    /// What only some platforms can do.
+    pub options: CallOptions,
+}
+
+/// How to call a function, where a platform has several ways.
+#[derive(Debug, Clone, Default)]
+pub struct CallOptions {
+    /// The version or alias to call, in the place of the one that serves.
+    pub qualifier: Option<String>,
+    /// The body is the platform's own event, and the answer comes as the function gave it.
+    pub raw: bool,
+    /// By the function's public address, not by the platform's API.
+    pub url: bool,
+    /// Ask for the answer piece by piece.
+    pub stream: bool,
+    /// Where the end of the function's log is put.
+    pub log: Option<LogTail>,
+}
+
+/// The end of a function's log, there when the answer has ended.
+pub type LogTail = std::sync::Arc<std::sync::Mutex<String>>;
+
+impl CallOptions {
+    /// The first one that is asked for, as its flag; `--raw` is none: other platforms have no events around bodies.
+    #[must_use]
+    pub fn first(&self) -> Option<&'static str> {
+        let all = [
+            ("--qualifier", self.qualifier.is_some()),
+            ("--logs", self.log.is_some()),
+            ("--url", self.url),
+            ("--stream", self.stream),
+        ];
+        all.into_iter().find(|(_, asked)| *asked).map(|(flag, _)| flag)
+    }
+}
+
+/// A login for a registry.
+#[derive(Debug, Clone)]
+pub struct RegistryLogin {
+    /// The registry's address, as it stands in images' names.
+    pub registry: String,
+    /// Who.
+    pub user: String,
+    /// The password.
+    pub password: secrecy::SecretString,
 }
 
 /// What a function answered.

@@ -153,6 +153,16 @@ impl<'a> Project<'a> {
     }
 }
 
+impl Project<'_> {
+    /// Uses a login that the platform gave, rather than docker's.
+    pub fn log_in(&self, login: crate::backend::RegistryLogin) {
+        #[cfg(feature = "image")]
+        self.registries.logins.give(login);
+        #[cfg(not(feature = "image"))]
+        drop(login);
+    }
+}
+
 /// What starts the invoker in an archive: Lambda's custom runtimes start a file of this name.
 pub const LAMBDA_ENTRY: &str = "bootstrap";
 

@@ -76,7 +76,7 @@ impl Registries {
         let docker = crate::build::engine::docker_config(&context.env, &home).join("config.json");
         let timeout = context.env.get("FAAS_REGISTRY_TIMEOUT").and_then(|text| humantime::parse_duration(text).ok());
         Self {
-            logins: Logins { files: vec![docker, root.join("credentials/config.json")] },
+            logins: Logins::of(vec![docker, root.join("credentials/config.json")]),
             trust: Trust {
                 home,
                 ca: context.env.get("FAAS_REGISTRY_CA").map(|file| context.absolute(Path::new(file))),

@@ -266,6 +266,7 @@ pub fn parse(bytes: &[u8], origin: Origin, options: &Options) -> Result<Stack> {
     let warnings = report.finish();
     drop(root);
     select::select(&mut functions, options.filter, options.regex)?;
+    provider::defaults(&provider, &mut functions);
     let target = target.map(str::to_owned);
     Ok(Stack { name, origin, provider, configuration, functions, targets, target, warnings, source })
 }

@@ -175,6 +175,7 @@ fn call(path: &str, body: &'static str) -> Call {
         length: Some(body.len() as u64),
         asynchronous: false,
         timeout: Some(Duration::from_secs(60)),
+        options: faas::backend::CallOptions::default(),
     }
 }
 

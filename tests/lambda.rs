@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::{Done, Test};
+use support::{Done, Test, copy_tree};
 
 const HANDLER: &str = "import json\n\n\ndef handle(req):\n    print('asked for tax')\n    return json.dumps({'tax': json.loads(req)['subtotal'] * 0.047})\n";
 const MOTO: &str = "127.0.0.1:5555";
@@ -528,6 +528,141 @@ fn a_namespace_is_the_start_of_the_name() {
     assert!(!done.then().arg("list").run().stdout.contains("ns-tax"));
     done.then().args(["remove", "ns-tax", "-n", "shop"]).run();
     oracle.check();
+}
+
+const ECHO: &str = "import json, sys\n\n\ndef handle(event, context):\n    print('seen ' + event.path, file=sys.stderr)\n    return {'statusCode': 201, 'headers': {'Content-Type': 'text/plain'}, 'body': bytes(event.body)}\n";
+
+#[test]
+fn calls_by_version_by_url_piece_by_piece_and_with_the_log() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("");
+    let done = oracle.project("ways", "    url: iam\n").file("tax/handler.py", ECHO).arg("up").run();
+    let invoke = |more: &[&str]| done.then().args(["invoke", "ways-tax"]).args(more).stdin("hello").stdout("hello");
+    invoke(&["--logs", "--path", "/x"]).stderr_has("seen /x").run();
+    invoke(&["--stream", "--logs", "--path", "/y"]).stderr_has("seen /y").run();
+    invoke(&["--qualifier", "1"]).run();
+    let asked =
+        |part: &str| oracle.requests().iter().any(|r| r["path"].as_str().is_some_and(|path| path.contains(part)));
+    assert!(asked("/invocations?Qualifier=1") && asked("/response-streaming-invocations?Qualifier=live"));
+    done.then().args(["invoke", "ways-tax", "--raw"]).stdin("{\"a\":1}").stdout_has("{\"a\"").run();
+    done.then().args(["invoke", "ways-tax", "--raw"]).stdin("no json").status(2).run();
+    // Signed, as the oracle sees; a public one must not be.
+    invoke(&["--url", "--path", "/a%20b", "--query", "q=1"]).run();
+    let public = done.then().file("stack.yml", stack("ways", "    url: public\n")).arg("up").run();
+    public.then().args(["invoke", "ways-tax", "--url"]).stdin("hello").stdout("hello").run();
+    assert_eq!(oracle.seen().iter().filter(|op| *op == "UrlCall").count(), 2);
+    let closed = public.then().file("stack.yml", stack("ways", "")).arg("up").run();
+    closed.then().args(["invoke", "ways-tax", "--url"]).status(4).stderr_has("has no URL").run();
+
+    oracle.seen();
+    closed.then().args(["remove", "ways-tax", "--keep-logs"]).run();
+    assert!(!oracle.seen().contains(&"DeleteLogGroup".into()));
+    closed.then().args(["logs", "ways-tax", "--tail=false"]).stdout_has("seen /x").run();
+    oracle.check();
+}
+
+#[test]
+fn an_archive_over_50_mb_goes_by_a_bucket_that_is_empty_again_after_it() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("");
+    // What can't be packed: 52 MB from a generator (xorshift).
+    let mut state = 88_172_645_463_325_252_u64;
+    let mut large = Vec::with_capacity(52 << 20);
+    while large.len() < 52 << 20 {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        large.extend_from_slice(&state.to_le_bytes());
+    }
+    let done = oracle.project("large", "").file("tax/model.bin", large).arg("up").stdout_has("created").run();
+    let seen = oracle.seen();
+    for op in ["CreateBucket", "PutObject", "DeleteObject"] {
+        assert!(seen.contains(&op.into()), "{op}: {seen:?}");
+    }
+    unchanged(&done, &oracle);
+    remove(&done, "large-tax");
+    oracle.check();
+}
+
+#[test]
+fn an_image_goes_to_the_accounts_registry_and_is_pinned() {
+    if !bed() {
+        return;
+    }
+    let Some(registry) = support::bed("FAAS_REGISTRY") else { return };
+    let oracle = Oracle::start("");
+    let image = format!("{registry}/lambda-test/ecr-tax:1");
+    let stack = format!(
+        "provider: {{name: lambda, lambda: {{region: us-east-1, registry: \"{registry}\"}}}}\nname: ecr\nfunctions:\n  ecr-tax: {{lang: dockerfile, handler: ./tax, image: \"{image}\"}}\n"
+    );
+    let mut test = oracle.project("ecr", "").file("stack.yml", stack);
+    if let Ok(host) = std::env::var("DOCKER_HOST") {
+        test = test.env("DOCKER_HOST", host);
+    }
+    let done = test.file("tax/Dockerfile", "FROM scratch\nCOPY handler.py /\n").arg("up").stdout_has("created").run();
+    let seen = oracle.seen();
+    for op in ["CreateRepository", "GetAuthorizationToken", "CreateFunction"] {
+        assert!(seen.contains(&op.into()), "{op}: {seen:?}");
+    }
+    // moto tells another image than it was given.
+    let pinned = format!("{registry}/lambda-test/ecr-tax@sha256:");
+    let sent = |r: &Value| r["image"].as_str().is_some_and(|image| image.starts_with(&pinned));
+    assert!(oracle.requests().iter().any(sent), "{:?}", oracle.requests());
+    done.then().arg("push").stdout_has("ecr-tax").run();
+    assert!(!oracle.seen().contains(&"CreateRepository".into()));
+    remove(&done, "ecr-tax");
+    oracle.check();
+}
+
+#[test]
+fn the_seeds_functions_run_unchanged() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("");
+    let inside = Oracle::start_at(&bridge(), "", "role-secret-key");
+    let hook = TcpListener::bind((bridge(), 0)).unwrap();
+    let address = hook.local_addr().unwrap();
+    let posted = std::thread::spawn(move || {
+        let (mut socket, _) = hook.accept().unwrap();
+        let mut seen = Vec::new();
+        let mut buffer = [0; 4096];
+        while !String::from_utf8_lossy(&seen).contains("a text") {
+            let read = std::io::Read::read(&mut socket, &mut buffer).unwrap();
+            assert!(read > 0, "{}", String::from_utf8_lossy(&seen));
+            seen.extend_from_slice(&buffer[..read]);
+        }
+        socket.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").unwrap();
+        String::from_utf8_lossy(&seen).into_owned()
+    });
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let on_lambda = |example: &str, more: &str| {
+        let text = std::fs::read_to_string(examples.join(example).join("stack.yml")).unwrap();
+        assert!(text.contains("name: local"));
+        let text = text.replace("name: local", "name: lambda\n  lambda: {region: us-east-1}");
+        let test = with_keys(Test::new(), &format!("http://{}", oracle.address));
+        let from = examples.join(example).join(example);
+        test.layout(|dir| copy_tree(&from, &dir.join(example))).file("stack.yml", format!("{text}{more}"))
+    };
+    let done = on_lambda("get-tax", "").arg("up").run();
+    done.then().args(["invoke", "get-tax"]).stdin("{\"subtotal\": 100}").stdout("{\"tax\": 4.7}\n").run();
+    remove(&done, "get-tax");
+
+    let more = format!("    environment: {{AWS_ENDPOINT_URL_SSM: \"http://{}\"}}\n", inside.address);
+    let post = on_lambda("post-message", &more).args(["secret", "create", "webhook-url"]);
+    let done = post.stdin(format!("http://{address}/hook\n")).run();
+    done.then().arg("up").run();
+    let message = "{\"title\": \"a title\", \"txt\": \"a text\"}";
+    done.then().args(["invoke", "post-message"]).stdin(message).stdout_has("{\"posted\": 204}").run();
+    assert!(posted.join().unwrap().ends_with("a title\na text"));
+    remove(&done, "post-message");
+    done.then().args(["secret", "remove", "webhook-url"]).run();
+    oracle.check();
+    inside.check();
 }
 
 // ---- the runtime interface emulator ----

@@ -127,7 +127,7 @@ impl GatewayApi {
     /// # Errors
     /// When no answer came, or the gateway says that there is no such function.
     pub async fn invoke(&self, id: &FunctionId, call: Call) -> Result<Reply> {
-        let Call { method, path, headers, body: sent, length, asynchronous, timeout } = call;
+        let Call { method, path, headers, body: sent, length, asynchronous, timeout, .. } = call;
         let request = Request { method, path, headers, body: sent, length, timeout };
         let mut response = self.client.call(&id.to_string(), asynchronous, request).await?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));

@@ -6,7 +6,9 @@ use serde_json::json;
 use tokio::sync::OnceCell;
 
 use super::capabilities::{Can, Capabilities};
-use super::{Backend, Call, Change, Deployed, Info, LogQuery, LogStream, Reply, Scope, Secrets, Traffic};
+use super::{
+    Backend, Call, Change, Deployed, Info, LogQuery, LogStream, RegistryLogin, Reply, Scope, Secrets, Traffic,
+};
 use crate::artifact::ArtifactKind;
 use crate::error::{Fault, Result};
 use crate::function::{Function, FunctionId};
@@ -15,6 +17,7 @@ use crate::progress::Progress;
 
 mod apply;
 mod aws;
+mod bucket;
 mod check;
 mod event;
 mod extras;
@@ -27,13 +30,17 @@ mod observe;
 mod pace;
 mod package;
 mod parameters;
+mod registry;
 mod remove;
 mod role;
 mod schedule;
 mod secrets;
 mod settings;
+mod signed;
+mod stream;
 mod traffic;
 mod url;
+mod url_call;
 mod wait;
 mod wanted;
 
@@ -149,6 +156,14 @@ impl Backend for Lambda {
             address: aws.address.clone(),
             details: json!({"account": identity.account(), "identity": identity.arn(), "region": aws.region}),
         })
+    }
+
+    async fn registry(&self, reference: &str) -> Result<Option<RegistryLogin>> {
+        registry::ready(self, reference).await
+    }
+
+    async fn remove_but_log(&self, id: &FunctionId) -> Result<()> {
+        remove::remove(self.aws().await?, id, remove::What::AllButLog).await
     }
 
     fn traffic(&self) -> Option<&dyn Traffic> {

@@ -165,18 +165,23 @@ fn lambda<'t>(function: &Function, tree: &'t Tree) -> Result<&'t Lambda> {
 fn invoker(name: &str, project: &Project<'_>, processor: Processor) -> Result<crate::template::file::File> {
     use crate::template::file::{Content, File, Stamp};
     let hint = format!("put {WATCHDOG} beside the faas program, or name it in FAAS_WATCHDOG");
-    let path = project.watchdog.as_ref().ok_or_else(|| {
+    let named =
+        project.watchdog.as_ref().map(|path| path.with_file_name(format!("{WATCHDOG}-{}", processor.names().0)));
+    let path = named.filter(|path| path.is_file()).or_else(|| project.watchdog.clone()).ok_or_else(|| {
         Fault::failed(format!("{name}: its archive needs the program {WATCHDOG}, which is not there")).hint(&hint)
     })?;
     let mut head = [0; 20];
-    let mut file = std::fs::File::open(path).or_fault(|| format!("can't read {}", path.display()))?;
+    let mut file = std::fs::File::open(&path).or_fault(|| format!("can't read {}", path.display()))?;
     file.read_exact(&mut head).or_fault(|| format!("{} is no program", path.display()))?;
     if !head.starts_with(b"\x7fELF") || head[18] != processor.elf() {
         return Err(Fault::failed(format!("{name}: {} does not run on {}", path.display(), processor.names().0))
             .cause("an archive takes the invoker along, and that must be for the function's processor")
-            .hint(format!("name a {WATCHDOG} for it in FAAS_WATCHDOG, or change `lambda.architecture`")));
+            .hint(format!(
+                "put one for it beside that as {WATCHDOG}-{}, name it in FAAS_WATCHDOG, or change `lambda.architecture`",
+                processor.names().0
+            )));
     }
-    let metadata = std::fs::metadata(path).or_fault(|| format!("can't read {}", path.display()))?;
+    let metadata = std::fs::metadata(&path).or_fault(|| format!("can't read {}", path.display()))?;
     let content = Content::Disk(path.clone(), Stamp::of(&metadata));
     Ok(File { path: WATCHDOG.into(), mode: 0o755, content, kept: None })
 }

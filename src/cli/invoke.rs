@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use super::Global;
 use super::session::{GatewayFlags, Session};
 use super::values::duration;
-use crate::backend::{Call, Reply};
+use crate::backend::{Call, CallOptions, LogTail, Reply};
 use crate::context::Context;
 use crate::error::{Fault, Kind, OrFault, Result};
 use crate::function::FunctionId;
@@ -59,6 +59,21 @@ pub struct Invoke {
     /// Give up after this long, as 30s or 2m; 0 waits for as long as the platform does
     #[arg(long, default_value = "0", value_name = "DURATION", value_parser = duration, hide_default_value = true)]
     timeout: Duration,
+    /// Send the body as the platform's own event, and print the answer as the function gave it
+    #[arg(long)]
+    raw: bool,
+    /// Show the end of the function's log on stderr
+    #[arg(long, conflicts_with_all = ["asynchronous", "url"])]
+    logs: bool,
+    /// Call this version or alias
+    #[arg(long, value_name = "VERSION")]
+    qualifier: Option<String>,
+    /// Call the function by its URL, signed where it asks for that
+    #[arg(long, conflicts_with_all = ["asynchronous", "raw", "qualifier"])]
+    url: bool,
+    /// Take the answer piece by piece, where functions answer so
+    #[arg(long, conflicts_with = "asynchronous")]
+    stream: bool,
 }
 
 impl Invoke {
@@ -74,6 +89,12 @@ impl Invoke {
         if self.asynchronous {
             capabilities.require("async calls", capabilities.asynchronous)?;
         }
+        let options = self.options();
+        if let Some(flag) = options.first().filter(|_| capabilities.provider != "lambda") {
+            return Err(Fault::unsupported(format!("provider `{}` has no {flag}", capabilities.provider))
+                .hint("it is for provider `lambda`; `faas logs` and `faas rollout` work everywhere"));
+        }
+        let log = options.log.clone();
         let id = session.id(&self.name);
         let method = Method::from_bytes(self.method.to_ascii_uppercase().as_bytes()).or_fault(|| "no method".into())?;
         let bodiless = matches!(method, Method::GET | Method::HEAD | Method::OPTIONS);
@@ -95,6 +116,7 @@ impl Invoke {
                 length: input.length,
                 asynchronous: self.asynchronous,
                 timeout: (!self.timeout.is_zero()).then_some(self.timeout),
+                options,
             };
             let reply = session.backend.invoke(&id, call).await?;
             if !reply.status.is_success() {
@@ -103,8 +125,22 @@ impl Invoke {
             if self.asynchronous {
                 return queued(context, &reply);
             }
-            pass_on(&id, reply).await
+            let passed = pass_on(&id, reply).await;
+            if let Some(log) = log {
+                show(&log);
+            }
+            passed
         })
+    }
+
+    fn options(&self) -> CallOptions {
+        CallOptions {
+            qualifier: self.qualifier.clone(),
+            raw: self.raw,
+            url: self.url,
+            stream: self.stream,
+            log: self.logs.then(LogTail::default),
+        }
     }
 
     fn headers(&self) -> Result<HeaderMap> {
@@ -134,6 +170,15 @@ impl Invoke {
             path += &query;
         }
         path
+    }
+}
+
+/// The end of a log, without what would move a terminal's cursor.
+fn show(log: &LogTail) {
+    let text = log.lock().map(|text| text.clone()).unwrap_or_default();
+    for line in text.lines() {
+        let plain: String = line.chars().filter(|c| !c.is_control() || *c == '\t').collect();
+        crate::output::eprint_line(&plain);
     }
 }
 

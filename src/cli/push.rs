@@ -1,12 +1,17 @@
 //! `faas push`: images to their registries.
+use std::time::Duration;
+
 use clap::Args;
 use serde::Serialize;
 
 use super::build::{TagFlag, parallel};
+use super::session::{GatewayFlags, Session};
 use super::{Global, stack_file};
+use crate::artifact::ArtifactKind;
 use crate::build::{self, Project};
 use crate::context::Context;
 use crate::error::Result;
+use crate::function::Function;
 use crate::output::{progress, table};
 use crate::runtime;
 use crate::template::Catalogue;
@@ -38,12 +43,22 @@ impl Push {
         let catalogue = Catalogue::new(&stack.origin.root);
         let project = Project::new(context, &stack.origin.root, &stack.configuration.copy, &catalogue);
         let mut images = Vec::new();
-        for function in stack.functions.iter().filter(|function| !function.build.skip) {
+        let session = Session::with(context, &GatewayFlags::default(), Some(stack.clone()), Duration::ZERO)?;
+        // An archive is no image; a function that runs here as a process may well be pushed as one.
+        let wanted = |f: &&Function| !f.build.skip && session.backend.wants(f) != ArtifactKind::Archive;
+        for function in stack.functions.iter().filter(wanted) {
             let image = build::tag::reference(function, self.tag.tag, &stack.origin.root)?;
             images.push((function.name.clone(), image));
         }
         let progress = progress::for_output(&context.out);
-        let done = runtime::block_on(build::push_all(&images, &project, self.parallel, progress.as_ref()))?;
+        let done = runtime::block_on(async {
+            for (_, image) in &images {
+                if let Some(login) = session.backend.registry(image).await? {
+                    project.log_in(login);
+                }
+            }
+            build::push_all(&images, &project, self.parallel, progress.as_ref()).await
+        })?;
         let pushed: Vec<Pushed> = images
             .into_iter()
             .zip(done)

@@ -18,6 +18,9 @@ pub struct Remove {
     /// The functions; without any, those of the stack file
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+    /// Leave their logs where they are, on platforms that keep them elsewhere
+    #[arg(long)]
+    keep_logs: bool,
     #[command(flatten)]
     gateway: GatewayFlags,
 }
@@ -40,7 +43,11 @@ impl Remove {
         let outcomes = crate::runtime::block_on(async {
             let mut outcomes = Vec::new();
             for id in &ids {
-                outcomes.push(match session.backend.remove(id).await {
+                let removed = match self.keep_logs {
+                    true => session.backend.remove_but_log(id).await,
+                    false => session.backend.remove(id).await,
+                };
+                outcomes.push(match removed {
                     Ok(()) => Outcome { error: None, ..Outcome::failed(&id.name, Fault::failed("")) },
                     Err(fault) => Outcome::failed(&id.name, fault),
                 });

@@ -133,7 +133,7 @@ async fn try_one(
     progress: &dyn Progress,
 ) -> Result<Outcome> {
     let name = &function.name;
-    let (artifact, built) = artifact(function, backend.wants(function), steps, progress).await?;
+    let (artifact, built) = artifact(function, backend, steps, progress).await?;
     let outcome = |decision: Option<Decision>, url: Option<String>| Outcome {
         name: name.clone(),
         action: decision.as_ref().map(|d| d.action),
@@ -191,13 +191,19 @@ async fn try_one(
 /// The function's artifact, and how it came about.
 async fn artifact(
     function: &Function,
-    kind: ArtifactKind,
+    backend: &dyn Backend,
     steps: &Steps<'_>,
     progress: &dyn Progress,
 ) -> Result<(Artifact, String)> {
+    let kind = backend.wants(function);
     if kind != ArtifactKind::Image || (steps.build_images && !function.build.skip) {
         let built = build::build(function, kind, steps.project, steps.options, progress).await?;
         if kind == ArtifactKind::Image && steps.push {
+            if let Artifact::Image { reference, .. } = &built.artifact
+                && let Some(login) = backend.registry(reference).await?
+            {
+                steps.project.log_in(login);
+            }
             let pushed = pushed(function, built.artifact, steps, progress).await?;
             return Ok((by_digest(function, pushed, true, steps, progress).await?, "pushed".into()));
         }

@@ -1,9 +1,11 @@
 //! Logins for registries: docker's config.json and its helper programs, and the file that `registry-login` writes.
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 use secrecy::SecretString;
 
+use crate::backend::RegistryLogin;
 use crate::error::{Fault, Result};
 
 /// Docker Hub's name in docker's configuration.
@@ -14,6 +16,8 @@ pub const HUB: &str = "https://index.docker.io/v1/";
 pub struct Logins {
     /// In docker's format.
     pub files: Vec<PathBuf>,
+    /// Those that a platform gave for its own registry; they come first. Shared by clones.
+    given: Arc<Mutex<Vec<RegistryLogin>>>,
 }
 
 /// A login.
@@ -31,11 +35,29 @@ pub enum Login {
 }
 
 impl Logins {
+    /// Those in files, the first one that has a login counts.
+    #[must_use]
+    pub fn of(files: Vec<PathBuf>) -> Self {
+        Self { files, given: Arc::default() }
+    }
+
+    /// Takes a login that a platform gave, in the place of one before.
+    pub fn give(&self, login: RegistryLogin) {
+        if let Ok(mut given) = self.given.lock() {
+            given.retain(|known| known.registry != login.registry);
+            given.push(login);
+        }
+    }
+
     /// The login for a registry, as [`server`] names it, perhaps through a helper program.
     ///
     /// # Errors
     /// When a file can't be used, or a helper fails.
     pub fn find(&self, server: &str) -> Result<Option<Login>> {
+        let given = self.given.lock().ok().and_then(|all| all.iter().find(|l| l.registry == server).cloned());
+        if let Some(RegistryLogin { user, password, .. }) = given {
+            return Ok(Some(Login::Basic { user, password }));
+        }
         for file in &self.files {
             if let Some(login) = read(file, server)? {
                 return Ok(Some(login));
@@ -116,7 +138,7 @@ mod tests {
             at("one.json", r#"{"auths": {"r.example": {"auth": "bWU6b25l"}}}"#),
             at("two.json", r#"{"auths": {"r.example": {"auth": "bWU6dHdv"}, "s.example": {"auth": "bWU6dHdv"}}}"#),
         ];
-        let logins = Logins { files };
+        let logins = Logins::of(files);
         use secrecy::ExposeSecret;
         let password = |server: &str| match logins.find(server).unwrap() {
             Some(Login::Basic { password, .. }) => password.expose_secret().to_owned(),
@@ -124,8 +146,12 @@ mod tests {
         };
         assert_eq!((password("r.example"), password("s.example")), ("one".to_owned(), "two".to_owned()));
         assert!(logins.find("other.example").unwrap().is_none());
-        assert!(!format!("{:?}", logins.find("r.example").unwrap()).contains("one"));
-        let broken = Logins { files: vec![at("broken.json", "{")] };
+        let given =
+            RegistryLogin { registry: "r.example".into(), user: "AWS".into(), password: "given".to_owned().into() };
+        logins.clone().give(given);
+        assert_eq!(password("r.example"), "given");
+        assert!(!format!("{:?}", logins.find("s.example").unwrap()).contains("two"));
+        let broken = Logins::of(vec![at("broken.json", "{")]);
         assert!(broken.find("r.example").unwrap_err().to_string().contains("broken.json"));
     }
 }

@@ -152,3 +152,18 @@ pub fn configuration(report: &mut Report, root: &Node, folder: &Path) -> Configu
     }
     configuration
 }
+
+/// Lays what the provider says for all functions under what each one says: an archive is built for an architecture.
+pub fn defaults(provider: &Provider, functions: &mut [crate::function::Function]) {
+    let said = provider.lambda.get("architecture").and_then(serde_json::Value::as_str).filter(|said| !said.is_empty());
+    let (ProviderKind::Lambda, Some(said)) = (provider.kind, said) else { return };
+    for function in functions.iter_mut().filter(|function| function.build.platforms.is_empty()) {
+        let own = function.extra.entry("lambda".into()).or_insert(serde_json::Value::Null);
+        if own.is_null() {
+            *own = serde_json::json!({});
+        }
+        if let Some(own) = own.as_object_mut() {
+            own.entry("architecture").or_insert_with(|| said.into());
+        }
+    }
+}

@@ -12,9 +12,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use faas_watchdog::{BoxError, Invoker, LogSink, Settings};
-use http::{HeaderName, HeaderValue, Request};
+use faas_watchdog::{Body, BoxError, Invoker, LogSink, Settings};
+use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
+use tokio::time::Instant;
 
 use crate::console::Console;
 use event::{Event, Outcome};
@@ -24,6 +25,8 @@ use runtime_api::{Invocation, RuntimeApi};
 const START: Duration = Duration::from_millis(9500);
 /// Bytes of an answer that Lambda takes.
 const ANSWER: usize = 6 * 1024 * 1024;
+/// What is said of a call that took too long.
+const NO_ANSWER: &str = "the function gave no answer in time";
 /// Told as errors before Lambda ends the call by itself and nobody knows why.
 const MARGIN: Duration = Duration::from_millis(50);
 
@@ -61,6 +64,7 @@ async fn serve(settings: Settings, address: &str, log: &Arc<dyn LogSink>) -> Res
         api.init_error("SecretsNotRead", &message).await?;
         return Err(message.into());
     }
+    let streaming = config.env.iter().any(|(name, value)| name == "FAAS_LAMBDA_STREAMING" && value == "true");
     let started = match Invoker::start(config, log.clone()) {
         Ok(invoker) => invoker.wait_ready(START).await.map(|()| invoker),
         Err(error) => Err(error),
@@ -75,16 +79,37 @@ async fn serve(settings: Settings, address: &str, log: &Arc<dyn LogSink>) -> Res
     loop {
         let invocation = api.next().await?;
         let id = invocation.id.clone();
-        let outcome = match left(&invocation) {
-            Some(left) => tokio::time::timeout(left, call(&invoker, invocation)).await.unwrap_or_else(|_| {
-                Outcome::Error { of: "TimedOut".into(), message: "the function gave no answer in time".into() }
-            }),
-            None => call(&invoker, invocation).await,
+        let event = Event::read(&invocation.payload);
+        let until = left(&invocation).map(|left| Instant::now() + left);
+        let Some(reply) = within(until, call(&invoker, &invocation, &event)).await else {
+            api.error(&id, "TimedOut", NO_ANSWER).await?;
+            continue;
+        };
+        let (parts, body) = reply.into_parts();
+        if streaming && event.can_stream() {
+            // Lambda itself cuts it when its time is up.
+            api.stream(&id, event.prelude(parts.status, &parts.headers), body).await?;
+            continue;
+        }
+        let outcome = match within(until, Limited::new(body, ANSWER).collect()).await {
+            Some(Ok(body)) => event.outcome(parts.status, &parts.headers, &body.to_bytes()),
+            Some(Err(error)) => {
+                Outcome::Error { of: "AnswerCut".into(), message: format!("the function's answer broke off: {error}") }
+            }
+            None => Outcome::Error { of: "TimedOut".into(), message: NO_ANSWER.into() },
         };
         match outcome {
             Outcome::Answer(answer) => api.answer(&id, answer).await?,
             Outcome::Error { of, message } => api.error(&id, &of, &message).await?,
         }
+    }
+}
+
+/// What the work gives, if it does so in time.
+async fn within<T>(until: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match until {
+        Some(until) => tokio::time::timeout_at(until, work).await.ok(),
+        None => Some(work.await),
     }
 }
 
@@ -94,8 +119,7 @@ fn left(invocation: &Invocation) -> Option<Duration> {
     Some(Duration::from_millis(invocation.deadline?).saturating_sub(now).saturating_sub(MARGIN))
 }
 
-async fn call(invoker: &Invoker, invocation: Invocation) -> Outcome {
-    let event = Event::read(&invocation.payload);
+async fn call(invoker: &Invoker, invocation: &Invocation, event: &Event) -> Response<Body> {
     let mut request = Request::new(Full::new(event.body.clone()));
     *request.method_mut() = event.method.clone();
     *request.uri_mut() = event.target.clone();
@@ -110,11 +134,5 @@ async fn call(invoker: &Invoker, invocation: Invocation) -> Outcome {
             request.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }
-    let (parts, body) = invoker.call(request).await.into_parts();
-    match Limited::new(body, ANSWER).collect().await {
-        Ok(body) => event.outcome(parts.status, &parts.headers, &body.to_bytes()),
-        Err(error) => {
-            Outcome::Error { of: "AnswerCut".into(), message: format!("the function's answer broke off: {error}") }
-        }
-    }
+    invoker.call(request).await
 }

@@ -26,6 +26,10 @@ impl Drop for Bed {
 impl Bed {
     /// Starts the watchdog with a function and events; after the last one the API keeps it waiting, as Lambda does.
     fn start(process: &str, mode: &str, events: Vec<Value>) -> Self {
+        Self::start_with(process, mode, events, &[])
+    }
+
+    fn start_with(process: &str, mode: &str, events: Vec<Value>, env: &[(&str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (sender, told) = mpsc::channel();
@@ -34,6 +38,7 @@ impl Bed {
             .env("AWS_LAMBDA_RUNTIME_API", address)
             .env("fprocess", process)
             .env("mode", mode)
+            .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -59,19 +64,25 @@ fn serve(listener: &TcpListener, events: Vec<Value>, told: &mpsc::Sender<Told>) 
                 break;
             }
             let path = line.split(' ').nth(1).unwrap().to_owned();
-            let mut length = 0;
+            let (mut length, mut chunked) = (0, false);
             loop {
                 let mut field = String::new();
                 reader.read_line(&mut field).unwrap();
                 if field == "\r\n" {
                     break;
                 }
+                chunked |= field.eq_ignore_ascii_case("transfer-encoding: chunked\r\n");
                 if let Some(value) = field.to_ascii_lowercase().strip_prefix("content-length:") {
                     length = value.trim().parse().unwrap();
                 }
             }
             let mut body = vec![0; length];
             reader.read_exact(&mut body).unwrap();
+            if chunked {
+                let _ = told.send((path, pieces(&mut reader)));
+                write!(socket, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n").unwrap();
+                continue;
+            }
             if path.ends_with("/invocation/next") {
                 let Some((number, event)) = events.next() else {
                     std::thread::sleep(Duration::from_secs(600));
@@ -88,6 +99,31 @@ fn serve(listener: &TcpListener, events: Vec<Value>, told: &mpsc::Sender<Told>) 
                 let _ = told.send((path, serde_json::from_slice(&body).unwrap()));
                 write!(socket, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n").unwrap();
             }
+        }
+    }
+}
+
+/// A chunked body as its pieces and its trailers.
+fn pieces(reader: &mut impl BufRead) -> Value {
+    let (mut pieces, mut line) = (Vec::new(), String::new());
+    loop {
+        line.clear();
+        reader.read_line(&mut line).unwrap();
+        let size = usize::from_str_radix(line.trim(), 16).unwrap();
+        if size == 0 {
+            break;
+        }
+        let mut piece = vec![0; size + 2];
+        reader.read_exact(&mut piece).unwrap();
+        pieces.push(String::from_utf8(piece[..size].to_vec()).unwrap());
+    }
+    let mut trailers = Vec::new();
+    loop {
+        line.clear();
+        reader.read_line(&mut line).unwrap();
+        match line.trim() {
+            "" => return json!({"pieces": pieces, "trailers": trailers}),
+            trailer => trailers.push(trailer.to_owned()),
         }
     }
 }
@@ -135,4 +171,81 @@ fn a_function_that_does_not_start_is_told_at_once() {
     assert_eq!(path, "/2018-06-01/runtime/init/error");
     assert!(error["errorMessage"].as_str().unwrap().contains("no such module"), "{error}");
     assert!(!bed.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_streamed_answer_goes_out_piece_by_piece() {
+    let server = format!("python3 {}/tests/support/server.py", env!("CARGO_MANIFEST_DIR"));
+    let events = vec![url("GET", "/chunked", ""), json!({"raw": 1})];
+    let bed = Bed::start_with(&server, "http", events, &[("FAAS_LAMBDA_STREAMING", "true")]);
+    let (path, answer) = bed.next();
+    assert_eq!(path, "/2018-06-01/runtime/invocation/id-0/response");
+    let pieces: Vec<&str> = answer["pieces"].as_array().unwrap().iter().map(|p| p.as_str().unwrap()).collect();
+    let head: Value = serde_json::from_str(pieces[0].strip_suffix("\0\0\0\0\0\0\0\0").unwrap()).unwrap();
+    assert_eq!(head["statusCode"], 200, "{answer}");
+    assert!(head.get("body").is_none() && pieces.len() > 2, "{answer}");
+    assert_eq!(answer["trailers"], json!([]));
+    // Events that are no HTTP are answered as a whole.
+    assert_eq!(bed.next(), ("/2018-06-01/runtime/invocation/id-1/response".into(), json!({"raw": 1})));
+}
+
+/// What a secret store is asked, and what it answers.
+fn store(answer: &'static str) -> (String, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let (sender, asked) = mpsc::channel();
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let mut socket = socket.unwrap();
+            let mut request = vec![0; 4096];
+            let length = socket.read(&mut request).unwrap();
+            let _ = sender.send(String::from_utf8_lossy(&request[..length]).into_owned());
+            write!(socket, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{answer}", answer.len())
+                .unwrap();
+        }
+    });
+    (address, asked)
+}
+
+const KEYS: [(&str, &str); 3] =
+    [("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s")];
+
+#[test]
+fn secrets_are_files_before_the_function_starts() {
+    let (address, asked) = store(r#"{"Parameters":[{"Name":"/faas/default/key","Value":"s3cret"}]}"#);
+    let folder = std::env::temp_dir().join(format!("faas-secrets-{}", std::process::id()));
+    let folder = folder.to_str().unwrap();
+    let more = [
+        ("FAAS_SECRETS", "key=ssm:/faas/default/key"),
+        ("FAAS_SECRETS_DIR", folder),
+        ("AWS_ENDPOINT_URL_SSM", &address),
+    ];
+    let env: Vec<(&str, &str)> = KEYS.into_iter().chain(more).collect();
+    let bed = Bed::start_with("sh -c 'cat $FAAS_SECRETS_DIR/key'", "serializing", vec![json!({"a": 1})], &env);
+    assert_eq!(bed.next(), ("/2018-06-01/runtime/invocation/id-0/response".into(), json!("s3cret")));
+    let request = asked.recv().unwrap();
+    assert!(
+        request.contains("x-amz-target: AmazonSSM.GetParameters") && request.contains("AWS4-HMAC-SHA256"),
+        "{request}"
+    );
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_secret_that_is_not_there_is_told_at_once() {
+    let (address, _asked) = store(r#"{"Parameters":[],"InvalidParameters":["/faas/default/key"]}"#);
+    let folder = std::env::temp_dir().join(format!("faas-no-secrets-{}", std::process::id()));
+    let folder = folder.to_str().unwrap();
+    let more = [
+        ("FAAS_SECRETS", "key=ssm:/faas/default/key"),
+        ("FAAS_SECRETS_DIR", folder),
+        ("AWS_ENDPOINT_URL_SSM", &address),
+    ];
+    let env: Vec<(&str, &str)> = KEYS.into_iter().chain(more).collect();
+    let mut bed = Bed::start_with("cat", "serializing", vec![json!({"a": 1})], &env);
+    let (path, error) = bed.next();
+    assert_eq!(path, "/2018-06-01/runtime/init/error");
+    assert!(error["errorMessage"].as_str().unwrap().contains("there is no secret key"), "{error}");
+    assert!(!bed.child.wait().unwrap().success());
+    std::fs::remove_dir_all(folder).unwrap();
 }

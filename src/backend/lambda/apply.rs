@@ -12,10 +12,11 @@ use super::Lambda;
 use super::aws::Aws;
 use super::fault::{code, fault, said};
 use super::name::{ALIAS, EXTRAS_KEY, URL_KEY, escape};
+use super::package::{self, Package};
 use super::role::Role;
 use super::wait::{self, There};
 use super::wanted::{Code, Wanted};
-use super::{extras, observe, package, remove, url};
+use super::{bucket, extras, observe, remove, url};
 use crate::backend::{ARTIFACT_KEY, Change, Deployed, How, SPEC_KEY};
 use crate::error::{Fault, Kind, Result};
 use crate::progress::Progress;
@@ -167,14 +168,27 @@ async fn allow(aws: &Aws, wanted: &Wanted, stack: &str, role: &Role) -> Result<(
     super::role::allow(aws, &super::role::name_for(stack), &wanted.name, &statements).await
 }
 
+/// The code for the API; what is too large for a request goes by a bucket.
+async fn code_of(aws: &Aws, wanted: &Wanted) -> Result<FunctionCode> {
+    match &wanted.code {
+        Code::Zip { path, .. } => match package::read(&wanted.name, path)? {
+            Package::Direct(zip) => Ok(FunctionCode::builder().zip_file(Blob::new(zip)).build()),
+            Package::Large(zip) => Ok(bucket::put(aws, wanted.bucket.as_deref(), &wanted.name, zip).await?.code()),
+        },
+        Code::Image { uri, .. } => Ok(FunctionCode::builder().image_uri(uri).build()),
+    }
+}
+
+/// Takes away what was only there for Lambda to fetch.
+async fn clean(aws: &Aws, code: &FunctionCode) {
+    if let (Some(bucket), Some(key)) = (code.s3_bucket(), code.s3_key()) {
+        bucket::remove(aws, &bucket::Object { bucket: bucket.to_owned(), key: key.to_owned() }).await;
+    }
+}
+
 async fn create(aws: &Aws, wanted: &Wanted, role: &Role) -> Result<(), Stop> {
-    let (package, code_of) = match &wanted.code {
-        Code::Zip { path, .. } => {
-            let zip = package::read(&wanted.name, path)?;
-            (PackageType::Zip, FunctionCode::builder().zip_file(Blob::new(zip)).build())
-        }
-        Code::Image { uri, .. } => (PackageType::Image, FunctionCode::builder().image_uri(uri).build()),
-    };
+    let code_of = code_of(aws, wanted).await?;
+    let package = if code_of.image_uri().is_some() { PackageType::Image } else { PackageType::Zip };
     let tags: HashMap<String, String> = wanted.tags.clone().into_iter().collect();
     let mut vpc = None;
     if !wanted.vpc.subnets.is_empty() {
@@ -188,7 +202,7 @@ async fn create(aws: &Aws, wanted: &Wanted, role: &Role) -> Result<(), Stop> {
         .package_type(package)
         .set_runtime(wanted.code.runtime())
         .set_handler(wanted.code.handler())
-        .code(code_of)
+        .code(code_of.clone())
         .description(&wanted.description)
         .timeout(wanted.timeout)
         .memory_size(wanted.memory)
@@ -204,7 +218,10 @@ async fn create(aws: &Aws, wanted: &Wanted, role: &Role) -> Result<(), Stop> {
     let mut pause = Duration::from_secs(1);
     loop {
         match request.clone().send().await {
-            Ok(_) => return Ok(()),
+            Ok(_) => {
+                clean(aws, &code_of).await;
+                return Ok(());
+            }
             Err(error) if code(&error) == "ResourceConflictException" && said(&error).contains("already exist") => {
                 return Err(Stop::Stale(fault(format!("can't create {}", wanted.name), &error)));
             }
@@ -276,11 +293,15 @@ async fn update_code(aws: &Aws, wanted: &Wanted, there: &There) -> Result<(), St
         .function_name(&wanted.name)
         .architectures(wanted.architecture.clone())
         .set_revision_id(there.configuration.revision_id().map(str::to_owned));
-    let request = match &wanted.code {
-        Code::Zip { path, .. } => request.zip_file(Blob::new(package::read(&wanted.name, path)?)),
-        Code::Image { uri, .. } => request.image_uri(uri),
-    };
-    match steadily(aws, &wanted.name, || request.clone().send()).await {
+    let code_of = code_of(aws, wanted).await?;
+    let request = request
+        .set_zip_file(code_of.zip_file().cloned())
+        .set_s3_bucket(code_of.s3_bucket().map(str::to_owned))
+        .set_s3_key(code_of.s3_key().map(str::to_owned))
+        .set_image_uri(code_of.image_uri().map(str::to_owned));
+    let sent = steadily(aws, &wanted.name, || request.clone().send()).await;
+    clean(aws, &code_of).await;
+    match sent {
         Ok(_) => Ok(()),
         Err(error) if code(&error) == "PreconditionFailedException" => {
             Err(Stop::Stale(fault(format!("{} was changed by somebody else meanwhile", wanted.name), &error)))

@@ -108,6 +108,29 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+impl Answer {
+    /// The reply with this body in the place of its own.
+    #[must_use]
+    pub fn with(self, body: crate::backend::Body) -> crate::backend::Reply {
+        crate::backend::Reply { status: self.status, headers: self.headers, body }
+    }
+}
+
+/// Status and headers of a streamed answer, and where its body starts: they are JSON and end with eight zero bytes.
+/// `None` as long as they are not all there.
+///
+/// # Errors
+/// As [`answer`].
+pub fn prelude(bytes: &[u8]) -> Result<Option<(Answer, usize)>> {
+    let Some(at) = bytes.windows(8).position(|window| window == [0; 8]).filter(|_| bytes.first() == Some(&b'{')) else {
+        return Ok(None);
+    };
+    match serde_json::from_slice::<Value>(&bytes[..at]) {
+        Ok(head) if head.get("statusCode").is_some() => Ok(Some((answer(&bytes[..at], false)?, at + 8))),
+        _ => Ok(None),
+    }
+}
+
 /// The HTTP reply for what a function answered; what is no HTTP answer is a 200 with that as JSON, as for URLs.
 ///
 /// # Errors
@@ -117,6 +140,10 @@ pub fn answer(payload: &[u8], raw: bool) -> Result<Answer> {
     let json = || HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
     if raw {
         return Ok(plain(json(), payload));
+    }
+    if let Some((mut head, from)) = prelude(payload)? {
+        head.body = payload[from..].to_vec();
+        return Ok(head);
     }
     let value: Value = match serde_json::from_slice(payload) {
         Ok(value) => value,
@@ -217,6 +244,16 @@ mod tests {
         assert_eq!(answer.headers["x-n"], "7");
         assert_eq!(answer.headers.get_all("x-m").iter().count(), 2);
         assert_eq!(answer.headers.get_all("set-cookie").iter().count(), 2);
+    }
+
+    #[test]
+    fn a_streamed_answer_has_its_head_before_its_body() {
+        let streamed = b"{\"statusCode\":201,\"headers\":{\"x-a\":\"1\"}}\0\0\0\0\0\0\0\0bo\0dy";
+        let answer = answer(streamed, false).unwrap();
+        assert_eq!((answer.status.as_u16(), answer.body.as_slice()), (201, &b"bo\0dy"[..]));
+        assert_eq!(answer.headers["x-a"], "1");
+        assert_eq!(prelude(&streamed[..45]).unwrap().map(|(_, from)| from), None);
+        assert!(prelude(b"{\"a\":1}\0\0\0\0\0\0\0\0").unwrap().is_none());
     }
 
     #[test]

@@ -16,7 +16,8 @@ use super::aws::Aws;
 use super::event;
 use super::fault::{code, fault, said};
 use super::name::{ALIAS, function_name};
-use crate::backend::{Body, Call, Reply};
+use super::{stream, url_call};
+use crate::backend::{Body, Call, LogTail, Reply};
 use crate::error::{Fault, OrFault, Result};
 use crate::function::FunctionId;
 
@@ -56,8 +57,20 @@ async fn send(aws: &Aws, name: &str, call: Call) -> Result<Reply> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let call_id = call.headers.get("x-call-id").and_then(|id| id.to_str().ok()).unwrap_or("faas").to_owned();
     let millis = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-    let payload = event::event(&call.method, &call.path, &call.headers, &body, millis, &call_id)?;
-    let request = aws.lambda.invoke().function_name(name).qualifier(ALIAS).payload(Blob::new(payload));
+    if call.options.url {
+        return url_call::call(aws, name, call.method, &call.path, call.headers, body).await;
+    }
+    let mut headers = call.headers;
+    if call.options.raw {
+        headers.insert(event::RAW, HeaderValue::from_static("raw"));
+    }
+    let raw = event::is_raw(&headers);
+    let payload = event::event(&call.method, &call.path, &headers, &body, millis, &call_id)?;
+    let qualifier = call.options.qualifier.as_deref().unwrap_or(ALIAS);
+    if call.options.stream {
+        return stream::call(aws, name, qualifier, payload, raw, call.options.log).await;
+    }
+    let request = aws.lambda.invoke().function_name(name).qualifier(qualifier).payload(Blob::new(payload));
     let request = match call.asynchronous {
         true => request.invocation_type(InvocationType::Event),
         false => request.invocation_type(InvocationType::RequestResponse).log_type(LogType::Tail),
@@ -79,6 +92,7 @@ async fn send(aws: &Aws, name: &str, call: Call) -> Result<Reply> {
         }
         return Err(refused(name, &aws.region, &error));
     };
+    put_log(call.options.log.as_ref(), output.log_result());
     if let Some(kind) = output.function_error() {
         let payload = output.payload().map(|blob| blob.as_ref()).unwrap_or_default();
         return Err(raised(name, kind, payload, output.log_result()));
@@ -89,7 +103,7 @@ async fn send(aws: &Aws, name: &str, call: Call) -> Result<Reply> {
         (StatusCode::ACCEPTED, Vec::new())
     } else {
         let payload = output.payload().map(|blob| blob.as_ref()).unwrap_or_default();
-        let answer = event::answer(payload, event::is_raw(&call.headers))?;
+        let answer = event::answer(payload, raw)?;
         headers = answer.headers;
         (answer.status, answer.body)
     };
@@ -115,9 +129,7 @@ fn is_rate(error: &SdkError<InvokeError>) -> bool {
 fn refused(name: &str, region: &str, error: &SdkError<InvokeError>) -> Fault {
     let fault = fault(format!("can't call {name}"), error);
     match code(error) {
-        "ResourceNotFoundException" => Fault::not_found(format!("there is no function {name} in {region}"))
-            .cause(said(error))
-            .hint("`faas list` shows what is deployed, `faas deploy` deploys"),
+        "ResourceNotFoundException" => no_function(name, region).cause(said(error)),
         "TooManyRequestsException" if is_rate(error) => fault,
         "TooManyRequestsException" => {
             fault.hint("it runs as often at a time as it may; with a limit of 0 it is paused: `faas scale` lifts that")
@@ -126,8 +138,23 @@ fn refused(name: &str, region: &str, error: &SdkError<InvokeError>) -> Fault {
     }
 }
 
+/// That there is none.
+#[must_use]
+pub fn no_function(name: &str, region: &str) -> Fault {
+    Fault::not_found(format!("there is no function {name} in {region}"))
+        .hint("`faas list` shows what is deployed, `faas deploy` deploys")
+}
+
+/// Puts the end of a log, as Lambda encodes it, where it was asked for.
+pub fn put_log(into: Option<&LogTail>, log: Option<&str>) {
+    let Some(mut into) = into.and_then(|into| into.lock().ok()) else { return };
+    let log = log.and_then(|log| base64::engine::general_purpose::STANDARD.decode(log).ok()).unwrap_or_default();
+    *into = String::from_utf8_lossy(&log).into_owned();
+}
+
 /// What a function raised, in its own words, and the end of its log.
-fn raised(name: &str, kind: &str, payload: &[u8], log: Option<&str>) -> Fault {
+#[must_use]
+pub fn raised(name: &str, kind: &str, payload: &[u8], log: Option<&str>) -> Fault {
     let value: Value = serde_json::from_slice(payload).unwrap_or_default();
     let text = |key: &str| value.get(key).and_then(Value::as_str);
     let mut cause = match (text("errorType"), text("errorMessage")) {

@@ -76,6 +76,8 @@ pub struct Wanted {
     pub secrets: Vec<Kept>,
     /// Days that logs are kept.
     pub log_retention: Option<i32>,
+    /// The bucket for large archives, when one is named.
+    pub bucket: Option<String>,
 }
 
 /// A function's URL.
@@ -155,6 +157,7 @@ impl Wanted {
                 .map_err(|why| Fault::usage(format!("{}: its schedule can't be used", function.name)).cause(why))?,
             secrets: secrets::kept(function, settings.secrets),
             log_retention: options.log_retention,
+            bucket: settings.bucket.clone(),
         })
     }
 

@@ -135,5 +135,6 @@ fn probe(path: &str) -> Call {
         length: Some(0),
         asynchronous: false,
         timeout: Some(PROBE_TIMEOUT),
+        options: crate::backend::CallOptions::default(),
     }
 }

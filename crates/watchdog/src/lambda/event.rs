@@ -71,6 +71,23 @@ impl Event {
         })
     }
 
+    /// Whether whoever called takes its answer piece by piece: only function URLs do, and what calls as they do.
+    pub fn can_stream(&self) -> bool {
+        self.from == From::Version2
+    }
+
+    /// What stands before a streamed answer: status and headers, and eight zero bytes.
+    pub fn prelude(&self, status: StatusCode, headers: &HeaderMap) -> Bytes {
+        let mut head = self.answer(status, headers, &Bytes::new());
+        if let Some(head) = head.as_object_mut() {
+            head.remove("body");
+            head.remove("isBase64Encoded");
+        }
+        let mut bytes = head.to_string().into_bytes();
+        bytes.extend_from_slice(&[0; 8]);
+        bytes.into()
+    }
+
     /// The answer for a reply.
     pub fn outcome(&self, status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Outcome {
         if self.from != From::Raw {

@@ -1,11 +1,17 @@
 //! The client of Lambda's Runtime API: one connection on loopback, kept.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use faas_watchdog::BoxError;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TRAILER};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::{Body, Frame};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -13,6 +19,13 @@ use serde_json::json;
 use tokio::net::TcpStream;
 
 const PREFIX: &str = "/2018-06-01/runtime";
+
+/// How a streamed answer says that it broke off.
+const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
+const ERROR_BODY: &str = "lambda-runtime-function-error-body";
+
+/// What is sent: an answer at hand, or one that is still being made.
+type Outgoing = UnsyncBoxBody<Bytes, BoxError>;
 
 /// A call.
 pub struct Invocation {
@@ -29,7 +42,7 @@ pub struct Invocation {
 /// The Runtime API.
 pub struct RuntimeApi {
     address: String,
-    connection: Option<SendRequest<Full<Bytes>>>,
+    connection: Option<SendRequest<Outgoing>>,
 }
 
 impl RuntimeApi {
@@ -59,6 +72,20 @@ impl RuntimeApi {
         Ok(())
     }
 
+    /// Answers a call piece by piece: `head` comes before the body, as [`super::event::Event::prelude`] writes it.
+    pub async fn stream<B>(&mut self, id: &str, head: Bytes, body: B) -> Result<(), BoxError>
+    where
+        B: Body<Data = Bytes, Error = BoxError> + Send + Unpin + 'static,
+    {
+        let body = Streamed { head: Some(head), body: Some(body) }.boxed_unsync();
+        let more = [
+            ("lambda-runtime-function-response-mode", "streaming"),
+            (CONTENT_TYPE.as_str(), "application/vnd.awslambda.http-integration-response"),
+            (TRAILER.as_str(), "lambda-runtime-function-error-type, lambda-runtime-function-error-body"),
+        ];
+        self.pass(Method::POST, &format!("/invocation/{id}/response"), body, &more).await.map(|_| ())
+    }
+
     /// Says that a call failed.
     pub async fn error(&mut self, id: &str, of: &str, message: &str) -> Result<(), BoxError> {
         self.tell(&format!("/invocation/{id}/error"), of, message).await
@@ -71,7 +98,7 @@ impl RuntimeApi {
 
     async fn tell(&mut self, path: &str, of: &str, message: &str) -> Result<(), BoxError> {
         let body = json!({"errorType": of, "errorMessage": message, "stackTrace": []}).to_string();
-        let kind = [("lambda-runtime-function-error-type", of)];
+        let kind = [(ERROR_TYPE, of)];
         self.send(Method::POST, path, body.into(), &kind).await.map(|_| ())
     }
 
@@ -82,22 +109,30 @@ impl RuntimeApi {
         body: Bytes,
         more: &[(&str, &str)],
     ) -> Result<Response<Bytes>, BoxError> {
+        let length = body.len().to_string();
+        let mut all = vec![(CONTENT_TYPE.as_str(), "application/json"), (CONTENT_LENGTH.as_str(), &length)];
+        all.extend_from_slice(more);
+        self.pass(method, path, Full::new(body).map_err(|never| match never {}).boxed_unsync(), &all).await
+    }
+
+    async fn pass(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Outgoing,
+        headers: &[(&str, &str)],
+    ) -> Result<Response<Bytes>, BoxError> {
         let failed = |error: BoxError| format!("the Runtime API at {} does not answer: {error}", self.address);
         let mut connection = match self.connection.take() {
             Some(connection) if !connection.is_closed() => connection,
             _ => connect(&self.address).await.map_err(failed)?,
         };
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{PREFIX}{path}"))
-            .header(HOST, &self.address)
-            .header(CONTENT_TYPE, "application/json")
-            .header(CONTENT_LENGTH, body.len());
-        for (name, value) in more {
+        let mut request = Request::builder().method(method).uri(format!("{PREFIX}{path}")).header(HOST, &self.address);
+        for (name, value) in headers {
             request = request.header(*name, *value);
         }
         connection.ready().await?;
-        let response = connection.send_request(request.body(Full::new(body))?).await.map_err(|e| failed(e.into()))?;
+        let response = connection.send_request(request.body(body)?).await.map_err(|e| failed(e.into()))?;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.map_err(|e| failed(e.into()))?.to_bytes();
         self.connection = Some(connection);
@@ -109,7 +144,42 @@ impl RuntimeApi {
     }
 }
 
-async fn connect(address: &str) -> Result<SendRequest<Full<Bytes>>, BoxError> {
+/// A head and the body after it. That the body broke off is told in trailers.
+struct Streamed<B> {
+    head: Option<Bytes>,
+    body: Option<B>,
+}
+
+impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> Body for Streamed<B> {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(head) = self.head.take() {
+            return Poll::Ready(Some(Ok(Frame::data(head))));
+        }
+        loop {
+            let Some(body) = self.body.as_mut() else { return Poll::Ready(None) };
+            match Pin::new(body).poll_frame(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(frame))) if frame.is_data() => return Poll::Ready(Some(Ok(frame))),
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(None) => self.body = None,
+                Poll::Ready(Some(Err(error))) => {
+                    self.body = None;
+                    let body = json!({"errorType": "AnswerCut", "errorMessage": error.to_string()}).to_string();
+                    let body = STANDARD.encode(body);
+                    let mut trailers = HeaderMap::new();
+                    trailers.insert(ERROR_TYPE, HeaderValue::from_static("AnswerCut"));
+                    trailers.insert(ERROR_BODY, HeaderValue::try_from(body)?);
+                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                }
+            }
+        }
+    }
+}
+
+async fn connect(address: &str) -> Result<SendRequest<Outgoing>, BoxError> {
     // The API listens before any runtime is started; this is for emulators that don't.
     let mut tries = 0;
     let socket = loop {
