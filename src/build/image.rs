@@ -102,7 +102,9 @@ pub(super) async fn build(
         let same_base = known.as_ref().is_none_or(|known| known.output == joined(&base_ids(&bases, images)));
         let have = images.tagged(&short(&reference)).filter(|image| fingerprint(image) == Some(&wanted));
         if let Some(image) = have.filter(|_| same_base) {
-            let digest = registry_digest(image, &familiar(tag::split(&reference).0)).unwrap_or(&image.id);
+            // Podman tells a digest of its own, which no registry need know.
+            let digest = registry_digest(image, &familiar(tag::split(&reference).0)).filter(|_| !engine.is_podman());
+            let digest = digest.unwrap_or(&image.id);
             let artifact = Artifact::Image { reference, digest: Some(digest.to_owned()) };
             return Ok(Built { artifact, rebuilt: false, reason: "unchanged".into() });
         }
