@@ -20,6 +20,8 @@ pub mod bundle;
 #[cfg(feature = "image")]
 mod classic;
 #[cfg(feature = "image")]
+mod daemon;
+#[cfg(feature = "image")]
 pub mod dockerfile;
 #[cfg(feature = "image")]
 pub mod engine;
@@ -80,6 +82,8 @@ pub struct Project<'a> {
     lock: OnceLock<std::fs::File>,
     #[cfg(feature = "image")]
     engine: tokio::sync::OnceCell<engine::Engine>,
+    #[cfg(feature = "image")]
+    builder: tokio::sync::OnceCell<buildkit::BuildKit>,
     /// The registries, for what is done without the engine.
     #[cfg(feature = "image")]
     pub registries: crate::registry::Registries,
@@ -110,6 +114,12 @@ pub struct Options {
     pub explain: bool,
     /// Give up the others when one failed.
     pub fail_fast: bool,
+    /// Push while building, where the builder keeps no images.
+    pub push: bool,
+    /// Caches that BuildKit takes layers from: `type=registry,ref=NAME`, or the NAME alone.
+    pub cache_from: Vec<String>,
+    /// Caches that BuildKit puts layers into.
+    pub cache_to: Vec<String>,
     /// Build secrets by id; they win over the function's own.
     #[cfg(feature = "image")]
     pub secrets: BTreeMap<String, Secret>,
@@ -145,6 +155,8 @@ impl<'a> Project<'a> {
             lock: OnceLock::new(),
             #[cfg(feature = "image")]
             engine: tokio::sync::OnceCell::new(),
+            #[cfg(feature = "image")]
+            builder: tokio::sync::OnceCell::new(),
             #[cfg(feature = "image")]
             registries: crate::registry::Registries::of(context, root),
             #[cfg(feature = "image")]

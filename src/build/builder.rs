@@ -65,3 +65,10 @@ pub async fn choose<'e>(request: &Request<'_>, engine: &'e Engine) -> Result<Bui
     }
     Ok(Builder::BuildKit(buildkit))
 }
+
+/// The builder at `at` ended, or the way to it did, before the image of `name` was built.
+pub fn gone(name: &str, at: &str, error: &str) -> Fault {
+    Fault::failed(format!("{name}: the image can't be built"))
+        .cause(format!("the builder at {at} went away: {error}"))
+        .hint("when it runs again, build again: what it had built by then is in its cache")
+}

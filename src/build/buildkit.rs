@@ -2,15 +2,18 @@
 //! and logins to it, and a stream of what it does.
 use std::collections::HashMap;
 
+use bollard::auth::DockerCredentials;
 use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
 use bollard_buildkit_proto::moby::buildkit::v1::{CacheOptions, CacheOptionsEntry, SolveRequest, StatusRequest};
 use tonic::transport::Channel;
 use uuid::Uuid;
 
+use super::builder::gone;
 use super::image::Request;
 use super::log::Log;
-use super::push;
-use crate::error::{Fault, Kind, Result};
+use super::{Project, push};
+use crate::error::{Fault, Result};
+use crate::registry::login::server;
 
 mod connect;
 mod files;
@@ -27,14 +30,42 @@ const LARGEST: usize = 16 << 20;
 
 /// Where the image goes.
 pub struct Output<'a> {
-    /// BuildKit's name of the exporter: `moby` for the engine's own images, `image` for a registry; empty for nothing.
+    /// BuildKit's name of the exporter: `moby` for the engine's own images, `image` for a registry; empty for nowhere.
     pub exporter: &'a str,
     /// What it is told.
     pub attributes: HashMap<String, String>,
-    /// Caches to take layers from.
-    pub import: Vec<CacheOptionsEntry>,
-    /// Caches to put layers into.
-    pub export: Vec<CacheOptionsEntry>,
+    /// Logins that it needs, by the registry's name in docker's configuration.
+    pub logins: HashMap<String, DockerCredentials>,
+}
+
+/// A cache that layers are taken from or put into: `type=registry,ref=NAME`, or the NAME alone.
+///
+/// # Errors
+/// When it is neither, or of a type that needs files on this machine.
+pub fn cache(flag: &str, text: &str) -> Result<CacheOptionsEntry> {
+    let wrong = |cause: &str| {
+        Fault::usage(format!("`{flag} {text}` is no cache"))
+            .cause(cause)
+            .hint(format!("write `{flag} type=registry,ref=REGISTRY/NAME` or `{flag} REGISTRY/NAME`"))
+    };
+    if !text.contains('=') {
+        let attrs = [("ref".to_owned(), text.to_owned())].into();
+        return if text.is_empty() {
+            Err(wrong("it is empty"))
+        } else {
+            Ok(CacheOptionsEntry { r#type: "registry".into(), attrs })
+        };
+    }
+    let mut attrs = HashMap::new();
+    for field in text.split(',') {
+        let (key, value) = field.split_once('=').ok_or_else(|| wrong(&format!("`{field}` has no value")))?;
+        attrs.insert(key.trim().to_owned(), value.to_owned());
+    }
+    match attrs.remove("type") {
+        Some(kind) if kind == "local" => Err(wrong("caches in a folder of this machine are not kept")),
+        Some(kind) => Ok(CacheOptionsEntry { r#type: kind, attrs }),
+        None => Err(wrong("it has no type")),
+    }
 }
 
 impl BuildKit {
@@ -50,11 +81,14 @@ impl BuildKit {
 pub async fn run(request: &Request<'_>, buildkit: &BuildKit, output: Output<'_>) -> Result<HashMap<String, String>> {
     let Request { name, project, context, .. } = request;
     let mut log = Log::open(project, name, context, request.dockerfile, request.progress)?;
-    let logins = push::credentials_for_bases(project, context, request.args).unwrap_or_default();
+    let mut logins = push::credentials_for_bases(project, context, request.args).unwrap_or_default();
+    let imports = caches("--cache-from", &request.options.cache_from, project, &mut logins)?;
+    let exports = caches("--cache-to", &request.options.cache_to, project, &mut logins)?;
+    logins.extend(output.logins);
     let files = files::Files::new(request.tree, context);
     let session = Session::new(request, files, logins)?;
     // What ends this future, ends the session, and with it what it is for.
-    let session = session.open(buildkit).await.map_err(|error| gone(request, &buildkit.shown, &error))?;
+    let session = session.open(buildkit).await.map_err(|error| gone(name, &buildkit.shown, &error))?;
     let reference = Uuid::new_v4().simple().to_string();
     let solve = SolveRequest {
         r#ref: reference.clone(),
@@ -63,7 +97,7 @@ pub async fn run(request: &Request<'_>, buildkit: &BuildKit, output: Output<'_>)
         session: session.id.clone(),
         frontend: "dockerfile.v0".into(),
         frontend_attrs: attributes(request),
-        cache: Some(CacheOptions { exports: output.export, imports: output.import, ..CacheOptions::default() }),
+        cache: Some(CacheOptions { exports, imports, ..CacheOptions::default() }),
         ..SolveRequest::default()
     };
     let mut trace = Trace::default();
@@ -96,8 +130,8 @@ pub async fn run(request: &Request<'_>, buildkit: &BuildKit, output: Output<'_>)
     match solved {
         Ok(response) => Ok(response.into_inner().exporter_response),
         Err(status) if is_lost(&status) => {
-            let fault = log.failed(trace.failing, status.message());
-            Err(Fault { cause: gone(request, &buildkit.shown, &chain(&status)).cause, ..fault })
+            log.write(status.message());
+            Err(gone(name, &buildkit.shown, &chain(&status)))
         }
         Err(status) => {
             let mut fault = log.failed(trace.failing, said(&status));
@@ -107,6 +141,21 @@ pub async fn run(request: &Request<'_>, buildkit: &BuildKit, output: Output<'_>)
             Err(fault)
         }
     }
+}
+
+/// The caches of a flag; what is kept for their registries goes to `logins`.
+fn caches(
+    flag: &str,
+    given: &[String],
+    project: &Project<'_>,
+    logins: &mut HashMap<String, DockerCredentials>,
+) -> Result<Vec<CacheOptionsEntry>> {
+    let caches = given.iter().map(|text| cache(flag, text)).collect::<Result<Vec<_>>>()?;
+    for reference in caches.iter().filter_map(|cache| cache.attrs.get("ref")) {
+        let registry = server(reference);
+        logins.extend(push::credentials(project, &registry)?.map(|login| (registry, login)));
+    }
+    Ok(caches)
 }
 
 /// What the frontend is told: the names are those of `docker buildx`.
@@ -137,12 +186,6 @@ fn is_lost(status: &tonic::Status) -> bool {
             .any(|word| text.contains(word))
 }
 
-fn gone(request: &Request<'_>, at: &str, error: &str) -> Fault {
-    Fault::new(Kind::Failed, format!("{}: the image can't be built", request.name))
-        .cause(format!("the builder at {at} went away: {error}"))
-        .hint("when it runs again, build again: what it had built by then is in its cache")
-}
-
 fn chain(status: &tonic::Status) -> String {
     super::engine::chain(status)
 }
@@ -168,4 +211,20 @@ fn hint(text: &str) -> Option<String> {
         return Some("the builder's disk is full: `docker builder prune` or `docker system prune` frees some".into());
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn caches_are_written_as_for_buildx() {
+        let short = cache("--cache-from", "r.example/c:1").unwrap();
+        assert_eq!((short.r#type.as_str(), short.attrs["ref"].as_str()), ("registry", "r.example/c:1"));
+        let long = cache("--cache-to", "type=registry,ref=r.example/c,mode=max").unwrap();
+        assert_eq!((long.attrs.len(), long.attrs["mode"].as_str()), (2, "max"));
+        for wrong in ["", "ref=x", "type=local,dest=/x", "type=registry,ref"] {
+            assert!(cache("--cache-to", wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -1,9 +1,11 @@
 //! The classic builder: the engine's own, step by step, as every engine has it. Podman's takes its place in Podman.
 use std::collections::HashMap;
 
+use bollard::errors::Error;
 use bollard::query_parameters::BuildImageOptionsBuilder;
 use futures_util::StreamExt;
 
+use super::builder::gone;
 use super::engine::{Engine, said};
 use super::image::Request;
 use super::log::Log;
@@ -52,16 +54,27 @@ pub async fn run(request: &Request<'_>, engine: &Engine) -> Result<()> {
                     log.note(&format!("{id}{status}"));
                 }
             }
-            Err(error) => return Err(log.failed(steps.current, &said(&error))),
+            Err(error) if is_its_own(&error) => return Err(log.failed(steps.current, &said(&error))),
+            Err(error) => {
+                log.write(&said(&error));
+                return Err(gone(name, &engine.address.shown, &said(&error)));
+            }
         }
     }
-    Ok(())
+    if steps.built { Ok(()) } else { Err(gone(name, &engine.address.shown, "it said no more")) }
+}
+
+/// Whether the engine said so, rather than the connection to it.
+fn is_its_own(error: &Error) -> bool {
+    matches!(error, Error::DockerStreamError { .. } | Error::DockerResponseServerError { .. })
 }
 
 /// Knows the beginnings of steps in what the builder prints.
 #[derive(Default)]
 struct Steps {
     current: Option<u64>,
+    /// Whether the image is there.
+    built: bool,
     /// A line that has no end yet and might begin a step.
     partial: String,
 }
@@ -72,6 +85,7 @@ impl Steps {
         while let Some(end) = self.partial.find('\n') {
             let line: String = self.partial.drain(..=end).collect();
             let line = line.trim_end();
+            self.built |= line.starts_with("Successfully built ");
             if let Some((number, title)) = step(line) {
                 self.current = Some(number);
                 log.step(number, line, title, usize::try_from(number).ok());

@@ -1,5 +1,5 @@
 //! Container images: built by the engine from the context folder, unless the engine still has the one that fits.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use super::index::{Record, now};
 use super::inputs::Inputs;
 use super::tree::Tree;
 use super::watchdog::is_dynamic;
-use super::{Built, Options, Project, Secret, builder, buildkit, classic, dockerfile, folder, tag};
+use super::{Built, Options, Project, Secret, builder, buildkit, classic, daemon, dockerfile, folder, tag};
 use crate::artifact::Artifact;
 use crate::error::{Fault, Result};
 use crate::function::Function;
@@ -87,14 +87,30 @@ pub(super) async fn build(
     let (context, tree) = folder::prepare(function, project, options)?;
     let args = arguments(function, &tree, options)?;
     let wanted = wanted(function, &context.content, &args, options);
-    let engine = project.engine().await?;
-    let images = engine.images().await?;
     let text = std::fs::read_to_string(context.dir.join("Dockerfile")).map_err(|error| {
         Fault::usage(format!("{name}: there is no Dockerfile to build"))
             .cause(error)
             .hint(format!("the template `{}` needs one, or the handler folder with `lang: dockerfile`", function.lang))
     })?;
     let bases = dockerfile::bases(&text, &args);
+    let request = Request {
+        name,
+        function,
+        project,
+        options,
+        context: &context.dir,
+        tree: &tree,
+        dockerfile: &text,
+        reference: &reference,
+        args: &args,
+        fingerprint: &wanted,
+        progress,
+    };
+    if let Some(host) = project.builder_host() {
+        return daemon::build(&request, host, &bases).await;
+    }
+    let engine = project.engine().await?;
+    let images = engine.images().await?;
     let key = format!("{name}/image");
     let known = project.index.get(&key);
     if !options.no_cache && !options.pull {
@@ -123,30 +139,19 @@ pub(super) async fn build(
     }
     if options.explain {
         let now = Inputs::of(function, &tree, &args, options, base_ids(&bases, images))?;
-        let here = images.tagged(&short(&reference)).is_some();
-        progress.note(name, &format!("is built because {}", why(&now, project, name, &reference, here, options)));
+        let otherwise = match images.tagged(&short(&reference)) {
+            None => format!("the engine has no image {reference}"),
+            Some(_) => format!("{reference} is another image than the one that was built from this"),
+        };
+        progress.note(name, &format!("is built because {}", now.why(project, name, options, &otherwise)));
     }
-    let request = Request {
-        name,
-        function,
-        project,
-        options,
-        context: &context.dir,
-        tree: &tree,
-        dockerfile: &text,
-        reference: &reference,
-        args: &args,
-        fingerprint: &wanted,
-        progress,
-    };
     let builder = builder::choose(&request, engine).await?;
     progress.step(name, &format!("building {reference}"));
     match builder {
         Builder::Classic => classic::run(&request, engine).await?,
         Builder::BuildKit(buildkit) => {
-            let name = [("name".to_owned(), reference.clone())].into();
-            let output =
-                buildkit::Output { exporter: "moby", attributes: name, import: Vec::new(), export: Vec::new() };
+            let attributes = [("name".to_owned(), reference.clone())].into();
+            let output = buildkit::Output { exporter: "moby", attributes, logins: HashMap::new() };
             buildkit::run(&request, buildkit, output).await?;
         }
     }
@@ -155,7 +160,7 @@ pub(super) async fn build(
     let id = id
         .ok_or_else(|| Fault::failed(format!("{name}: the engine says it built {reference}, but has no such image")))?;
     let bases = base_ids(&bases, &images);
-    let record = Record { stamp: id.clone(), content: wanted, output: joined(&bases) };
+    let record = Record { stamp: id.clone(), content: wanted.clone(), output: joined(&bases) };
     project.index.set(&key, record, 0, looked);
     Inputs::of(function, &tree, &args, options, bases)?.keep(project, name);
     let reason = format!("built {reference} in {}", took(started.elapsed()));
@@ -170,24 +175,6 @@ fn base_ids(bases: &[String], images: &Images) -> BTreeMap<String, String> {
 
 fn joined(bases: &BTreeMap<String, String>) -> String {
     bases.values().map(String::as_str).collect::<Vec<_>>().join(" ")
-}
-
-/// Why an image is built, in words.
-fn why(now: &Inputs, project: &Project<'_>, name: &str, reference: &str, here: bool, options: &Options) -> String {
-    let mut said = Vec::new();
-    let asked = [("--no-cache", options.no_cache), ("--pull", options.pull)];
-    said.extend(asked.iter().filter(|(_, given)| *given).map(|(flag, _)| format!("{flag} asks for it")));
-    match Inputs::last(project, name) {
-        None => said.push("nothing is known of an earlier build".into()),
-        Some(before) => said.extend(now.since(&before)),
-    }
-    if said.is_empty() {
-        said.push(match here {
-            false => format!("the engine has no image {reference}"),
-            true => format!("{reference} is another image than the one that was built from this"),
-        });
-    }
-    said.join("; ")
 }
 
 /// The name as the engine lists it: without Docker Hub's own address.

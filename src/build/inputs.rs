@@ -76,6 +76,22 @@ impl Inputs {
         }
     }
 
+    /// Why the image is built, in words; `otherwise` when nothing of it changed.
+    #[must_use]
+    pub fn why(&self, project: &Project<'_>, name: &str, options: &Options, otherwise: &str) -> String {
+        let asked = [("--no-cache", options.no_cache), ("--pull", options.pull)];
+        let mut said: Vec<String> =
+            asked.iter().filter(|(_, given)| *given).map(|(flag, _)| format!("{flag} asks for it")).collect();
+        match Self::last(project, name) {
+            None => said.push("nothing is known of an earlier build".into()),
+            Some(before) => said.extend(self.since(&before)),
+        }
+        if said.is_empty() {
+            said.push(otherwise.to_owned());
+        }
+        said.join("; ")
+    }
+
     /// What differs from what was there `before`, in words: `function/handler.py changed`.
     #[must_use]
     pub fn since(&self, before: &Self) -> Vec<String> {

@@ -35,6 +35,10 @@ pub struct Pushed {
 /// When the image is not there, or the registry refuses it.
 pub async fn push(subject: &str, reference: &str, project: &Project<'_>, progress: &dyn Progress) -> Result<Pushed> {
     check(subject, reference)?;
+    if project.builder_host().is_some() {
+        let digest = super::daemon::pushed(subject, reference, project, progress).await?;
+        return Ok(Pushed { digest, sent: false });
+    }
     let engine = project.engine().await?;
     let credentials = credentials(project, &server(reference))?;
     if let Some(digest) = already(engine, reference, credentials.clone()).await {
@@ -75,7 +79,7 @@ pub async fn digest(subject: &str, reference: &str, project: &Project<'_>, progr
 }
 
 /// What can be told to be wrong before anything is asked.
-fn check(subject: &str, reference: &str) -> Result<()> {
+pub(super) fn check(subject: &str, reference: &str) -> Result<()> {
     crate::registry::parse(subject, reference)?;
     let name = tag::split(reference).0;
     if server(name) == HUB && !name.trim_start_matches("docker.io/").contains('/') {
@@ -215,7 +219,7 @@ fn digest_in(status: &str) -> Option<&str> {
     status.split_once("digest: ")?.1.split_whitespace().next().filter(|digest| digest.starts_with("sha256:"))
 }
 
-fn refused(subject: &str, reference: &str, registry: &str, known: bool, text: &str) -> Fault {
+pub(super) fn refused(subject: &str, reference: &str, registry: &str, known: bool, text: &str) -> Fault {
     let text = plain(text);
     let lower = text.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
@@ -251,7 +255,7 @@ fn refused(subject: &str, reference: &str, registry: &str, known: bool, text: &s
 }
 
 /// The login that is kept for a registry, as the engine takes it.
-fn credentials(project: &Project<'_>, registry: &str) -> Result<Option<DockerCredentials>> {
+pub(super) fn credentials(project: &Project<'_>, registry: &str) -> Result<Option<DockerCredentials>> {
     let serveraddress = Some(registry.to_owned());
     let login = project.registries.logins.find(registry)?;
     Ok(login.map(|login| match login {

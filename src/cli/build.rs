@@ -29,6 +29,11 @@ pub struct Build {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     shrinkwrap: bool,
+    /// Push the images too; a builder of its own (BUILDKIT_HOST) does so while it builds
+    #[cfg(feature = "image")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
+          action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
+    push: bool,
     #[command(flatten)]
     alone: Alone,
 }
@@ -74,6 +79,14 @@ pub struct BuildFlags {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     fail_fast: bool,
+    /// A registry's cache that BuildKit takes layers from: NAME, or type=registry,ref=NAME
+    #[cfg(feature = "image")]
+    #[arg(long, value_name = "CACHE")]
+    cache_from: Vec<String>,
+    /// A registry's cache that BuildKit puts layers into: NAME, or type=registry,ref=NAME,mode=max
+    #[cfg(feature = "image")]
+    #[arg(long, value_name = "CACHE")]
+    cache_to: Vec<String>,
     /// A build secret, for `RUN --mount=type=secret,id=NAME`
     #[cfg(feature = "image")]
     #[arg(long = "secret", value_name = "id=NAME,src=FILE|env=VARIABLE")]
@@ -126,7 +139,12 @@ impl BuildFlags {
             explain: self.explain,
             fail_fast: self.fail_fast,
             #[cfg(feature = "image")]
+            cache_from: self.cache_from.clone(),
+            #[cfg(feature = "image")]
+            cache_to: self.cache_to.clone(),
+            #[cfg(feature = "image")]
             secrets: self.secrets.iter().map(|text| secret(text, context)).collect::<Result<_>>()?,
+            ..Options::default()
         })
     }
 
@@ -214,7 +232,7 @@ struct Line<'a> {
 impl Build {
     /// Runs it.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
-        let options = self.flags.options(context)?;
+        let options = Options { push: self.pushes(), ..self.flags.options(context)? };
         if let Some(function) = self.alone.function(context) {
             return self.build(&[function], &context.cwd, &[], ProviderKind::OpenFaas, &options, context);
         }
@@ -274,8 +292,12 @@ impl Build {
             return print(&done, context);
         }
         let parallel = self.flags.parallel();
-        let work = build::build_all(functions, |f| kind(provider, f), &project, options, parallel, progress.as_ref());
-        let built = runtime::block_on(work)?;
+        let progress = progress.as_ref();
+        let built = runtime::block_on(async {
+            let built =
+                build::build_all(functions, |f| kind(provider, f), &project, options, parallel, progress).await?;
+            if options.push { pushed(built, &project, parallel, progress).await } else { Ok(built) }
+        })?;
         let lines: Vec<Line<'_>> = built
             .iter()
             .map(|(function, built)| Line {
@@ -288,6 +310,54 @@ impl Build {
         // For people, the progress on stderr has said it all.
         context.out.result(&lines, String::new)
     }
+}
+
+impl Build {
+    #[cfg(feature = "image")]
+    fn pushes(&self) -> bool {
+        self.push
+    }
+
+    #[cfg(not(feature = "image"))]
+    fn pushes(&self) -> bool {
+        false
+    }
+}
+
+/// The same, once the images that the engine has are in their registries too, with the digests there.
+#[cfg(feature = "image")]
+async fn pushed<'f>(
+    mut built: Vec<(&'f Function, build::Built)>,
+    project: &Project<'_>,
+    parallel: usize,
+    progress: &dyn crate::progress::Progress,
+) -> Result<Vec<(&'f Function, build::Built)>> {
+    if project.builder_host().is_some() {
+        return Ok(built);
+    }
+    let mut images = Vec::new();
+    let mut digests = Vec::new();
+    for (function, built) in built.iter_mut().filter(|(function, _)| !function.build.skip) {
+        if let Artifact::Image { reference, digest } = &mut built.artifact {
+            images.push((function.name.clone(), reference.clone()));
+            digests.push(digest);
+        }
+    }
+    let pushed = build::push_all(&images, project, parallel, progress).await?;
+    for (digest, pushed) in digests.into_iter().zip(pushed) {
+        *digest = Some(pushed.digest);
+    }
+    Ok(built)
+}
+
+#[cfg(not(feature = "image"))]
+async fn pushed<'f>(
+    built: Vec<(&'f Function, build::Built)>,
+    _: &Project<'_>,
+    _: usize,
+    _: &dyn crate::progress::Progress,
+) -> Result<Vec<(&'f Function, build::Built)>> {
+    Ok(built)
 }
 
 impl Alone {

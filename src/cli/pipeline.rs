@@ -74,9 +74,10 @@ impl Pipeline {
         let catalogue = Catalogue::new(&root);
         let project = Project::new(context, &root, &copy, &catalogue);
         let progress = progress::for_output(&context.out);
+        let options = Options { push: self.push, ..self.options };
         let steps = run::Steps {
             project: &project,
-            options: &self.options,
+            options: &options,
             build_images: self.build,
             push: self.push,
             deploy: self.deploys,

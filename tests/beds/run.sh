@@ -4,7 +4,8 @@
 #   run.sh [FILE]   writes KEY=VALUE lines to FILE (to stdout without one); stderr: what is being done
 #
 # Run it as often as you like: what is up stays, what is built stays in $FAAS_TESTBED_CACHE (~/.cache/faas-testbed).
-# It starts the engine, the registry and OpenFaaS or its stand-in (openfaas/README.md), and pushes the base images
+# It starts the engine, the registry, a BuildKit of its own (buildkit/README.md) and OpenFaaS or its stand-in
+# (openfaas/README.md), and pushes the base images
 # debian, python and node, and the function $FAAS_REGISTRY/fn/echo:latest. Debian 12, as root. stop.sh ends it.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -23,6 +24,9 @@ DOCKER_BUILDKIT=0 "$docker" build -q --build-arg REGISTRY="$registry" -t "$echo_
     { tail -n 20 "$log/echo.log" >&2; die "building $echo_image failed"; }
 "$docker" push -q "$echo_image" >/dev/null
 say "$echo_image is there"
+
+lines="$lines
+$("$here/buildkit/up.sh")"
 
 lines="$lines
 FAAS_ECHO_IMAGE=$echo_image

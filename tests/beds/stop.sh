@@ -1,4 +1,6 @@
 #!/usr/bin/env bash
 # Ends what run.sh brought up, and nothing else. `stop.sh --clean` also deletes functions, registry content and state.
 set -euo pipefail
-exec "$(dirname "${BASH_SOURCE[0]}")/openfaas/down.sh" "$@"
+here=$(dirname "${BASH_SOURCE[0]}")
+"$here/buildkit/down.sh" "$@"
+exec "$here/openfaas/down.sh" "$@"

@@ -1,7 +1,9 @@
 //! Ways to BuildKit: through an engine's API, upgraded to gRPC, or to a daemon of its own.
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use bollard_buildkit_proto::moby::buildkit::v1::ListWorkersRequest;
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
@@ -9,6 +11,9 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::build::engine::chain;
 use crate::build::engine::dial::{Address, Line, Stream};
+
+/// How long it may take to answer.
+const WAIT: Duration = Duration::from_secs(60);
 
 /// A BuildKit that answers.
 pub struct BuildKit {
@@ -35,13 +40,19 @@ impl BuildKit {
     /// # Errors
     /// When none answers: why.
     pub async fn daemon(address: &Address) -> Result<Self, String> {
-        Self::connect(address, false).await
+        let daemon = Self::connect(address, false).await?;
+        // Only an answer tells a builder from anything else that takes connections.
+        let mut control = daemon.control();
+        let workers = control.list_workers(ListWorkersRequest::default());
+        let answer = tokio::time::timeout(WAIT, workers).await.map_err(|_| "no answer within 60 s".to_owned())?;
+        answer.map_err(|status| chain(&status))?;
+        Ok(daemon)
     }
 
     async fn connect(address: &Address, inside: bool) -> Result<Self, String> {
         let connector = Connector { address: address.clone(), inside };
         // The name is for the protocol alone: the connector knows where to.
-        let endpoint = Endpoint::from_static("http://buildkit").connect_timeout(std::time::Duration::from_secs(60));
+        let endpoint = Endpoint::from_static("http://buildkit").connect_timeout(WAIT);
         let channel = endpoint.connect_with_connector(connector).await.map_err(|error| chain(&error))?;
         Ok(Self { channel, address: address.clone(), inside, shown: address.shown.clone() })
     }

@@ -29,9 +29,10 @@ use super::files::Files;
 use crate::build::engine::dial::Stream;
 use crate::build::image::Request;
 use crate::error::{Fault, Result};
+use crate::registry::login::HUB;
 
-/// Docker Hub's name in docker's configuration, and the host that BuildKit asks a login for.
-const HUB: (&str, &str) = ("https://index.docker.io/v1/", "registry-1.docker.io");
+/// The hosts of Docker Hub that BuildKit asks a login for.
+const HUB_HOSTS: [&str; 3] = ["registry-1.docker.io", "docker.io", "index.docker.io"];
 /// BuildKit takes no larger secret.
 const LARGEST_SECRET: u64 = 500 * 1024;
 
@@ -207,7 +208,7 @@ struct Logins(Arc<HashMap<String, DockerCredentials>>);
 impl Auth for Logins {
     async fn credentials(&self, call: Call<CredentialsRequest>) -> Result<Response<CredentialsResponse>, Status> {
         let host = call.get_ref().host.as_str();
-        let host = if host == HUB.1 { HUB.0 } else { host };
+        let host = if HUB_HOSTS.contains(&host) { HUB } else { host };
         let login = self.0.get(host);
         // A token takes the place of the password, without a user.
         let (username, secret) = match login {
