@@ -69,6 +69,7 @@ impl<'a> Log<'a> {
         step.title = title.to_owned();
         step.nth = nth;
         self.write(shown);
+        self.flush();
         self.progress.step(self.name, &plain(shown));
     }
 
@@ -86,6 +87,12 @@ impl<'a> Log<'a> {
         for line in lines {
             self.line(key, prefix, line.trim_end());
         }
+        self.flush();
+    }
+
+    /// So that the file can be followed while the build runs.
+    fn flush(&mut self) {
+        let _ = self.file.flush();
     }
 
     fn line(&mut self, key: u64, prefix: &str, line: &str) {
@@ -106,6 +113,7 @@ impl<'a> Log<'a> {
     /// A line for the log and the user that belongs to no step.
     pub fn note(&mut self, line: &str) {
         self.write(line);
+        self.flush();
         self.progress.line(self.name, &plain(line));
     }
 
@@ -119,7 +127,7 @@ impl<'a> Log<'a> {
     pub fn failed(&mut self, key: Option<u64>, error: &str) -> Fault {
         let error = error.strip_prefix("Docker stream error: ").unwrap_or(error).trim_end();
         self.write(error);
-        let _ = self.file.flush();
+        self.flush();
         let mut said = Vec::new();
         let step = key.and_then(|key| self.steps.get_mut(&key));
         if let Some(step) = step {
@@ -145,7 +153,7 @@ impl<'a> Log<'a> {
 
 impl Drop for Log<'_> {
     fn drop(&mut self) {
-        let _ = self.file.flush();
+        self.flush();
     }
 }
 
