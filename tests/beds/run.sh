@@ -27,6 +27,10 @@ say "$echo_image is there"
 
 lines="$lines
 $("$here/buildkit/up.sh")"
+# tests/engines.rs starts its service; without it, that test is skipped.
+command -v podman >/dev/null ||
+    { say "installing podman"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends podman; } >>"$log/podman.log" 2>&1 ||
+    say "podman can't be installed: see $log/podman.log"
 
 lines="$lines
 FAAS_ECHO_IMAGE=$echo_image
