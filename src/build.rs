@@ -42,6 +42,7 @@ pub mod push;
 mod requires;
 mod step;
 pub mod tag;
+pub mod test;
 pub mod tree;
 mod watchdog;
 #[cfg(feature = "lambda")]

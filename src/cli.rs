@@ -42,6 +42,7 @@ mod secret;
 pub mod session;
 mod stack_file;
 mod template;
+mod test;
 mod up;
 mod validate;
 mod values;

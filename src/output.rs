@@ -114,6 +114,12 @@ impl Output {
     }
 }
 
+/// A line of somebody else's without what would steer the terminal.
+#[must_use]
+pub fn printable(line: &str) -> String {
+    console::strip_ansi_codes(line).chars().filter(|c| *c == '\t' || !c.is_control()).collect()
+}
+
 /// Writes a line to stderr; that stderr is closed is nobody's concern.
 pub fn eprint_line(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");

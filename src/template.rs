@@ -193,7 +193,7 @@ impl Template {
         let (files, folders) = file::walk_filtered(folder, folder, &format!("the template `{name}`"), &|_, _| true)?;
         let files = files.into_iter().map(File::keeping).collect();
         let manifest = Manifest::parse(&text, &shown)?;
-        Ok(Self { name: name.into(), manifest, origin: Origin::Folder(folder.to_owned()), files, folders })
+        Self { name: name.into(), manifest, origin: Origin::Folder(folder.to_owned()), files, folders }.extended()
     }
 
     fn from_store(name: &str, dir: &'static Dir<'static>) -> Result<Self> {
@@ -202,7 +202,31 @@ impl Template {
         let mut files = Vec::new();
         file::embedded(dir, dir.path(), &mut files);
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(Self { name: name.into(), manifest, origin: Origin::BuiltIn, files, folders: Some(Vec::new()) })
+        Self { name: name.into(), manifest, origin: Origin::BuiltIn, files, folders: Some(Vec::new()) }.extended()
+    }
+
+    /// The template with what it takes from the one that it extends. Its handler folder is never mixed with the other's.
+    fn extended(mut self) -> Result<Self> {
+        let Some(base) = self.manifest.extends.clone() else { return Ok(self) };
+        let dir = STORE.get_dir(&base).filter(|_| is_name(&base) && base != self.name).ok_or_else(|| {
+            Fault::usage(format!("the template `{}` extends `{base}`, which is no other built-in template", self.name))
+                .hint("`faas template list` names them")
+        })?;
+        let base = Self::from_store(&base, dir)?;
+        let theirs = Path::new(base.manifest.handler_folder());
+        self.manifest.inherit(&base.manifest);
+        let ours = Path::new(self.manifest.handler_folder());
+        let has_handler = self.files.iter().any(|file| file.path.starts_with(ours));
+        let own: std::collections::BTreeSet<&Path> = self.files.iter().map(|file| file.path.as_path()).collect();
+        let inherited: Vec<File> = base
+            .files
+            .iter()
+            .filter(|file| !(own.contains(file.path.as_path()) || has_handler && file.path.starts_with(theirs)))
+            .cloned()
+            .collect();
+        self.files.extend(inherited);
+        self.files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(self)
     }
 
     /// Its files, sorted by path.
@@ -297,5 +321,23 @@ mod tests {
         let template = Catalogue::new(root.path()).get("python3").unwrap();
         assert_eq!(template.manifest.language.as_deref(), Some("mine"));
         assert_eq!(template.origin, Origin::Folder(folder));
+    }
+
+    #[test]
+    fn a_template_may_extend_a_built_in_one() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("template/mine");
+        std::fs::create_dir_all(folder.join("function")).unwrap();
+        std::fs::write(folder.join(MANIFEST), "language: mine\nextends: python3\n").unwrap();
+        std::fs::write(folder.join("function/handler.py"), "mine").unwrap();
+        let template = Catalogue::new(root.path()).get("mine").unwrap();
+        assert!(template.manifest.native.is_some() && template.manifest.watchdog);
+        assert_eq!(template.manifest.language.as_deref(), Some("mine"));
+        let paths: Vec<&str> = template.files().iter().filter_map(|file| file.path.to_str()).collect();
+        assert!(paths.contains(&"index.py"), "{paths:?}");
+        let handler: Vec<_> = paths.iter().filter(|path| path.starts_with("function/")).collect();
+        assert_eq!(handler, [&"function/handler.py"], "the other's handler stays out");
+        std::fs::write(folder.join(MANIFEST), "language: mine\nextends: nothing\n").unwrap();
+        assert!(Catalogue::new(root.path()).get("mine").is_err());
     }
 }

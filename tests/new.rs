@@ -18,7 +18,7 @@ fn a_function_and_its_stack_file() {
         .stderr("")
         .run();
     assert_eq!(done.read("stack.yml"), STACK);
-    assert_eq!(done.list("tax"), ["__init__.py", "handler.py", "requirements.txt"]);
+    assert_eq!(done.list("tax"), ["__init__.py", "handler.py", "requirements.txt", "test_handler.py"]);
     assert_eq!(done.read(".gitignore"), "build\n.secrets\n");
     assert_eq!(done.list("."), [".gitignore", "stack.yml", "tax/"]);
 }
@@ -114,9 +114,13 @@ fn a_bad_name_a_bad_language_and_none() {
         assert!(done.list(".").is_empty());
     }
     let done = new().args(["tax", "--lang", "cobol"]).status(4).stderr_has("there is no template `cobol`").run();
-    assert!(done.stderr.contains("bash, dockerfile, node, python3"), "{}", done.stderr);
+    assert!(done.stderr.contains("bash, dockerfile, go, java, node, "), "{}", done.stderr);
     assert!(done.list(".").is_empty());
-    new().arg("tax").status(2).stderr_has("--lang is missing: the languages are bash, dockerfile, node, python3").run();
+    new()
+        .arg("tax")
+        .status(2)
+        .stderr_has("--lang is missing: the languages are bash, dockerfile, go, java, node, ")
+        .run();
 }
 
 #[test]

@@ -24,6 +24,15 @@ need python3 python3
 need git git
 need curl curl
 need cc gcc
+# The languages of the templates: a missing one is a failure, not a test that is left out.
+need node nodejs
+need npm npm
+need go golang
+need cargo cargo
+need ruby ruby
+need php php-cli
+need perl perl
+need javac default-jdk-headless
 if [ ${#missing[@]} -gt 0 ]; then
     [ "$(id -u)" = 0 ] || { say "install ${missing[*]}, or run as root"; exit 1; }
     say "installing ${missing[*]}"

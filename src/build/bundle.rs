@@ -81,14 +81,15 @@ pub(super) async fn build(
     temporary.keep();
     // Dependencies are installed where they stay, since some write their own path into files.
     let unfinished = Temporary::unfinished(dir.clone());
-    for one in &native.install {
-        if step::applies(one, &dir)? {
-            step::run(one, &dir, name, "installing dependencies", progress).await?;
-        }
-    }
-    for one in &native.check {
-        if step::applies(one, &dir)? {
-            step::run(one, &dir, name, "checking", progress).await?;
+    let cache = step::cache(project, name);
+    for (steps, what) in
+        [(&native.install, "installing dependencies"), (&native.build, "compiling"), (&native.check, "checking")]
+    {
+        for one in steps {
+            let one = one.filled(&[("cache", &cache)]);
+            if step::applies(&one, &dir)? {
+                step::run(&one, &dir, name, what, progress).await?;
+            }
         }
     }
     let marker = dir.join(INCOMPLETE);

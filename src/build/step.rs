@@ -1,12 +1,13 @@
 //! The commands of a template's `install:` and `check:`, run in the bundle; their whole process group ends with them.
 use std::collections::VecDeque;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 
 use regex::Regex;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
+use super::Project;
 use crate::error::{Fault, OrFault, Result};
 use crate::progress::Progress;
 use crate::template::manifest::Step;
@@ -32,22 +33,28 @@ pub fn applies(step: &Step, dir: &Path) -> Result<bool> {
     Ok(text.lines().map(str::trim).any(|line| !line.is_empty() && !line.starts_with('#')))
 }
 
+/// The folder of the function `name` that outlives its bundles: what `{cache}` in a step stands for.
+pub fn cache(project: &Project<'_>, name: &str) -> String {
+    let project_hash = blake3::hash(project.root.as_os_str().as_encoded_bytes()).to_hex();
+    project.cache.join("compiled").join(format!("{name}-{}", &project_hash[..16])).display().to_string()
+}
+
 /// Runs the step in `dir`, its output line by line to `progress`.
 ///
 /// # Errors
 /// When it can't be started or fails: the last lines of its output, and the step's hint.
 pub async fn run(step: &Step, dir: &Path, name: &str, what: &str, progress: &dyn Progress) -> Result<()> {
     if let Some(probe) = &step.probe {
-        let (ok, said) = execute(probe, dir, name, &mut |_| {}).await?;
-        if !ok {
+        let (status, said) = execute(probe, dir, name, &mut |_| {}).await?;
+        if !status.success() {
             let mut fault = Fault::failed(format!("{name}: {what} needs `{probe}` to work")).cause(said);
             fault.hint = step.hint.clone();
             return Err(fault);
         }
     }
     progress.step(name, what);
-    let (ok, said) = execute(&step.run, dir, name, &mut |line| progress.line(name, line)).await?;
-    if ok {
+    let (status, said) = execute(&step.run, dir, name, &mut |line| progress.line(name, line)).await?;
+    if status.success() {
         return Ok(());
     }
     let mut fault = Fault::failed(format!("{name}: {what} failed: {}", step.run)).cause(said);
@@ -57,8 +64,13 @@ pub async fn run(step: &Step, dir: &Path, name: &str, what: &str, progress: &dyn
     Err(fault)
 }
 
-/// Runs a command line; whether it went well, and its last lines of output.
-async fn execute(line: &str, dir: &Path, name: &str, each: &mut (dyn FnMut(&str) + Send)) -> Result<(bool, String)> {
+/// Runs a command line, each line of its output to `each`; how it ended, and its last lines of output.
+pub async fn execute(
+    line: &str,
+    dir: &Path,
+    name: &str,
+    each: &mut (dyn FnMut(&str) + Send),
+) -> Result<(ExitStatus, String)> {
     let words = shell_words::split(line)
         .map_err(|error| Fault::usage(format!("the template's command `{line}` can't be split")).cause(error))?;
     let Some((program, arguments)) = words.split_first() else {
@@ -100,7 +112,7 @@ async fn execute(line: &str, dir: &Path, name: &str, each: &mut (dyn FnMut(&str)
         1 => said,
         _ => format!("\n{said}"),
     };
-    Ok((status.success(), said))
+    Ok((status, said))
 }
 
 trait InspectNone {

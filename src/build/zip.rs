@@ -129,9 +129,14 @@ pub(super) async fn build(
     std::fs::create_dir_all(&folder.path).map_err(|error| cant_write(&folder.path, &error))?;
     // What is written counts, not what was there when it was looked at before.
     let content = tree.write(&folder.path, None)?.to_hex().to_string();
-    for (steps, what) in [(&lambda.install, "installing dependencies for Lambda"), (&lambda.check, "checking")] {
+    let cache = step::cache(project, name);
+    for (steps, what) in [
+        (&lambda.install, "installing dependencies for Lambda"),
+        (&lambda.build, "compiling for Lambda"),
+        (&lambda.check, "checking"),
+    ] {
         for one in steps {
-            let one = for_processor(one, processor);
+            let one = for_processor(one, processor).filled(&[("cache", &cache)]);
             if step::applies(&one, &folder.path)? {
                 step::run(&one, &folder.path, name, what, progress).await.map_err(|fault| elsewhere(fault, what))?;
             }
@@ -188,7 +193,8 @@ fn invoker(name: &str, project: &Project<'_>, processor: Processor) -> Result<cr
 
 fn for_processor(step: &Step, processor: Processor) -> Step {
     let (machine, cpu) = processor.names();
-    Step { run: step.run.replace("{machine}", machine).replace("{cpu}", cpu), ..step.clone() }
+    let goarch = if cpu == "x64" { "amd64" } else { cpu };
+    step.filled(&[("machine", machine), ("cpu", cpu), ("goarch", goarch)])
 }
 
 /// pip's and npm's own words name the package; this is the way out.

@@ -99,6 +99,7 @@ commands! {
     "scale" => scale::Scale, "Set the number of a function's replicas";
     "secret" => secret::Secret, "Create, change, list and remove secrets";
     "template" => template::Template, "Look at templates";
+    "test" => super::test::Test, "Run the unit tests of the functions' handlers";
     "up" => up::Up, "Build, push and deploy the functions of the stack; what did not change is left alone";
     "validate" => validate::Validate, "Check the stack file and all its targets";
     "version" => version::Version, "Print the version";

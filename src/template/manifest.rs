@@ -15,6 +15,8 @@ use crate::problem::{Place, Problem};
 pub struct Manifest {
     /// The language, for people.
     pub language: Option<String>,
+    /// A built-in template whose files and fields it takes, where it has none of its own.
+    pub extends: Option<String>,
     /// The process that the watchdog in the image starts.
     pub fprocess: Option<String>,
     /// Names for sets of packages, taken by `--build-option`.
@@ -30,8 +32,9 @@ pub struct Manifest {
     pub native: Option<Native>,
     /// How it becomes a zip archive for AWS Lambda; `None` when it can't.
     pub lambda: Option<Lambda>,
-    /// How its handlers are tested; run in the native bundle.
-    pub test: Option<String>,
+    /// How its handlers are tested: a command line, a step or some of them, run in the native bundle.
+    #[serde(default, deserialize_with = "steps")]
+    pub test: Vec<Step>,
 }
 
 /// A name for a set of packages.
@@ -44,7 +47,8 @@ pub struct BuildOption {
     pub packages: Vec<String>,
 }
 
-/// How functions of a template run as processes.
+/// How functions of a template run as processes. In command lines of `install`, `check` and `test`, `{cache}` stands for a
+/// folder of the function's own that outlives its bundles, for compilers that reuse what they made before.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Native {
@@ -56,6 +60,9 @@ pub struct Native {
     /// What installs the dependencies, in order, run in the bundle's folder.
     #[serde(default)]
     pub install: Vec<Step>,
+    /// What compiles the function, in order, run in the bundle's folder.
+    #[serde(default)]
+    pub build: Vec<Step>,
     /// What looks for mistakes before anything is deployed, run in the bundle's folder.
     #[serde(default)]
     pub check: Vec<Step>,
@@ -72,7 +79,7 @@ pub struct Native {
 }
 
 /// How functions of a template become zip archives for AWS Lambda. In command lines `{machine}` stands for `x86_64` or
-/// `aarch64`, `{cpu}` for `x64` or `arm64`.
+/// `aarch64`, `{cpu}` for `x64` or `arm64`, `{goarch}` for `amd64` or `arm64`, `{cache}` is as in [`Native`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lambda {
@@ -84,6 +91,9 @@ pub struct Lambda {
     /// What installs the dependencies for Lambda's platform, in order, run in the archive's folder.
     #[serde(default)]
     pub install: Vec<Step>,
+    /// What compiles the function for Lambda's platform, in order, run in the archive's folder.
+    #[serde(default)]
+    pub build: Vec<Step>,
     /// What looks for mistakes before anything is deployed.
     #[serde(default)]
     pub check: Vec<Step>,
@@ -117,6 +127,35 @@ pub struct Step {
     pub probe: Option<String>,
     /// What to do when `probe` or `run` does not work.
     pub hint: Option<String>,
+}
+
+fn steps<'de, D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Vec<Step>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Steps {
+        Many(Vec<Step>),
+        One(Step),
+    }
+    Ok(match Steps::deserialize(from)? {
+        Steps::Many(steps) => steps,
+        Steps::One(step) => vec![step],
+    })
+}
+
+impl Step {
+    /// The same with words in braces replaced: `[("cache", "/a/b")]`.
+    #[must_use]
+    pub fn filled(&self, words: &[(&str, &str)]) -> Self {
+        let fill = |text: &str| {
+            words.iter().fold(text.to_owned(), |text, (word, value)| text.replace(&format!("{{{word}}}"), value))
+        };
+        Self {
+            run: fill(&self.run),
+            probe: self.probe.as_deref().map(fill),
+            hint: self.hint.as_deref().map(fill),
+            ..self.clone()
+        }
+    }
 }
 
 /// A step as it is written: a command line alone, or a map.
@@ -181,6 +220,34 @@ impl Manifest {
             return Err(Fault::usage(format!("{shown} can't be used")).problems(vec![problem.at(place)]));
         }
         Ok(manifest)
+    }
+
+    /// Takes what it does not say from the template that it extends.
+    pub(super) fn inherit(&mut self, base: &Self) {
+        let Self { language, extends: _, fprocess, build_options, welcome_message, handler_folder, .. } = self;
+        for (own, inherited) in [
+            (language, &base.language),
+            (fprocess, &base.fprocess),
+            (welcome_message, &base.welcome_message),
+            (handler_folder, &base.handler_folder),
+        ] {
+            if own.is_none() {
+                own.clone_from(inherited);
+            }
+        }
+        if build_options.is_empty() {
+            build_options.clone_from(&base.build_options);
+        }
+        if self.native.is_none() {
+            self.native.clone_from(&base.native);
+        }
+        if self.lambda.is_none() {
+            self.lambda.clone_from(&base.lambda);
+        }
+        if self.test.is_empty() {
+            self.test.clone_from(&base.test);
+        }
+        self.watchdog |= base.watchdog;
     }
 
     /// The folder in the build that the handler goes into, relative.
@@ -260,5 +327,13 @@ mod tests {
         assert_eq!(native.install[0].run, "one two");
         assert_eq!(native.install[1].when.as_deref(), Some("f.txt"));
         assert_eq!(native.mode, "http");
+    }
+
+    #[test]
+    fn tests_are_a_line_or_steps_and_words_in_braces_are_filled() {
+        let one = Manifest::parse("test: make -C {cache} test\n", "t").unwrap();
+        assert_eq!(one.test[0].filled(&[("cache", "/c")]).run, "make -C /c test");
+        let many = Manifest::parse("test:\n  - a\n  - {run: b, when: f}\n", "t").unwrap();
+        assert_eq!((many.test.len(), many.test[1].when.as_deref()), (2, Some("f")));
     }
 }

@@ -147,7 +147,16 @@ impl Test {
         let home = self.place.path().join("home");
         fs::create_dir_all(&home).expect("home");
         command.env("HOME", &home).env("FAAS_HOME", self.place.path().join("faas"));
-        for name in ["PATH", "LANG", "TMPDIR", "SSL_CERT_FILE", "PIP_CERT", "PIP_INDEX_URL", "npm_config_registry"] {
+        for name in [
+            "PATH",
+            "LANG",
+            "TMPDIR",
+            "SSL_CERT_FILE",
+            "NODE_EXTRA_CA_CERTS",
+            "PIP_CERT",
+            "PIP_INDEX_URL",
+            "npm_config_registry",
+        ] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }

@@ -28,6 +28,9 @@ async function load() {
     if (error.code !== 'ERR_REQUIRE_ESM' && !(error instanceof SyntaxError && /import|export/.test(error.message))) throw error;
     module = await import(pathToFileURL(file).href);
   }
+  const exported = module.default || module;
+  // An application of Express or Connect: it is called with request and response, and can listen by itself.
+  if (typeof exported === 'function' && typeof exported.listen === 'function') return { app: exported };
   const named = module.handle || (module.default && module.default.handle) || module.default || module;
   if (typeof named === 'function') return { handle: named };
   const main = module.main || (module.default && module.default.main);
@@ -146,9 +149,29 @@ function send(response, answer, shaped) {
 
 let stopping = false;
 
-function serve(handle) {
+// Answers with the message what no handler of the application took.
+function withErrors(app) {
+  if (typeof app.use === 'function') {
+    // eslint-disable-next-line no-unused-vars
+    app.use((error, request, response, next) => {
+      console.error(error);
+      if (response.headersSent) return response.destroy();
+      response.statusCode = (error && (error.status || error.statusCode)) || 500;
+      response.setHeader('Content-Type', TEXT);
+      response.end(said(error));
+      return undefined;
+    });
+  }
+  return app;
+}
+
+function said(error) {
+  return `${error instanceof Error ? `${error.name}: ${error.message}` : error}\n`;
+}
+
+function listener(handle) {
   const shaped = handle.length >= 2;
-  const server = http.createServer((request, response) => {
+  return (request, response) => {
     const chunks = [];
     request.on('data', (chunk) => chunks.push(chunk));
     request.on('error', () => {}); // the caller has gone
@@ -160,11 +183,15 @@ function serve(handle) {
         if (response.headersSent) return response.destroy();
         response.statusCode = 500;
         response.setHeader('Content-Type', TEXT);
-        response.end(`${error instanceof Error ? `${error.name}: ${error.message}` : error}\n`);
+        response.end(said(error));
       }
       return undefined;
     });
-  });
+  };
+}
+
+function serve(answer) {
+  const server = http.createServer(answer);
   // The invoker decides how long a call may take and how long a connection is kept.
   server.keepAliveTimeout = 0;
   server.requestTimeout = 0;
@@ -182,7 +209,7 @@ function serve(handle) {
 
 process.on('unhandledRejection', (error) => console.error(error));
 
-load().then(({ handle, main }) => (main ? main() : serve(handle))).catch((error) => {
+load().then(({ app, handle, main }) => (main ? main() : serve(app ? withErrors(app) : listener(handle)))).catch((error) => {
   console.error(error);
   process.exit(1);
 });

@@ -61,10 +61,11 @@ class Headers(dict):
 class Event:
     """One HTTP request."""
 
-    __slots__ = ("body", "headers", "method", "query", "path")
+    __slots__ = ("body", "headers", "method", "query", "path", "raw_query")
 
     def __init__(self, method, target, headers, body):
         url = urlsplit(target)
+        self.raw_query = url.query
         self.method, self.headers, self.body = method, headers, body
         self.path, self.query = unquote(url.path), dict(parse_qsl(url.query, keep_blank_values=True))
 
@@ -126,7 +127,12 @@ def load():
     if not callable(handle):
         if callable(getattr(module, "main", None)):
             return module, None
-        sys.exit("function/handler.py defines neither handle(req), handle(event, context) nor main()")
+        app = getattr(module, "app", None)
+        if app is None and callable(getattr(module, "create_app", None)):
+            app = module.create_app()
+        if callable(app):
+            return module, wsgi(app)
+        sys.exit("function/handler.py defines neither handle(req), handle(event, context), app nor main()")
     awaited = inspect.iscoroutinefunction(handle)
 
     def call(*arguments):
@@ -163,6 +169,57 @@ def load():
         return status, fields, body
 
     return module, plain
+
+
+def wsgi(app):
+    """A function from Event to (status, fields, body) that calls a WSGI application (PEP 3333)."""
+    config = getattr(app, "config", None)
+    if isinstance(config, dict) and "PROPAGATE_EXCEPTIONS" in config and config["PROPAGATE_EXCEPTIONS"] is None:
+        config["PROPAGATE_EXCEPTIONS"] = True  # Flask's; the caller is to see the message as with any other handler
+
+    def call(event):
+        environ = {
+            "REQUEST_METHOD": event.method, "SCRIPT_NAME": "", "QUERY_STRING": event.raw_query,
+            "PATH_INFO": event.path.encode("utf-8", "surrogateescape").decode("latin-1"),
+            "SERVER_NAME": "127.0.0.1", "SERVER_PORT": os.environ["PORT"], "SERVER_PROTOCOL": "HTTP/1.1",
+            "CONTENT_LENGTH": str(len(event.body)), "wsgi.version": (1, 0), "wsgi.input": io.BytesIO(event.body),
+            "wsgi.url_scheme": event.headers.get("x-forwarded-proto", "http"), "wsgi.errors": sys.stderr,
+            # The body is whole: what told how it came is no longer so.
+            "wsgi.input_terminated": True, "wsgi.multithread": True, "wsgi.multiprocess": False, "wsgi.run_once": False,
+        }
+        for name, value in event.headers.items():
+            key = name.upper().replace("-", "_")
+            if key == "CONTENT_TYPE":
+                environ[key] = value
+            elif key not in ("CONTENT_LENGTH", "TRANSFER_ENCODING"):
+                environ["HTTP_" + key] = value
+        started, written = [], []
+
+        def start_response(status, fields, error=None):
+            started[:] = [int(status.split(None, 1)[0]), list(fields)]
+            return written.append
+
+        body = app(environ, start_response)
+        if not started:  # what starts its answer with its first chunk
+            body = chain(next(iter(body), b""), body)
+        status, fields = started
+        if isinstance(body, (list, tuple)) or any(k.lower() == "content-length" for k, _ in fields):
+            try:
+                return status, fields, b"".join(written) + b"".join(body)
+            finally:
+                getattr(body, "close", lambda: None)()
+        return status, fields, closing(written, body)
+
+    return call
+
+
+def closing(first, body):
+    """The chunks of a WSGI body, which is closed after them."""
+    try:
+        yield from first
+        yield from body
+    finally:
+        getattr(body, "close", lambda: None)()
 
 
 def chain(first, rest):

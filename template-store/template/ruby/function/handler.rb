@@ -1,0 +1,7 @@
+# frozen_string_literal: true
+
+# Answers a request. req: the body, as text. What is returned (text, or anything that JSON can hold) or printed is the
+# answer.
+def handle(req)
+  req
+end

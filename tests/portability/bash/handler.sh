@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+
+handle() {
+  case $Http_Path in
+    /echo) cat ;;
+    /text) printf 'grüß' ;;
+    /error) echo 'no subtotal' >&2; return 1 ;;
+    /slow) sleep 0.5; printf slow ;;
+    /environment) printf '%s' "${PROBE:-none}" ;;
+    *) printf 'no such path' ;;
+  esac
+}

@@ -1,0 +1,237 @@
+//! The requests of the portability matrix, and what must be answered.
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::platform::{Answer, parse};
+
+/// A function that can be asked.
+pub struct Target {
+    /// `host:port`.
+    pub address: String,
+    /// What stands before the path.
+    pub prefix: String,
+}
+
+/// Asks; says what is wrong with the answer.
+pub type Ask = fn(&Target) -> Result<(), String>;
+
+/// The requests by name.
+pub const REQUESTS: &[(&str, Ask)] = &[
+    ("a JSON body", |t| echoed(t, "application/json", br#"{"subtotal": 100}"#)),
+    ("no body", |t| same(&t.ask("GET", "/echo", &[], b"")?.body, b"")),
+    ("an empty body", |t| same(&t.post("/echo", b"")?.body, b"")),
+    ("bytes", |t| {
+        same(&t.post("/echo", &(0..=255).cycle().take(1000).collect::<Vec<u8>>())?.body, &{
+            (0..=255).cycle().take(1000).collect::<Vec<u8>>()
+        })
+    }),
+    ("5 MB", |t| {
+        let body: Vec<u8> = (0..5_000_000_u32).map(|n| u8::try_from(n * 7 % 251).expect("a byte")).collect();
+        same(&t.post("/echo", &body)?.body, &body)
+    }),
+    ("5 MB in chunks", |t| {
+        let body: Vec<u8> = (0..5_000_000_u32).map(|n| u8::try_from(n * 3 % 251).expect("a byte")).collect();
+        same(&t.chunked("/echo", &body)?.body, &body)
+    }),
+    ("UTF-8", |t| same(&t.post("/echo", "grüß 日本 🦀".as_bytes())?.body, "grüß 日本 🦀".as_bytes())),
+    ("a query", |t| {
+        seen(t, "/inspect?a=1&b=x%20y&c=&d=%C3%BC", "query", &json!({"a": "1", "b": "x y", "c": "", "d": "ü"}))
+    }),
+    ("a header sent twice", |t| {
+        let answer = t.ask("POST", "/inspect", &[("X-Two", "one"), ("X-Two", "two")], b"")?;
+        field(&answer, "two", &json!("one, two"))
+    }),
+    ("cookies", |t| {
+        let answer = t.ask("GET", "/inspect", &[("Cookie", "a=1; b=2")], b"")?;
+        field(&answer, "cookie", &json!("a=1; b=2"))
+    }),
+    ("a path", |t| seen(t, "/inspect/a%20b/%C3%BC", "path", &json!("/inspect/a b/ü"))),
+    ("methods", |t| {
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            field(&t.ask(method, "/inspect", &[], b"")?, "method", &json!(method))?;
+        }
+        let head = t.ask("HEAD", "/text", &[], b"")?;
+        status(&head, 200)?;
+        same(&head.body, b"")
+    }),
+    ("status codes", |t| {
+        for code in [200, 201, 400, 404, 418, 503] {
+            let answer = t.ask("GET", &format!("/status?code={code}"), &[], b"")?;
+            status(&answer, code)?;
+            same(&answer.body, format!("status {code}").as_bytes())?;
+        }
+        let empty = t.ask("GET", "/status?code=204", &[], b"")?;
+        status(&empty, 204)?;
+        same(&empty.body, b"")
+    }),
+    ("a redirect", |t| {
+        let answer = t.ask("GET", "/redirect", &[], b"")?;
+        status(&answer, 302)?;
+        header(&answer, "location", "/elsewhere")
+    }),
+    ("cookies set", |t| {
+        let answer = t.ask("GET", "/cookies", &[], b"")?;
+        let set: Vec<&str> =
+            answer.headers.iter().filter(|(name, _)| name == "set-cookie").map(|(_, value)| value.as_str()).collect();
+        if set == ["a=1; Path=/", "b=2"] { Ok(()) } else { Err(format!("set-cookie was {set:?}")) }
+    }),
+    ("a JSON answer", |t| {
+        let answer = t.ask("GET", "/json", &[], b"")?;
+        let kind = answer.header("content-type").unwrap_or("none");
+        if !kind.starts_with("application/json") {
+            return Err(format!("content-type was {kind}"));
+        }
+        let wanted = json!({"tax": 4.7, "of": ["grüß", null, true]});
+        let got: Value = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
+        if got == wanted { Ok(()) } else { Err(format!("it was {got}")) }
+    }),
+    ("a text answer", |t| {
+        let answer = t.ask("GET", "/text", &[], b"")?;
+        same(&answer.body, "grüß".as_bytes())?;
+        let kind = answer.header("content-type").unwrap_or("none").to_lowercase();
+        if kind.starts_with("text/plain") { Ok(()) } else { Err(format!("content-type was {kind}")) }
+    }),
+    ("a streamed answer", streamed),
+    ("an error", |t| status(&t.post("/error", b"")?, 500)),
+    ("an error's message", |t| {
+        let text = t.post("/error", b"")?.text();
+        if text.contains("no subtotal") { Ok(()) } else { Err(format!("it was {text:?}")) }
+    }),
+    ("an answer after the error", |t| same(&t.post("/text", b"")?.body, "grüß".as_bytes())),
+    ("a slow answer", |t| same(&t.post("/slow", b"")?.body, b"slow")),
+    ("50 at the same time", parallel),
+    ("environment", |t| same(&t.ask("GET", "/environment", &[], b"")?.body, b"set")),
+];
+
+impl Target {
+    fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, String> {
+        let mut head = format!("Content-Length: {}\r\n", body.len());
+        if method == "GET" || method == "HEAD" {
+            head.clear();
+        }
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        whole(self.open(method, path, &head, body.to_vec())?, method)
+    }
+
+    fn post(&self, path: &str, body: &[u8]) -> Result<Answer, String> {
+        self.ask("POST", path, &[], body)
+    }
+
+    fn chunked(&self, path: &str, body: &[u8]) -> Result<Answer, String> {
+        let mut wire = Vec::new();
+        for chunk in body.chunks(100_000) {
+            wire.extend(format!("{:x}\r\n", chunk.len()).bytes());
+            wire.extend(chunk);
+            wire.extend(b"\r\n");
+        }
+        wire.extend(b"0\r\n\r\n");
+        whole(self.open("POST", path, "Transfer-Encoding: chunked\r\n", wire)?, "POST")
+    }
+
+    fn open(&self, method: &str, path: &str, fields: &str, body: Vec<u8>) -> Result<TcpStream, String> {
+        let said = |error: std::io::Error| error.to_string();
+        let mut socket = TcpStream::connect(&self.address).map_err(said)?;
+        socket.set_read_timeout(Some(Duration::from_secs(30))).map_err(said)?;
+        let head = format!(
+            "{method} {}{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{fields}\r\n",
+            self.prefix, self.address
+        );
+        socket.write_all(head.as_bytes()).map_err(said)?;
+        let mut writer = socket.try_clone().map_err(said)?;
+        // Large bodies are sent while the answer is read.
+        std::thread::spawn(move || writer.write_all(&body));
+        Ok(socket)
+    }
+}
+
+fn whole(mut socket: TcpStream, method: &str) -> Result<Answer, String> {
+    let mut raw = Vec::new();
+    socket.read_to_end(&mut raw).map_err(|error| error.to_string())?;
+    if !raw.windows(4).any(|part| part == b"\r\n\r\n") {
+        return Err("the connection was closed without an answer".into());
+    }
+    if method == "HEAD" {
+        // There is nothing after the head, whatever it says.
+        let end = raw.windows(4).position(|part| part == b"\r\n\r\n").unwrap_or(0);
+        let mut answer = parse(b"HTTP/1.1 200 OK\r\n\r\n");
+        answer.status = String::from_utf8_lossy(&raw).split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
+        answer.body = raw[end + 4..].to_vec();
+        return Ok(answer);
+    }
+    Ok(parse(&raw))
+}
+
+fn same(got: &[u8], wanted: &[u8]) -> Result<(), String> {
+    if got == wanted {
+        return Ok(());
+    }
+    let at = got.iter().zip(wanted).position(|(a, b)| a != b).unwrap_or_else(|| got.len().min(wanted.len()));
+    let shown = String::from_utf8_lossy(&got[..got.len().min(80)]).into_owned();
+    Err(format!("{} bytes instead of {}, other from {at}: {shown:?}", got.len(), wanted.len()))
+}
+
+fn status(answer: &Answer, wanted: u16) -> Result<(), String> {
+    if answer.status == wanted {
+        Ok(())
+    } else {
+        Err(format!("{} instead of {wanted}: {}", answer.status, answer.text()))
+    }
+}
+
+fn header(answer: &Answer, name: &str, wanted: &str) -> Result<(), String> {
+    let got = answer.header(name).unwrap_or("none");
+    if got == wanted { Ok(()) } else { Err(format!("{name} was {got}")) }
+}
+
+fn field(answer: &Answer, name: &str, wanted: &Value) -> Result<(), String> {
+    status(answer, 200)?;
+    let got: Value = serde_json::from_slice(&answer.body).map_err(|error| format!("{error}: {}", answer.text()))?;
+    if &got[name] == wanted { Ok(()) } else { Err(format!("{name} was {}", got[name])) }
+}
+
+fn seen(target: &Target, path: &str, name: &str, wanted: &Value) -> Result<(), String> {
+    field(&target.ask("GET", path, &[], b"")?, name, wanted)
+}
+
+fn echoed(target: &Target, kind: &str, body: &[u8]) -> Result<(), String> {
+    let answer = target.ask("POST", "/echo", &[("Content-Type", kind)], body)?;
+    header(&answer, "content-type", kind)?;
+    same(&answer.body, body)
+}
+
+/// The first word must be there well before the last is written.
+fn streamed(target: &Target) -> Result<(), String> {
+    let mut socket = target.open("GET", "/stream", "", Vec::new())?;
+    let (mut raw, mut chunk, mut first) = (Vec::new(), [0; 4096], None);
+    loop {
+        let n = socket.read(&mut chunk).map_err(|error| error.to_string())?;
+        if n == 0 {
+            break;
+        }
+        raw.extend_from_slice(&chunk[..n]);
+        if first.is_none() && raw.windows(4).any(|part| part == b"one\n") {
+            first = Some((Instant::now(), raw.windows(6).any(|part| part == b"three\n")));
+        }
+    }
+    same(&parse(&raw).body, b"one\ntwo\nthree\n")?;
+    match first {
+        Some((at, false)) if at.elapsed() > Duration::from_millis(250) => Ok(()),
+        _ => Err("it came all at once".into()),
+    }
+}
+
+/// One after the other these would take 25 s.
+fn parallel(target: &Target) -> Result<(), String> {
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..50).map(|_| scope.spawn(|| target.post("/slow", b""))).collect();
+        calls.into_iter().try_for_each(|call| same(&call.join().expect("a call")?.body, b"slow"))
+    })?;
+    let took = started.elapsed();
+    if took < Duration::from_secs(10) { Ok(()) } else { Err(format!("50 calls of 0.5 s took {took:?}")) }
+}
