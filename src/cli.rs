@@ -17,6 +17,8 @@ mod deploy;
 mod describe;
 #[cfg(feature = "knative")]
 mod generate;
+#[cfg(feature = "knative")]
+mod import;
 mod info;
 mod invoke;
 mod list;

@@ -40,6 +40,12 @@ pub struct Function {
     pub read_only: bool,
     /// A cron expression, five fields.
     pub schedule: Option<String>,
+    /// Topics whose events call it, on platforms with events.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub topics: Vec<String>,
+    /// Domains that lead to it, on platforms that map them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<String>,
     /// Who may call its URL, on platforms with function URLs.
     pub url: Option<UrlAccess>,
     /// What to build it from and into what.

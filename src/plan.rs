@@ -95,6 +95,10 @@ pub fn decide(function: &Function, artifact: &Artifact, observed: Option<&Deploy
     let Some(spec) = mark(SPEC_KEY) else {
         return decision(Action::Updated, "deployed by something else");
     };
+    if spec.is_empty() {
+        // A platform that knows that what was asked for last never came about says so by an empty mark.
+        return decision(Action::Updated, "the last deployment did not come to its end");
+    }
     if spec != spec_hash(function) {
         return decision(Action::Updated, "its configuration changed");
     }
@@ -208,6 +212,13 @@ mod tests {
         assert_eq!(decide(&tax(), &image("a"), Some(&dead)).reason, "none of its replicas answers");
         let asleep = Deployed { replicas: 0, available: Some(0), ..there };
         assert_eq!(decide(&tax(), &image("a"), Some(&asleep)).action, Action::Unchanged);
+    }
+
+    #[test]
+    fn a_deployment_that_was_cut_off_is_taken_up_again() {
+        let mut there = deployed(&tax(), &image("a"));
+        there.annotations.insert(SPEC_KEY.into(), String::new());
+        assert_eq!(decide(&tax(), &image("a"), Some(&there)).reason, "the last deployment did not come to its end");
     }
 
     #[test]

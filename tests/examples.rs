@@ -1,5 +1,5 @@
-//! The seeds' two functions, unchanged: as processes on the embedded platform and as containers behind an OpenFaaS
-//! gateway.
+//! The seeds' two functions, unchanged: as processes on the embedded platform, as containers behind an OpenFaaS gateway
+//! and on Knative.
 mod support;
 
 use std::io::{Read, Write};
@@ -132,4 +132,54 @@ fn post_message_posts_from_behind_an_openfaas_gateway() {
     assert_eq!(posted.recv_timeout(std::time::Duration::from_secs(10)).expect("a post"), "hello\nwörld");
     made.then().args(["remove", "-g", &url]).run();
     made.then().args(["secret", "remove", "webhook-url", "-g", &url]).run();
+}
+
+/// One word changed, and the bed's cluster, registry and base image.
+fn on_knative(name: &str) -> Option<Test> {
+    let find = |name: &str| std::env::var(name).ok();
+    let (Some(kubeconfig), Some(ingress), Some(registry)) = (find("KUBECONFIG"), find("INGRESS"), find("REGISTRY"))
+    else {
+        assert!(find("FAAS_TEST_KNATIVE").is_none(), "FAAS_TEST_KNATIVE is set, but the bed's variables are not");
+        eprintln!("skipped: no Knative cluster (tests/beds/knative/up.sh starts one and prints its variables)");
+        return None;
+    };
+    let base = bed("FAAS_REGISTRY")?;
+    let test = Test::new()
+        .layout(example(name))
+        .env("REGISTRY", registry)
+        .env("PYTHON_BASE", format!("{base}/base/python:3.11"))
+        .env("KUBECONFIG", kubeconfig)
+        .env("FAAS_KNATIVE_INGRESS", ingress);
+    let path = test.dir().join("stack.yml");
+    let stack = std::fs::read_to_string(&path).expect("the stack file").replace("name: local", "name: knative");
+    Some(test.file("stack.yml", stack))
+}
+
+#[test]
+fn get_tax_answers_on_knative() {
+    let Some(test) = on_knative("get-tax") else { return };
+    let up = test.args(["up", "--timeout", "3m"]).run();
+    up.then().args(["invoke", "get-tax"]).stdin(r#"{"subtotal": 100}"#).stdout("{\"tax\": 4.7}\n").run();
+    up.then().args(["up"]).stderr_has("get-tax: unchanged").run();
+    up.then().args(["remove"]).run();
+}
+
+#[test]
+fn post_message_posts_from_knative() {
+    let Some(test) = on_knative("post-message") else { return };
+    // The host as pods of the bed see it.
+    let (port, posted) = webhook("0.0.0.0");
+    let made = test
+        .args(["secret", "create", "webhook-url", "--replace"])
+        .stdin(format!("http://10.98.255.1:{port}/hook"))
+        .run();
+    made.then().args(["up", "--timeout", "3m"]).run();
+    made.then()
+        .args(["invoke", "post-message"])
+        .stdin(r#"{"title": "hello", "txt": "wörld"}"#)
+        .stdout_has("\"posted\": 200")
+        .run();
+    assert_eq!(posted.recv_timeout(std::time::Duration::from_secs(10)).expect("a post"), "hello\nwörld");
+    made.then().args(["remove"]).run();
+    made.then().args(["secret", "remove", "webhook-url"]).run();
 }

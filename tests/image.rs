@@ -150,7 +150,7 @@ fn the_classic_builder_is_taken_where_buildkit_is_not() {
         .run();
     build(done.then())
         .file("tax/Dockerfile", "ARG BASE\nFROM ${BASE}\nRUN true\n")
-        .args(["--secret", "id=x,src=tax/a.txt"])
+        .args(["--build-secret", "id=x,src=tax/a.txt"])
         .env("DOCKER_BUILDKIT", "0")
         .status(6)
         .stderr_has("tax: the build secret `x` needs BuildKit: DOCKER_BUILDKIT=0 turns it off")
@@ -205,14 +205,14 @@ fn secrets_and_caches_are_mounted_and_stay_out_of_the_image() {
         .file("stack.yml", format!("{stack}    build_secrets: {{file: ./secret.txt}}\n"))
         .file("secret.txt", "of-a-file")
         .env("WORDS", "of the environment")
-        .args(["--secret", "id=env,env=WORDS"])
+        .args(["--build-secret", "id=env,env=WORDS"])
         .run();
     assert!(done.stderr.contains("tax: built"), "{}", done.stderr);
     assert!(!done.stderr.contains("of the environment"), "{}", done.stderr);
     for (missing, said) in [
-        (vec!["--secret", "id=env,src=nowhere.txt"], "the build secret `env` can't be read from"),
-        (vec!["--secret", "id=env,env=NOWHERE"], "the variable NOWHERE is not set"),
-        (vec!["--secret", "src=x"], "it has no id"),
+        (vec!["--build-secret", "id=env,src=nowhere.txt"], "the build secret `env` can't be read from"),
+        (vec!["--build-secret", "id=env,env=NOWHERE"], "the variable NOWHERE is not set"),
+        (vec!["--build-secret", "src=x"], "it has no id"),
     ] {
         build(done.then()).arg("--no-cache").args(missing).status(2).stderr_has(said).run();
     }

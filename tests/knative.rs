@@ -660,6 +660,198 @@ async fn who_may_not_is_told_which_rule_is_missing() {
     session("plugin.json", &config).status(5).stderr_has("no login").run();
 }
 
+#[tokio::test]
+async fn events_schedules_topics_domains_and_what_is_imported() {
+    let Some(bed) = bed() else { return };
+    let place = Place::new(bed, "events").await;
+    let prompt = |more: &str, args: &[&str]| {
+        place.prompt().file("stack.yml", place.stack("echo", "1") + more).args(args.iter().map(ToString::to_string))
+    };
+    let schedule = "    schedule: '*/5 * * * *'\n    topic: [order.placed, order.paid]\n";
+
+    // Where Eventing is missing, that is said before anything is made.
+    let missing = prompt(schedule, &["deploy"]).status(6);
+    missing.stderr_has("it has no PingSource").stderr_has("install Knative Eventing").run();
+    prompt("", &["describe", "echo"]).status(4).run();
+
+    // With types of the same shape, the requests are seen. The controllers behind them are not here.
+    let types = [("PingSource", "pingsources", "sources.knative.dev"), ("Trigger", "triggers", "eventing.knative.dev")];
+    for (kind, plural, group) in types {
+        let crd = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.{group}")},
+            "spec": {"group": group, "scope": "Namespaced", "names": {"kind": kind, "plural": plural},
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema":
+                    {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]}});
+        let file = std::env::temp_dir().join(format!("{}-{plural}.json", place.namespace));
+        std::fs::write(&file, crd.to_string()).expect("a file");
+        place.kubectl_output(&["create", "-f", &file.to_string_lossy()]);
+        place.kubectl_output(&[
+            "wait",
+            "--for=condition=Established",
+            &format!("crd/{plural}.{group}"),
+            "--timeout=30s",
+        ]);
+        std::fs::remove_file(&file).expect("removed");
+    }
+    prompt(schedule, &["deploy", "--timeout", "2m"]).stdout_has("created").run();
+    let get = |what: &str| place.kubectl_output(&["get", what, "-o", "json"]);
+    let ping: Value = serde_json::from_str(&get("pingsources")).expect("JSON");
+    assert_eq!(ping["items"][0]["metadata"]["name"], json!("echo-schedule"));
+    assert_eq!(ping["items"][0]["spec"]["sink"]["ref"]["name"], json!("echo"));
+    assert_eq!(ping["items"][0]["metadata"]["ownerReferences"][0]["kind"], json!("Service"));
+    let names = |what: &str| {
+        let list: Value = serde_json::from_str(&get(what)).expect("JSON");
+        let items = list["items"].as_array().cloned().unwrap_or_default();
+        items.iter().map(|i| i["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("triggers"), ["echo-order-paid", "echo-order-placed"]);
+    prompt(schedule, &["deploy"]).stdout_has("unchanged").run();
+    // What the stack doesn't have any more goes, and no revision is made for that.
+    let domain = format!("echo.{}.shop.test", place.namespace);
+    let less = format!("    topic: order.paid\n    domain: {domain}\n");
+    prompt(&less, &["deploy"]).stdout_has("updated").run();
+    assert_eq!((names("pingsources").len(), names("triggers")), (0, vec!["echo-order-paid".to_owned()]));
+    assert_eq!(names("domainmappings"), [domain.as_str()]);
+    assert_eq!(place.revisions("echo").await.len(), 1);
+    // A domain leads to one function.
+    let stack = place.stack("other", "1") + &format!("    domain: {domain}\n");
+    let other = place.prompt().file("stack.yml", stack).args(["deploy", "--timeout", "2m"]).status(1);
+    other.stderr_has("is not of this function").run();
+    let both = format!("    domain: {domain}\n    url: none\n");
+    prompt(&both, &["deploy"]).status(2).stderr_has("lets everybody call").run();
+    let written = prompt(&(schedule.to_owned() + "    domain: a.example.com\n"), &["generate"]).run().stdout;
+    for kind in ["kind: Service", "kind: PingSource", "kind: Trigger", "kind: DomainMapping"] {
+        assert!(written.contains(kind), "{kind}: {written}");
+    }
+    prompt("", &["deploy"]).run();
+    assert_eq!((names("triggers").len(), names("domainmappings").len()), (0, 0));
+    for (_, plural, group) in types {
+        place.kubectl_output(&["delete", "crd", &format!("{plural}.{group}"), "--wait=false"]);
+    }
+
+    // A call that is an event.
+    let event = |more: &[&str]| {
+        let args = [&["invoke", "echo", "--event", "shop.order", "--event-attribute", "tenant=a b"], more].concat();
+        let answer = prompt("", &args).stdin(r#"{"order": 7}"#).run().stdout;
+        serde_json::from_str::<Value>(&answer).expect("JSON")
+    };
+    let answer = event(&[]);
+    assert_eq!(answer["headers"]["Ce-Type"], json!(["shop.order"]));
+    assert_eq!(answer["headers"]["Ce-Tenant"], json!(["a%20b"]));
+    assert_eq!(answer["headers"]["Content-Type"], json!(["application/json"]));
+    assert_eq!(answer["body"], json!(r#"{"order": 7}"#));
+    let answer = event(&["--event-mode", "structured"]);
+    assert_eq!(answer["headers"]["Content-Type"], json!(["application/cloudevents+json"]));
+    let sent: Value = serde_json::from_str(answer["body"].as_str().expect("text")).expect("JSON");
+    assert_eq!((&sent["type"], &sent["data"]["order"]), (&json!("shop.order"), &json!(7)));
+
+    // What is there comes back as a stack file that means the same.
+    let config = &place.bed.kubeconfig;
+    let import =
+        Test::new().args(["import", "--kubeconfig", config, "-n", &place.namespace, "--service", "echo"]).run();
+    assert!(import.stdout.contains("VERSION: \"1\"") || import.stdout.contains("VERSION: '1'"), "{}", import.stdout);
+    prompt("", &["validate"]).file("stack.yml", &import.stdout).run();
+    prompt("", &["plan"]).file("stack.yml", &import.stdout).stdout_has("echo").run();
+    Test::new().args(["import", "--kubeconfig", config, "--service", "nothing"]).status(4).run();
+}
+
+#[test]
+fn what_func_wrote_is_a_stack_file() {
+    let func = "specVersion: 0.36.0\nname: orders\nruntime: go\nregistry: r.example.com/shop\nrun:\n  envs:\n  - name: A\n    \
+                value: '{{ env:HOME }}'\n";
+    let done = Test::new().file("func.yaml", func).args(["import", "func.yaml"]);
+    let done = done.stdout_has("image: r.example.com/shop/orders:latest").stderr_has("func build").run();
+    assert!(done.stdout.contains("A: ${HOME}") || done.stdout.contains("A: \"${HOME}\""), "{}", done.stdout);
+    let stack = done.stdout.clone();
+    done.then().file("stack.yml", stack).args(["validate"]).run();
+    Test::new()
+        .file("x.yaml", "kind: Pod\n")
+        .args(["import", "x.yaml"])
+        .status(2)
+        .stderr_has("no Knative Service")
+        .run();
+    Test::new().args(["import", "nowhere.yaml"]).status(4).run();
+}
+
+/// In a pod there is no kubeconfig: the service account's token, certificate and namespace are files.
+#[tokio::test]
+async fn in_a_pod_and_behind_a_proxy_the_cluster_is_found() {
+    let Some(bed) = bed() else { return };
+    let place = Place::new(bed, "inside").await;
+    place.apply(&echo("1"), &Heard::default()).await.expect("deployed");
+    place.kubectl_output(&["create", "serviceaccount", "guest"]);
+    let account = format!("--serviceaccount={}:guest", place.namespace);
+    place.kubectl_output(&["create", "rolebinding", "guest", "--clusterrole=edit", &account]);
+    let token = place.kubectl_output(&["create", "token", "guest"]);
+    let text = place.kubectl_output(&["config", "view", "--raw", "--minify", "--flatten", "-o", "json"]);
+    let mut config: Value = serde_json::from_str(&text).expect("JSON");
+    let cluster = config["clusters"][0]["cluster"].clone();
+    let server: url::Url = cluster["server"].as_str().and_then(|s| s.parse().ok()).expect("a URL");
+    let authority = cluster["certificate-authority-data"].as_str().expect("a certificate");
+
+    let session = Test::new()
+        .file("token", token.trim())
+        .file("namespace", &place.namespace)
+        .file("ca", authority)
+        .file("stack.yml", "provider: {name: knative}\nfunctions: {}\n")
+        .args(["list", "-q"]);
+    // A file system of its own, so that nothing of this machine's is touched.
+    let script = r#"mount -t tmpfs tmpfs /var/run && d=/var/run/secrets/kubernetes.io/serviceaccount && mkdir -p $d &&
+        cp token namespace $d/ && base64 -d ca > $d/ca.crt && exec "$@""#;
+    let inner = session.command();
+    let output = Command::new("unshare")
+        .args(["-m", "sh", "-c", script, "sh"])
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .current_dir(session.dir())
+        .env_clear()
+        .env("PATH", std::env::var("PATH").unwrap_or_default())
+        .env("HOME", session.dir())
+        .env("KUBERNETES_SERVICE_HOST", server.host_str().expect("a host"))
+        .env("KUBERNETES_SERVICE_PORT", server.port().unwrap_or(443).to_string())
+        .output()
+        .expect("unshare runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "echo\n", "{said}");
+
+    // The kubeconfig's proxy is asked for the way.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let (asked, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let asked = asked.clone();
+            std::thread::spawn(move || proxy(stream, &asked));
+        }
+    });
+    config["clusters"][0]["cluster"]["proxy-url"] = json!(format!("http://127.0.0.1:{port}"));
+    place
+        .prompt()
+        .file("proxied.json", config.to_string())
+        .env("KUBECONFIG", "proxied.json")
+        .args(["list", "-q"])
+        .stdout("echo\n")
+        .run();
+    let line = heard.recv_timeout(Duration::from_secs(5)).expect("the proxy is asked");
+    assert!(line.starts_with("CONNECT ") && line.contains(server.host_str().expect("a host")), "{line}");
+}
+
+/// One tunnel through a proxy: `CONNECT host:port`, then bytes both ways.
+fn proxy(mut stream: std::net::TcpStream, asked: &std::sync::mpsc::Sender<String>) {
+    use std::io::{Read, Write};
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
+        head.push(byte[0]);
+    }
+    let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
+    let Some(Ok(mut there)) = line.split(' ').nth(1).map(std::net::TcpStream::connect) else { return };
+    let _ = asked.send(line);
+    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+    let (Ok(mut from), Ok(mut to)) = (stream.try_clone(), there.try_clone()) else { return };
+    std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+    let _ = std::io::copy(&mut there, &mut stream);
+}
+
 #[test]
 fn without_a_cluster_it_says_where_it_looked() {
     let stack = "provider: {name: knative, knative: {context: staging}}\nfunctions: {}\n";

@@ -18,6 +18,8 @@ mod cluster;
 mod detail;
 mod diagnosis;
 mod difference;
+mod func_file;
+pub mod import;
 mod info;
 mod invoke;
 mod logs;
@@ -32,6 +34,7 @@ mod scaling;
 mod secrets;
 mod stack_field;
 mod traffic;
+pub mod triggers;
 mod trouble;
 mod tunnel;
 mod wait;
@@ -58,10 +61,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
         instead: "where the administrator allows it, use `knative: {spec: {template: {spec: {nodeSelector: …}}}}`",
     },
     limits: Can::Yes,
-    schedule: Can::No {
-        why: "Knative Serving has no clock",
-        instead: "make a PingSource of Knative Eventing that calls the function",
-    },
+    schedule: Can::Yes,
 };
 
 /// A cluster with Knative Serving.
@@ -71,6 +71,14 @@ pub struct Knative {
 }
 
 impl Knative {
+    /// The Services of the cluster by name, as they are there, for `faas import`; all of the namespace without names.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::NotFound`] for a name that is not there.
+    pub async fn raw_services(&self, namespace: Option<&str>, names: &[String]) -> Result<Vec<serde_json::Value>> {
+        observe::raw(&self.cluster, namespace, names).await
+    }
+
     /// The cluster that `settings` lead to. Nothing is read and nobody is asked before the first call.
     #[must_use]
     pub fn new(settings: Settings) -> Self {

@@ -205,7 +205,9 @@ fn hint(text: &str) -> Option<String> {
     if has(&["secret not found", "not found: secret", "missing id"])
         || lower.contains("secret") && lower.contains("not found")
     {
-        return Some("give it: `build_secrets: {NAME: FILE}` in the stack, or `--secret id=NAME,src=FILE`".into());
+        return Some(
+            "give it: `build_secrets: {NAME: FILE}` in the stack, or `--build-secret id=NAME,src=FILE`".into(),
+        );
     }
     if has(&["no space left on device"]) {
         return Some("the builder's disk is full: `docker builder prune` or `docker system prune` frees some".into());

@@ -89,7 +89,7 @@ pub struct BuildFlags {
     cache_to: Vec<String>,
     /// A build secret, for `RUN --mount=type=secret,id=NAME`
     #[cfg(feature = "image")]
-    #[arg(long = "secret", value_name = "id=NAME,src=FILE|env=VARIABLE")]
+    #[arg(long = "build-secret", value_name = "id=NAME,src=FILE|env=VARIABLE")]
     secrets: Vec<String>,
     /// A file or folder of the project to copy into each handler's folder
     #[arg(long, value_name = "PATH")]
@@ -167,9 +167,9 @@ fn pairs(flag: &str, given: &[String]) -> Result<Vec<(String, String)>> {
 #[cfg(feature = "image")]
 fn secret(text: &str, context: &Context) -> Result<(String, build::Secret)> {
     let wrong = |cause: String| {
-        Fault::usage(format!("`--secret {text}` is no secret"))
+        Fault::usage(format!("`--build-secret {text}` is no secret"))
             .cause(cause)
-            .hint("write `--secret id=NAME,src=FILE` or `--secret id=NAME,env=VARIABLE`")
+            .hint("write `--build-secret id=NAME,src=FILE` or `--build-secret id=NAME,env=VARIABLE`")
     };
     let (mut id, mut file, mut variable) = (None, None, None);
     for field in text.split(',') {

@@ -77,6 +77,8 @@ commands! {
     "describe" => describe::Describe, "Describe a function";
     #[cfg(feature = "knative")]
     "generate" => super::generate::Generate, "Write the functions of the stack as Knative Services, for GitOps";
+    #[cfg(feature = "knative")]
+    "import" => super::import::Import, "Write functions of Knative's tools as a stack file: a func.yaml, Services as YAML, or those of a cluster";
     "info" => info::Info, "Show the platform's name, version and abilities";
     "invoke" => invoke::Invoke, "Call a function: stdin is the request's body, stdout the answer's";
     "list" or "ls" => list::List, "List the functions that are deployed";

@@ -65,15 +65,21 @@ impl Generate {
                 how: How::Upsert,
             };
             let service = knative::manifest(&change, &BTreeSet::new())?;
-            let options = serde_saphyr::ser_options! { indent_step: 2, compact_list_indent: false };
-            let yaml = serde_saphyr::to_string_with_options(&service, options)
-                .or_fault(|| format!("can't write {} as YAML", function.name))?;
             text.push_str("---\n");
             if !function.secrets.is_empty() {
                 let _ = writeln!(text, "# Needs these secrets: {}", function.secrets.join(", "));
             }
-            text.push_str(&yaml);
+            text.push_str(&yaml(&service, function)?);
+            for trigger in knative::triggers::of(function) {
+                text.push_str("---\n");
+                text.push_str(&yaml(&trigger, function)?);
+            }
         }
         context.out.raw(text.as_bytes())
     }
+}
+
+fn yaml(object: &serde_json::Value, function: &Function) -> Result<String> {
+    let options = serde_saphyr::ser_options! { indent_step: 2, compact_list_indent: false };
+    serde_saphyr::to_string_with_options(object, options).or_fault(|| format!("can't write {} as YAML", function.name))
 }

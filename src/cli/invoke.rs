@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::error::{Fault, Kind, OrFault, Result};
 use crate::function::FunctionId;
 
+mod event;
 mod headers;
 mod input;
 mod sign;
@@ -24,7 +25,7 @@ const SHOWN: usize = 64 << 10;
 /// Call a function: stdin is the request's body, stdout the answer's
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  echo '{\"subtotal\": 100}' | faas invoke tax\n  faas invoke tax -H 'X-Token: abc' --query rate=high < order.json\n  faas invoke thumbnail --content-type image/png < big.png > small.png\n  faas invoke report --async -H 'X-Callback-Url: https://example.com/done' < /dev/null"
+    after_help = "Examples:\n  echo '{\"subtotal\": 100}' | faas invoke tax\n  faas invoke tax -H 'X-Token: abc' --query rate=high < order.json\n  faas invoke thumbnail --content-type image/png < big.png > small.png\n  echo '{\"order\": 7}' | faas invoke billing --event shop.order.placed\n  faas invoke report --async -H 'X-Callback-Url: https://example.com/done' < /dev/null"
 )]
 pub struct Invoke {
     /// The function
@@ -56,6 +57,8 @@ pub struct Invoke {
     /// The key to sign with
     #[arg(long, value_name = "KEY", requires = "sign")]
     key: Option<String>,
+    #[command(flatten)]
+    event: event::EventFlags,
     /// Give up after this long, as 30s or 2m; 0 waits for as long as the platform does
     #[arg(long, default_value = "0", value_name = "DURATION", value_parser = duration, hide_default_value = true)]
     timeout: Duration,
@@ -108,6 +111,7 @@ impl Invoke {
                 }
                 _ => (input::stdin(bodiless, &context.out).await?, headers),
             };
+            let (headers, input) = self.event.wrap(headers, input).await?;
             let call = Call {
                 method,
                 path,
@@ -151,7 +155,8 @@ impl Invoke {
                 headers.insert(header::CONTENT_TYPE, value);
             }
             None if !headers.contains_key(header::CONTENT_TYPE) => {
-                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+                let usual = if self.event.is_given() { "application/json" } else { "text/plain" };
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(usual));
             }
             None => {}
         }

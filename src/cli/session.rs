@@ -145,21 +145,7 @@ fn backend(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>, wait:
             wait,
         ))),
         #[cfg(feature = "knative")]
-        ProviderKind::Knative => {
-            use crate::backend::knative::{Knative, Settings};
-            let env = |name: &str| context.env.get(name).map(str::to_owned);
-            let none = serde_json::Value::Null;
-            let (provider, root) = match stack {
-                Some(stack) => (&stack.provider.knative, stack.origin.root.as_path()),
-                None => (&none, context.cwd.as_path()),
-            };
-            let mut settings = Settings::new(provider, &env, &context.dirs.home, root, wait)?;
-            if let Some(path) = &flags.kubeconfig {
-                settings.only_kubeconfig(context.absolute(path));
-            }
-            settings.context = flags.context.clone().filter(|name| !name.is_empty()).or(settings.context);
-            Ok(Arc::new(Knative::new(settings)))
-        }
+        ProviderKind::Knative => Ok(Arc::new(knative_of(context, flags, stack, wait)?)),
         #[cfg(feature = "lambda")]
         ProviderKind::Lambda => {
             use crate::backend::lambda::{Lambda, Settings};
@@ -172,6 +158,37 @@ fn backend(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>, wait:
                 .hint("`faas version` lists the backends that it has"))
         }
     }
+}
+
+/// The cluster that flags and environment name, without any stack file.
+///
+/// # Errors
+/// Settings that can't be read.
+#[cfg(feature = "knative")]
+pub fn knative(context: &Context, flags: &GatewayFlags) -> Result<crate::backend::knative::Knative> {
+    knative_of(context, flags, None, Duration::ZERO)
+}
+
+#[cfg(feature = "knative")]
+fn knative_of(
+    context: &Context,
+    flags: &GatewayFlags,
+    stack: Option<&Stack>,
+    wait: Duration,
+) -> Result<crate::backend::knative::Knative> {
+    use crate::backend::knative::{Knative, Settings};
+    let env = |name: &str| context.env.get(name).map(str::to_owned);
+    let none = serde_json::Value::Null;
+    let (provider, root) = match stack {
+        Some(stack) => (&stack.provider.knative, stack.origin.root.as_path()),
+        None => (&none, context.cwd.as_path()),
+    };
+    let mut settings = Settings::new(provider, &env, &context.dirs.home, root, wait)?;
+    if let Some(path) = &flags.kubeconfig {
+        settings.only_kubeconfig(context.absolute(path));
+    }
+    settings.context = flags.context.clone().filter(|name| !name.is_empty()).or(settings.context);
+    Ok(Knative::new(settings))
 }
 
 /// A platform and its address.

@@ -77,6 +77,8 @@ impl<'r, 's, 'o> Functions<'r, 's, 'o> {
                 "concurrency" => function.concurrency = report.count(&at, node),
                 "scale" => function.scale = scale(report, &at, node),
                 "schedule" => function.schedule = schedule(report, &at, node),
+                "topic" => function.topics = words(report, &at, node),
+                "domain" => function.domains = domains(report, &at, node),
                 "url" => function.url = url(report, &at, node),
                 platform @ ("knative" | "lambda") => {
                     let json = report.json(&at, node);
@@ -341,11 +343,29 @@ fn url(report: &mut Report, field: &Field, node: &Node) -> Option<UrlAccess> {
     }
 }
 
-fn platforms(report: &mut Report, field: &Field, node: &Node) -> Vec<String> {
-    let all = match &node.value {
-        Value::Scalar { text, .. } => text.split(',').map(|p| p.trim().to_owned()).filter(|p| !p.is_empty()).collect(),
+/// One, several parted by commas, or a list.
+fn words(report: &mut Report, field: &Field, node: &Node) -> Vec<String> {
+    match &node.value {
+        Value::Scalar { text, .. } => text.split(',').map(|w| w.trim().to_owned()).filter(|w| !w.is_empty()).collect(),
         _ => report.texts(field, node),
-    };
+    }
+}
+
+fn domains(report: &mut Report, field: &Field, node: &Node) -> Vec<String> {
+    let all = words(report, field, node);
+    for domain in &all {
+        let fits = domain.contains('.') && domain.len() <= 253 && domain.split('.').all(|l| check::name(l).is_ok());
+        if !fits {
+            let message = format!("`{}` is no domain", super::source::shown(domain));
+            report.add(node.span, Problem::error(field.to_string(), message)).hint =
+                Some("write it as `tax.example.com`".into());
+        }
+    }
+    all
+}
+
+fn platforms(report: &mut Report, field: &Field, node: &Node) -> Vec<String> {
+    let all = words(report, field, node);
     for platform in &all {
         if !platform.contains('/') {
             let message = format!("`{}` is no platform", super::source::shown(platform));

@@ -64,6 +64,8 @@ pub const FUNCTION: Level = Level {
         "concurrency",
         "scale",
         "schedule",
+        "topic",
+        "domain",
         "url",
         "knative",
         "lambda",

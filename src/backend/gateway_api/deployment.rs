@@ -49,6 +49,12 @@ pub fn of(change: &Change, image: String, bundle: Option<Bundle>) -> FunctionDep
         annotations.entry(TOPIC.0.into()).or_insert_with(|| TOPIC.1.into());
         annotations.insert(SCHEDULE.into(), schedule.clone());
     }
+    // Connectors read a list, of which cron's own topic may be one; an annotation that the stack writes wins.
+    if !function.topics.is_empty() && !function.annotations.contains_key(TOPIC.0) {
+        let cron = function.schedule.as_ref().map(|_| TOPIC.1.to_owned());
+        let all: Vec<String> = cron.into_iter().chain(function.topics.iter().cloned()).collect();
+        annotations.insert(TOPIC.0.into(), all.join(","));
+    }
     annotations.insert(SPEC_KEY.into(), change.spec.clone());
     annotations.insert(ARTIFACT_KEY.into(), change.artifact.identity().into());
     annotations.insert(STACK_KEY.into(), change.stack.clone());

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::cluster::{Cluster, no_function};
 use super::objects::{API_VERSION, PAUSED_KEY, Service, Share};
-use super::{manifest, refusal, traffic, trouble, wait};
+use super::{manifest, refusal, traffic, triggers, trouble, wait};
 use crate::backend::{Change, How};
 use crate::error::{Fault, Result};
 use crate::function::{Function, FunctionId};
@@ -155,6 +155,7 @@ async fn template(
     let (id, name) = (function.id(), function.name.as_str());
     let what = format!("can't deploy {name}");
     let pull_secrets = secrets_are_there(cluster, function).await?;
+    triggers::are_possible(cluster, function).await?;
     let mut wanted = manifest::of(change, &pull_secrets)?;
     if manifest::is_by_tag(&change.artifact) {
         // Knative looks a tag up once per revision: only a new revision sees what was pushed under it since.
@@ -172,7 +173,9 @@ async fn template(
         How::Replace => replace(services, &id, progress).await?,
     }
     progress.step(name, "deploying");
-    send(cluster, services, change, &wanted, false, progress).await
+    let applied = send(cluster, services, change, &wanted, false, progress).await?;
+    triggers::sync(cluster, function, &applied).await?;
+    Ok(applied)
 }
 
 /// Sets `spec.traffic`, and nothing else.

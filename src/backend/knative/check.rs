@@ -82,10 +82,10 @@ pub fn check(function: &Function) -> Vec<Problem> {
             "where the administrator allows it, `knative: {spec: {template: {spec: {nodeSelector: …}}}}` does the same",
         ));
     }
-    if function.schedule.is_some() {
+    if !function.domains.is_empty() && function.url == Some(UrlAccess::None) {
         problems.push(
-            Problem::error(at("schedule"), "Knative Serving has no clock, and faas makes no PingSource yet")
-                .hint("leave it out, and make a PingSource of Knative Eventing that calls the function"),
+            Problem::error(at("domain"), "a domain lets everybody call the function: `url: none` can't be kept")
+                .hint("leave out one of them"),
         );
     }
     if function.url == Some(UrlAccess::Iam) {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::objects::API_VERSION;
-use super::{merge, scaling};
+use super::{merge, scaling, triggers};
 use crate::artifact::Artifact;
 use crate::backend::{ARTIFACT_KEY, Change, SPEC_KEY, STACK_KEY};
 use crate::error::{Fault, OrFault, Result};
@@ -72,6 +72,7 @@ pub fn of(change: &Change, pull_secrets: &BTreeSet<String>) -> Result<Value> {
     annotations.insert(ARTIFACT_KEY.into(), change.artifact.identity().into());
     annotations.insert(STACK_KEY.into(), change.stack.clone());
     annotations.insert(IMAGE_KEY.into(), reference.clone());
+    annotations.extend(triggers::wanted(function).map(|all| (triggers::WANTED_KEY.to_owned(), all)));
 
     let mut metadata = json!({ "name": function.name });
     if let Some(namespace) = &function.namespace {

@@ -3,17 +3,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures_util::{StreamExt, TryStreamExt};
 use kube::api::ListParams;
+use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, no_function};
 use super::manifest::{OWNER_LABEL, SECRETS_VOLUME};
-use super::objects::{RevisionBrief, SERVICE_LABEL, Service};
-use super::trouble;
-use crate::backend::{Deployed, Scope};
-use crate::error::Result;
-use crate::function::Resources;
+use super::objects::{RevisionBrief, SERVICE_LABEL, Service, condition};
+use super::{triggers, trouble};
+use crate::backend::{Deployed, SPEC_KEY, Scope};
+use crate::error::{Fault, Result};
+use crate::function::{FunctionId, Resources};
 
 /// How many Services come with one answer.
 const PAGE: u32 = 500;
@@ -76,6 +77,32 @@ pub async fn everywhere(cluster: &Cluster) -> Result<Vec<Deployed>> {
     pages(&services, &params, LIST, &mut |service| found.push(deployed(&service, &[]))).await?;
     with_pods(&Api::all(cluster.client().await?), &ours, &mut found).await?;
     Ok(found)
+}
+
+/// Services as they are there, by name, or all of the namespace.
+///
+/// # Errors
+/// [`crate::error::Kind::NotFound`] for a name that is not there.
+pub async fn raw(cluster: &Cluster, namespace: Option<&str>, names: &[String]) -> Result<Vec<Value>> {
+    let write = |service: &DynamicObject| {
+        serde_json::to_value(service).map_err(|e| Fault::failed("can't read a Service of the cluster").cause(e))
+    };
+    let mut all = Vec::new();
+    if names.is_empty() {
+        let namespace = cluster.namespace(namespace).await?;
+        let kind = ApiResource::erase::<Service>(&());
+        let services: Api<DynamicObject> = Api::namespaced_with(cluster.client().await?, namespace, &kind);
+        let list = services.list(&ListParams::default()).await.map_err(|e| trouble::fault(LIST, e))?;
+        for service in &list.items {
+            all.push(write(service)?);
+        }
+    }
+    for name in names {
+        let id = FunctionId { name: name.clone(), namespace: namespace.map(Into::into) };
+        let service = cluster.raw(&id).await?.ok_or_else(|| no_function(&id))?;
+        all.push(write(&service)?);
+    }
+    Ok(all)
 }
 
 /// Adds how many pods each has; no question is asked for none.
@@ -166,6 +193,12 @@ pub fn deployed(service: &Service, revisions: &[RevisionBrief]) -> Deployed {
     // What is said of the revision only (scaling, mostly) was an annotation of the function, too.
     let mut annotations = strings(template.and_then(|t| t.get("annotations")));
     annotations.extend(service.metadata.annotations.clone().unwrap_or_default());
+    // A deployment that was cut off before what calls the function was made, or that never became ready, is not what
+    // was asked for.
+    let failed = condition(&service.status.conditions, "Ready").is_some_and(|c| c.status != "True");
+    if failed || !triggers::is_settled(&annotations) {
+        annotations.insert(SPEC_KEY.into(), String::new());
+    }
     let (replicas, available) = replicas(revisions);
     Deployed {
         name: service.name().into(),

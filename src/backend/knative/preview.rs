@@ -6,13 +6,15 @@ use serde_json::{Value, json};
 use super::apply::{self, DEPLOYED_KEY};
 use super::cluster::Cluster;
 use super::objects::Service;
+use super::triggers::{self, MADE_KEY};
 use super::{difference, manifest};
 use crate::backend::{ARTIFACT_KEY, Change, Difference, SPEC_KEY, STACK_KEY};
 use crate::error::Result;
 use crate::progress::Silent;
 
 /// Marks of ours and of Knative's: they change with everything, and say nothing by themselves.
-const MARKS: [&str; 6] = [
+const MARKS: [&str; 7] = [
+    MADE_KEY,
     SPEC_KEY,
     ARTIFACT_KEY,
     STACK_KEY,
@@ -28,6 +30,7 @@ const MARKS: [&str; 6] = [
 pub async fn preview(cluster: &Cluster, change: &Change) -> Result<Vec<Difference>> {
     let function = &change.function;
     let pull_secrets = apply::secrets_are_there(cluster, function).await?;
+    triggers::are_possible(cluster, function).await?;
     let wanted = manifest::of(change, &pull_secrets)?;
     let namespace = cluster.namespace(function.namespace.as_deref()).await?;
     let kind = ApiResource::erase::<Service>(&());

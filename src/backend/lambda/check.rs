@@ -209,6 +209,11 @@ impl Checks<'_> {
     }
 
     fn calls(&mut self, function: &Function, options: &Options) {
+        for (field, given) in [("topic", &function.topics), ("domain", &function.domains)] {
+            if !given.is_empty() {
+                self.warn(field, "nothing is made of this on Lambda: it has no effect");
+            }
+        }
         if let Some(cron) = &function.schedule
             && let Err(why) = Schedule::of(cron, "UTC")
         {

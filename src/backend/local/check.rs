@@ -39,6 +39,16 @@ pub fn check(function: &Function) -> Vec<Problem> {
             "call `faas invoke` from cron while you try things out here",
         );
     }
+    if !function.topics.is_empty() {
+        warn(
+            "topic",
+            "the embedded platform has no events: this has no effect",
+            "call `faas invoke --event TYPE` to try it",
+        );
+    }
+    if !function.domains.is_empty() {
+        warn("domain", "the embedded platform maps no domains: this has no effect", "it has on provider `knative`");
+    }
     if function.scale.idle.is_some() && function.scale.min != Some(0) {
         warn("scale.idle", "this has no effect without `min: 0`", "set `scale.min: 0` to let an idle function sleep");
     }

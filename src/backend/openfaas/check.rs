@@ -24,6 +24,18 @@ pub fn check(function: &Function) -> Vec<Problem> {
                 .hint("the annotations `topic: cron-function` and `schedule` are set for it"),
         );
     }
+    if !function.topics.is_empty() {
+        problems.push(
+            Problem::warning(at("topic"), "OpenFaaS calls by topic only where a connector is installed")
+                .hint("the annotation `topic` is set for it"),
+        );
+    }
+    if !function.domains.is_empty() {
+        problems.push(
+            Problem::warning(at("domain"), "the gateway's API maps no domains: this has no effect")
+                .hint("make an Ingress, or a FunctionIngress of OpenFaaS"),
+        );
+    }
     match function.url {
         Some(UrlAccess::Iam) => problems.push(
             Problem::error(at("url"), "OpenFaaS lets anyone call a function: `url: iam` can't be kept")

@@ -34,7 +34,7 @@ impl Input {
     }
 
     /// Bytes at hand.
-    fn whole(bytes: Bytes) -> Self {
+    pub fn whole(bytes: Bytes) -> Self {
         let length = Some(bytes.len() as u64);
         Self { body: Box::pin(futures_util::stream::iter([Ok(bytes)])), length }
     }

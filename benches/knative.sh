@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# `faas` on Knative against `kn` and `func`, side by side in one run: 20 functions deployed without waiting, one Service
+# created and waited for, how long after "Ready" the command ends, the list of many Services, start-up.
+#
+#   benches/knative.sh [ROUNDS, 3] [SERVICES in the list, 1000]
+#
+# Needs the bed (tests/beds/knative/up.sh; its variables in the environment), curl, GNU time and jq. KN and FUNC are the
+# programs to compare with; what is not set is left out. The list's Services are bare objects: Knative's controller
+# stands still meanwhile, and is started again.
+set -euo pipefail
+rounds=${1:-3} many=${2:-1000}
+cd "$(dirname "$0")/.."
+for name in KUBECONFIG KUBECTL KNATIVE_ECHO INGRESS; do
+    [ -n "${!name:-}" ] || { echo "skipped: no Knative cluster ($name is not set)" >&2; exit 0; }
+done
+for program in curl jq /usr/bin/time; do
+    command -v "$program" >/dev/null || { echo "needs $program" >&2; exit 1; }
+done
+target=${CARGO_TARGET_DIR:-$PWD/target}
+[ -n "${FAAS:-}" ] || cargo build --release -q
+faas=${FAAS:-$target/release/faas}
+kubectl() { "$KUBECTL" --kubeconfig "$KUBECONFIG" "$@"; }
+folder=$(mktemp -d)
+namespace=bench-$$
+export HOME=$folder FAAS_HOME=$folder FAAS_KNATIVE_NAMESPACE=$namespace
+stopped=
+finish() {
+    kubectl delete namespace "$namespace" --wait=false >/dev/null 2>&1 || true
+    [ -z "$stopped" ] || kubectl scale deployment controller -n knative-serving --replicas 1 >/dev/null || true
+    rm -rf "$folder"
+}
+trap finish EXIT
+kubectl create namespace "$namespace" >/dev/null
+cd "$folder"
+
+# milliseconds COMMAND... prints how long it took.
+milliseconds() {
+    local start end
+    start=$(date +%s%N)
+    "$@" >"$folder/out" 2>&1 || { cat "$folder/out" >&2; exit 1; }
+    end=$(date +%s%N)
+    echo $(((end - start) / 1000000))
+}
+# least NAME COMMAND... prints the least of all rounds, the fairest on a machine that others use, too.
+least() {
+    local name=$1 best='' took; shift
+    for round in $(seq "$rounds"); do
+        export ROUND=$round
+        took=$(milliseconds "$@")
+        [ -n "$best" ] && [ "$best" -le "$took" ] || best=$took
+    done
+    printf '%-34s %6d ms\n' "$name" "$best"
+}
+stack() { # NAMES...
+    echo 'provider: {name: knative}'
+    echo 'functions:'
+    for name in "$@"; do
+        printf '  %s: {skip_build: true, image: %s, environment: {ROUND: "%s"}}\n' "$name" "$KNATIVE_ECHO" "${ROUND:-0}"
+    done
+}
+twenty=$(seq -f 'fn-%02g' 20)
+
+echo "deploying 20 functions, no waiting (each round changes a variable)"
+ours() {
+    # shellcheck disable=SC2086
+    stack $twenty >stack.yml
+    "$faas" deploy --no-wait
+}
+least faas ours
+if [ -n "${KN:-}" ]; then
+    theirs() {
+        local name
+        for name in $twenty; do
+            "$KN" service apply "kn-$name" --image "$KNATIVE_ECHO" -e "ROUND=$ROUND" --no-wait -n "$namespace"
+        done
+    }
+    least 'kn service apply, one by one' theirs
+fi
+unchanged() { "$faas" deploy --no-wait; }
+least 'faas, nothing changed' unchanged
+kubectl delete ksvc --all -n "$namespace" --wait=true >/dev/null
+
+echo "one Service, created and waited for"
+one() { stack "one-$ROUND" >stack.yml; "$faas" deploy --timeout 2m; }
+least faas one
+if [ -n "${KN:-}" ]; then
+    kn_one() { "$KN" service create "kn-one-$ROUND" --image "$KNATIVE_ECHO" -n "$namespace" --wait-timeout 120; }
+    least 'kn service create' kn_one
+fi
+
+echo "from Ready on the server to the end of the command"
+stack last >stack.yml
+kubectl get ksvc -n "$namespace" -w -o json 2>/dev/null | jq --unbuffered -r 'select(.metadata.name == "last")
+    | select(any(.status.conditions[]?; .type == "Ready" and .status == "True")) | now' >ready &
+watcher=$!
+"$faas" deploy --timeout 2m >/dev/null 2>&1
+date +%s.%N >ended
+for _ in $(seq 50); do [ -s ready ] && break; sleep 0.1; done
+kill "$watcher" 2>/dev/null || true
+awk 'NR == FNR && FNR == 1 {ready = $1} NR != FNR {printf "%-34s %6d ms\n", "faas", ($1 - ready) * 1000}' ready ended
+kubectl delete ksvc --all -n "$namespace" --wait=true >/dev/null
+
+echo "the list of $many Services"
+stopped=yes
+kubectl scale deployment controller -n knative-serving --replicas 0 >/dev/null
+stack placeholder >stack.yml
+"$faas" generate -n "$namespace" | sed 's/^---$//' >one.yml
+for number in $(seq "$many"); do
+    printf -- '---\n'
+    sed "s/placeholder/list-$number/g" one.yml
+done >many.yml
+kubectl apply --server-side -f many.yml >/dev/null
+printf 'provider: {name: knative}\nfunctions: {}\n' >stack.yml
+/usr/bin/time -f '%e s, %M KiB at most' "$faas" list -q 2>list.time >list.out
+printf '%-34s %s, %s functions\n' faas "$(tail -1 list.time)" "$(wc -l <list.out)"
+if [ -n "${KN:-}" ]; then
+    /usr/bin/time -f '%e s, %M KiB at most' "$KN" service list -n "$namespace" 2>list.time >list.out
+    printf '%-34s %s\n' 'kn service list' "$(tail -1 list.time)"
+fi
+
+echo "start-up"
+started() { for _ in $(seq 10); do "$@" >/dev/null 2>&1; done; }
+printf '%-34s %6d ms for ten\n' 'faas --version' "$(milliseconds started "$faas" --version)"
+[ -z "${KN:-}" ] || printf '%-34s %6d ms for ten\n' 'kn version' "$(milliseconds started "$KN" version)"
+[ -z "${FUNC:-}" ] || printf '%-34s %6d ms for ten\n' 'func version' "$(milliseconds started "$FUNC" version)"
