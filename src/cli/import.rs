@@ -1,6 +1,6 @@
 //! `faas import`: functions that other tools deployed, as a stack file.
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -71,7 +71,7 @@ impl Import {
     }
 }
 
-fn from_file(context: &Context, file: &PathBuf) -> Result<Vec<Imported>> {
+fn from_file(context: &Context, file: &Path) -> Result<Vec<Imported>> {
     let name = file.display().to_string();
     let what = || format!("can't read {name}");
     let mut text = String::new();
