@@ -109,6 +109,23 @@ fn an_archive_that_is_there_is_taken_and_a_changed_handler_makes_another() {
     assert_ne!(third["artifact"]["sha256"], first["artifact"]["sha256"]);
 }
 
+#[test]
+fn a_stack_as_a_template_of_sam() {
+    let more = "    schedule: \"0 9 * * 1-5\"\n    url: public\n    secrets: [key]\n    timeout: 20s\n";
+    let done = project("sam", more).arg("generate").run();
+    for part in [
+        "Transform: AWS::Serverless-2016-10-31",
+        "CodeUri: build/sam-tax.zip",
+        "ScheduleExpression: cron(0 9 ? * MON,TUE,WED,THU,FRI *)",
+        "Timeout: 20",
+        "parameter/faas/default/key",
+    ] {
+        assert!(done.stdout.contains(part), "{part}: {}", done.stdout);
+    }
+    let archive = std::fs::read(done.dir().join("build/sam-tax.zip")).unwrap();
+    assert!(archive.starts_with(b"PK"));
+}
+
 // ---- against the bed ----
 
 /// Whether the bed is asked for; then moto runs.
@@ -465,6 +482,13 @@ fn a_canary_gets_a_share_and_is_promoted_or_undone_by_one_call() {
     changed.then().args(["rollout", "undo", "canary-tax"]).run();
     assert_eq!(oracle.seen().iter().filter(|op| *op == "UpdateAlias").count(), 1);
     shares(&[("1", 100)]);
+    let memory = stack("canary", "    limits: {memory: 512Mi}\n    environment: {A1: b}\n");
+    oracle.seen();
+    let plan =
+        changed.then().file("stack.yml", memory).args(["plan", "--exit-code", "--output", "json"]).status(3).run();
+    assert!(plan.stdout.contains("MemorySize") && plan.stdout.contains("Environment.Variables.A1"), "{}", plan.stdout);
+    assert!(!plan.stdout.contains("\"Timeout\""), "{}", plan.stdout);
+    assert!(oracle.seen().iter().all(|op| op.starts_with("Get")));
     remove(&changed, "canary-tax");
     oracle.check();
 }

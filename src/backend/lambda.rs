@@ -7,7 +7,8 @@ use tokio::sync::OnceCell;
 
 use super::capabilities::{Can, Capabilities};
 use super::{
-    Backend, Call, Change, Deployed, Info, LogQuery, LogStream, RegistryLogin, Reply, Scope, Secrets, Traffic,
+    Backend, Call, Change, Deployed, Difference, Info, LogQuery, LogStream, RegistryLogin, Reply, Scope, Secrets,
+    Traffic,
 };
 use crate::artifact::ArtifactKind;
 use crate::error::{Fault, Result};
@@ -30,6 +31,7 @@ mod observe;
 mod pace;
 mod package;
 mod parameters;
+mod preview;
 mod registry;
 mod remove;
 mod role;
@@ -38,6 +40,7 @@ mod secrets;
 mod settings;
 mod signed;
 mod stream;
+pub mod template;
 mod traffic;
 mod url;
 mod url_call;
@@ -113,6 +116,10 @@ impl Backend for Lambda {
 
     async fn apply(&self, change: &Change, progress: &dyn Progress) -> Result<Deployed> {
         apply::apply(self, change, None, progress).await
+    }
+
+    async fn preview(&self, change: &Change) -> Result<Option<Vec<Difference>>> {
+        preview::preview(self, change).await.map(Some)
     }
 
     async fn remove(&self, id: &FunctionId) -> Result<()> {

@@ -83,7 +83,8 @@ fn weekdays(field: &str) -> Result<String, String> {
 }
 
 /// What the function is sent: a call without a body, as every platform's schedules make.
-fn input(name: &str) -> String {
+#[must_use]
+pub fn input(name: &str) -> String {
     json!({
         "version": "2.0",
         "routeKey": "$default",
