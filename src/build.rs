@@ -44,6 +44,7 @@ mod step;
 pub mod tag;
 pub mod test;
 pub mod tree;
+pub mod watch;
 mod watchdog;
 #[cfg(feature = "lambda")]
 mod zip;

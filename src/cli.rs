@@ -15,6 +15,7 @@ mod commands;
 mod completion;
 mod deploy;
 mod describe;
+mod dev;
 #[cfg(feature = "knative")]
 mod generate;
 #[cfg(feature = "knative")]

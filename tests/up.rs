@@ -126,3 +126,82 @@ fn ctrl_c_while_a_function_starts_ends_with_130() {
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
     assert_eq!(child.wait().expect("end").code(), Some(130));
 }
+
+/// A call of the function `tax`.
+fn call(address: &str) -> (u16, String) {
+    use std::io::Write;
+    let mut socket = std::net::TcpStream::connect(address).expect("the platform listens");
+    write!(socket, "POST /function/tax HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        .expect("request");
+    let mut raw = Vec::new();
+    socket.read_to_end(&mut raw).expect("answer");
+    let answer = support::platform::parse(&raw);
+    (answer.status, answer.text())
+}
+
+#[test]
+fn dev_deploys_what_is_saved_and_drops_no_call() {
+    use std::io::{BufRead, BufReader};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc;
+
+    let stack = stack(&["tax"]);
+    let address = stack.split("http://").nth(1).and_then(|rest| rest.lines().next()).expect("address").to_owned();
+    let one = "import sys\ndef handle(req):\n    print('asked', file=sys.stderr)\n    return 'one'\n";
+    let up = Test::new().file("stack.yml", stack).file("tax/handler.py", one).args(["up"]).run();
+    let _stop = Local::of(&up);
+    let handler = up.dir().join("tax/handler.py");
+    let mut dev = up.then().args(["dev"]).spawn();
+    let (tell, told) = mpsc::channel();
+    for stream in [
+        Box::new(dev.stdout.take().expect("stdout")) as Box<dyn Read + Send>,
+        Box::new(dev.stderr.take().expect("stderr")),
+    ] {
+        let tell = tell.clone();
+        std::thread::spawn(move || {
+            BufReader::new(stream).lines().map_while(Result::ok).for_each(|line| drop(tell.send(line)));
+        });
+    }
+    let mut seen = Vec::new();
+    let mut until = |wanted: &str| {
+        while !seen.iter().any(|line: &String| line.contains(wanted)) {
+            match told.recv_timeout(Duration::from_secs(60)) {
+                Ok(line) => seen.push(line),
+                Err(_) => panic!("`{wanted}` was never said: {seen:#?}"),
+            }
+        }
+    };
+    until("Watching");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let calls = scope.spawn(|| {
+            let mut answers = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                answers.push(call(&address));
+            }
+            answers
+        });
+        until("tax | asked");
+        let saved = Instant::now();
+        std::fs::write(&handler, one.replace("'one'", "'two'")).expect("handler");
+        while call(&address).1 != "two" {
+            assert!(saved.elapsed() < Duration::from_secs(30), "what was saved never answered");
+        }
+        println!("the first answer after a save came after {:?}", saved.elapsed());
+        until("tax: updated (the code changed)");
+        std::fs::write(&handler, "def handle(req):\n    return (\n").expect("handler");
+        until("line 2");
+        assert_eq!(call(&address), (200, "two".into()), "the one before stays");
+        std::fs::write(&handler, one.replace("'one'", "'three'")).expect("handler");
+        while call(&address).1 != "three" {
+            assert!(saved.elapsed() < Duration::from_secs(60), "what was mended never answered");
+        }
+        done.store(true, Ordering::Relaxed);
+        let answers = calls.join().expect("calls");
+        let lost: Vec<_> = answers.iter().filter(|(status, _)| *status != 200).collect();
+        assert!(lost.is_empty(), "{} of {} calls were lost: {lost:?}", lost.len(), answers.len());
+    });
+    let pid = dev.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
+    assert!(dev.wait().expect("it ends").success(), "Ctrl-C is how it is ended");
+}

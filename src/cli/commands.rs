@@ -75,6 +75,7 @@ commands! {
     "completion" => completion::Completion, "Print the completion script for a shell";
     "deploy" => deploy::Deploy, "Deploy the functions of the stack; those that are there as they should be are left alone";
     "describe" => describe::Describe, "Describe a function";
+    "dev" => super::dev::Dev, "Keep the functions of the stack deployed while you write them, and show their logs";
     #[cfg(feature = "knative")]
     "generate" => super::generate::Generate, "Write the functions of the stack as Knative Services, for GitOps";
     #[cfg(feature = "knative")]

@@ -1,5 +1,5 @@
 //! `faas new`: a function from a template, and the stack file that it is in; all of it or nothing.
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -12,6 +12,8 @@ use crate::function::Resources;
 use crate::stack::{self, NewFunction, ProviderKind, edit, find};
 use crate::template::{Catalogue, Template};
 
+mod ask;
+
 /// Make a function from a template, and its stack file
 #[derive(Args)]
 #[command(after_help = "Examples:\n  faas new tax --lang python3\n  faas new vat --lang node --append stack.yml\n  \
@@ -23,10 +25,9 @@ pub struct New {
     /// The template to make it from; `--list` names them
     #[arg(long, value_name = "LANG")]
     lang: Option<String>,
-    /// The platform that it is for
-    #[arg(long, value_name = "NAME", default_value = "local",
-          value_parser = ["local", "openfaas", "knative", "lambda"])]
-    provider: String,
+    /// The platform that it is for [default: local]
+    #[arg(long, value_name = "NAME", value_parser = ["local", "openfaas", "knative", "lambda"])]
+    provider: Option<String>,
     /// The folder for the handler [default: ./NAME]
     #[arg(long, value_name = "DIR")]
     handler: Option<String>,
@@ -71,7 +72,7 @@ struct Made<'a> {
 
 impl New {
     /// Runs it.
-    pub fn run(self, context: &Context, global: &Global) -> Result<()> {
+    pub fn run(mut self, context: &Context, global: &Global) -> Result<()> {
         let stack = self.stack_path(context, global);
         let root = stack.parent().unwrap_or(&context.cwd).to_owned();
         let catalogue = Catalogue::new(&root);
@@ -86,7 +87,12 @@ impl New {
                 "python3".to_owned()
             }
             Some(lang) => lang.to_owned(),
-            None => ask(&catalogue, context)?,
+            None => {
+                // A stack file that is there has its platform already.
+                let chosen = ask::ask(&catalogue, context, self.provider.is_some() || self.append.is_some())?;
+                self.provider = self.provider.or(chosen.provider);
+                chosen.lang
+            }
         };
         let template = catalogue.get(&lang)?;
         let handler = self.handler.clone().unwrap_or_else(|| format!("./{name}"));
@@ -139,7 +145,7 @@ impl New {
                 function.name, function.lang
             )));
         }
-        let provider = ProviderKind::from_name(&self.provider).unwrap_or(ProviderKind::Local);
+        let provider = self.provider.as_deref().and_then(ProviderKind::from_name).unwrap_or(ProviderKind::Local);
         Ok(edit::fresh(provider, &self.gateway, function))
     }
 
@@ -170,25 +176,6 @@ fn check_name(name: &str) -> Result<()> {
         fault.hint = stack::better_name(name).map(|better| format!("`{better}` can"));
         fault
     })
-}
-
-/// Asks for the language on a terminal.
-fn ask(catalogue: &Catalogue, context: &Context) -> Result<String> {
-    let list = catalogue.list();
-    let names: Vec<&str> = list.iter().map(|summary| summary.name.as_str()).collect();
-    if !context.out.interactive || !std::io::stdin().is_terminal() {
-        return Err(Fault::usage("--lang is missing")
-            .cause(format!("the languages are {}", names.join(", ")))
-            .hint(format!("as in: faas new NAME --lang {}", names.last().unwrap_or(&"python3"))));
-    }
-    let items: Vec<String> =
-        list.iter().map(|summary| format!("{:12} {}", summary.name, summary.description)).collect();
-    let theme = dialoguer::theme::ColorfulTheme::default();
-    let chosen = dialoguer::FuzzySelect::with_theme(&theme).with_prompt("Language").items(&items).interact_opt();
-    match chosen.map_err(|error| Fault::failed("can't ask for the language").cause(error).hint("use --lang"))? {
-        Some(chosen) => Ok(names[chosen].to_owned()),
-        None => Err(Fault::interrupted()),
-    }
 }
 
 /// What is to be there afterwards.
