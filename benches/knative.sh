@@ -76,6 +76,7 @@ if [ -n "${KN:-}" ]; then
     }
     least 'kn service apply, one by one' theirs
 fi
+kubectl wait --for=condition=Ready ksvc --all -n "$namespace" --timeout=5m >/dev/null
 unchanged() { "$faas" deploy --no-wait; }
 least 'faas, nothing changed' unchanged
 kubectl delete ksvc --all -n "$namespace" --wait=true >/dev/null
@@ -109,7 +110,7 @@ for number in $(seq "$many"); do
     printf -- '---\n'
     sed "s/placeholder/list-$number/g" one.yml
 done >many.yml
-kubectl apply --server-side -f many.yml >/dev/null
+kubectl apply --server-side -f many.yml >/dev/null 2>&1
 printf 'provider: {name: knative}\nfunctions: {}\n' >stack.yml
 /usr/bin/time -f '%e s, %M KiB at most' "$faas" list -q 2>list.time >list.out
 printf '%-34s %s, %s functions\n' faas "$(tail -1 list.time)" "$(wc -l <list.out)"
