@@ -17,6 +17,7 @@ mod builder;
 #[cfg(feature = "image")]
 mod buildkit;
 pub mod bundle;
+pub mod cache;
 #[cfg(feature = "image")]
 mod classic;
 #[cfg(feature = "image")]
@@ -36,7 +37,13 @@ mod inputs;
 mod log;
 mod memo;
 #[cfg(feature = "image")]
+pub mod oci;
+#[cfg(feature = "image")]
 mod origin;
+#[cfg(feature = "image")]
+pub mod prune;
+#[cfg(feature = "image")]
+pub mod publish;
 #[cfg(feature = "image")]
 pub mod push;
 mod requires;
@@ -122,6 +129,8 @@ pub struct Options {
     pub cache_from: Vec<String>,
     /// Caches that BuildKit puts layers into.
     pub cache_to: Vec<String>,
+    /// Put images together without a container engine.
+    pub engineless: bool,
     /// Build secrets by id; they win over the function's own.
     #[cfg(feature = "image")]
     pub secrets: BTreeMap<String, Secret>,
@@ -201,6 +210,8 @@ pub async fn build(
         return Ok(Built { artifact, rebuilt: false, reason: "made elsewhere (skip_build)".into() });
     }
     match kind {
+        #[cfg(feature = "image")]
+        ArtifactKind::Image if options.engineless => oci::build(function, project, options, progress).await,
         #[cfg(feature = "image")]
         ArtifactKind::Image => image::build(function, project, options, progress).await,
         ArtifactKind::Bundle => bundle::build(function, project, options, progress).await,

@@ -11,6 +11,7 @@ use crate::output::{Format, Output};
 use commands::Entry;
 
 mod build;
+mod cache;
 mod commands;
 mod completion;
 mod deploy;
@@ -32,6 +33,8 @@ mod namespace;
 mod new;
 mod pipeline;
 mod plan;
+#[cfg(feature = "image")]
+mod publish;
 #[cfg(feature = "image")]
 mod push;
 mod ready;

@@ -2,6 +2,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
@@ -32,7 +33,7 @@ const MANIFESTS: &[&str] = &[
     "application/vnd.docker.distribution.manifest.list.v2+json",
 ];
 /// How often a call is tried again when the registry fails in a way that may pass.
-const RETRIES: usize = 4;
+const RETRIES: usize = 3;
 /// How long a registry may say nothing, unless it is said.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// A manifest or a configuration is never larger: <https://github.com/opencontainers/distribution-spec> asks for 4 MiB.
@@ -49,6 +50,7 @@ pub struct Registries {
     /// How long a registry may say nothing.
     pub timeout: Duration,
     remotes: Mutex<HashMap<String, Arc<OnceCell<Arc<Remote>>>>>,
+    turns: Mutex<HashMap<String, Arc<Mutex<()>>>>,
 }
 
 /// Whose work it is, and who hears of it.
@@ -83,6 +85,7 @@ impl Registries {
             },
             timeout: timeout.unwrap_or(TIMEOUT),
             remotes: Mutex::default(),
+            turns: Mutex::default(),
         }
     }
 
@@ -94,6 +97,11 @@ impl Registries {
         let host = image.resolve_registry().to_owned();
         let cell = self.remotes.lock().await.entry(host).or_default().clone();
         cell.get_or_try_init(|| async { self.connect(image, talk).await.map(Arc::new) }).await.cloned()
+    }
+
+    /// A lock for what only one may do at a time, by name.
+    pub async fn turn(&self, what: &str) -> Arc<Mutex<()>> {
+        self.turns.lock().await.entry(what.to_owned()).or_default().clone()
     }
 
     async fn connect(&self, image: &Reference, talk: Talk<'_>) -> Result<Remote> {
@@ -138,6 +146,12 @@ impl Registries {
 }
 
 impl Remote {
+    /// Its address, as `registry.example.com:5000`.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Whether a login for it is kept.
     #[must_use]
     pub fn is_known(&self) -> bool {
@@ -235,28 +249,29 @@ impl Remote {
         }
     }
 
-    /// Sends a blob; `sent` hears of the bytes.
+    /// Sends a file of so many bytes as a blob; `sent` hears how many went so far.
     ///
     /// # Errors
-    /// When the registry does not take it.
+    /// When the file can't be read, or the registry does not take it.
     pub async fn upload(
         &self,
         image: &Reference,
-        blob: Bytes,
+        (path, size): (&Path, u64),
         digest: &str,
         talk: Talk<'_>,
         sent: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<()> {
-        let (size, counter) = (blob.len() as u64, Arc::new(std::sync::atomic::AtomicU64::new(0)));
+        let counter = Arc::new(AtomicU64::new(0));
         let put = || async {
-            let (blob, counter) = (blob.clone(), counter.clone());
-            counter.store(0, std::sync::atomic::Ordering::Relaxed);
-            let pieces = (0..blob.len()).step_by(PIECE).map(move |from| {
-                let piece = blob.slice(from..blob.len().min(from + PIECE));
-                counter.fetch_add(piece.len() as u64, std::sync::atomic::Ordering::Relaxed);
+            let counter = counter.clone();
+            counter.store(0, Ordering::Relaxed);
+            let file = tokio::fs::File::open(path).await.map_err(OciError::IoError)?;
+            let pieces = tokio_util::io::ReaderStream::with_capacity(file, PIECE).map(move |piece| {
+                let piece = piece.map_err(OciError::IoError)?;
+                counter.fetch_add(piece.len() as u64, Ordering::Relaxed);
                 Ok(piece)
             });
-            self.client.push_blob_stream(image, futures_util::stream::iter(pieces), digest, Some(size)).await
+            self.client.push_blob_stream(image, pieces, digest, Some(size)).await
         };
         let work = self.call(talk, put);
         let mut work = std::pin::pin!(work);
@@ -264,7 +279,7 @@ impl Remote {
         let done = loop {
             tokio::select! {
                 done = &mut work => break done,
-                _ = tick.tick() => sent(counter.load(std::sync::atomic::Ordering::Relaxed)),
+                _ = tick.tick() => sent(counter.load(Ordering::Relaxed)),
             }
         };
         done.map_err(|error| self.fault(talk, &format!("can't push {image}"), &error))?;

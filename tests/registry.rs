@@ -8,7 +8,10 @@ mod own;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 
-use own::{Kind, PASSWORD, Registry, USER};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use own::{Fate, Kind, PASSWORD, Proxy, Registry, USER};
 use support::{Done, Test, bed};
 
 /// A project with one function whose image is nothing but a file.
@@ -175,4 +178,295 @@ fn registry_login_writes_what_faas_cli_writes_and_keeps_other_logins() {
     Test::new().args(["registry-login", "-u", "me", "-s"]).stdin("").status(2).stderr_has("is empty").run();
     let odd = Test::new().file("credentials/config.json", "[]").args(["registry-login", "-u", "me", "--password", "p"]);
     odd.status(2).stderr_has("no file of logins").run();
+}
+
+/// A base image of nothing but a file, pushed once a test by the engine. For linux/amd64.
+fn base(host: &str, name: &str) -> Image {
+    let image = Image::new(host, &format!("base-{name}"));
+    small(&image.0).arg("build").run().then().arg("push").run();
+    image
+}
+
+/// A function that needs nothing but files, to be put together over `base`.
+fn plain(image: &str, base: &str) -> Test {
+    Test::new()
+        .file(
+            "stack.yml",
+            format!(
+                "provider: {{name: openfaas}}\nfunctions:\n  tax: {{lang: bash, handler: ./tax, image: \"{image}\", \
+                 build_args: {{BASE: \"{base}\"}}}}\n"
+            ),
+        )
+        .file("tax/handler.sh", "tr a-z A-Z\n")
+        // No engine may be needed for any of this.
+        .env("DOCKER_HOST", "tcp://127.0.0.1:1")
+        .env("FAAS_ENGINE", "none")
+        .layout(|dir| invoker(dir, 0x3e, "faas-watchdog"))
+        .watchdog()
+}
+
+/// What looks like a program for a processor, in place of the invoker.
+fn invoker(dir: &std::path::Path, machine: u8, name: &str) {
+    let mut bytes = vec![0_u8; 4096];
+    bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    bytes[18] = machine;
+    std::fs::create_dir_all(dir.join("bin")).unwrap();
+    std::fs::write(dir.join("bin").join(name), bytes).unwrap();
+}
+
+trait Watchdog {
+    fn watchdog(self) -> Self;
+}
+
+impl Watchdog for Test {
+    fn watchdog(self) -> Self {
+        let path = self.dir().join("bin/faas-watchdog").display().to_string();
+        self.env("FAAS_WATCHDOG", path)
+    }
+}
+
+fn built(done: &Done) -> String {
+    done.json()[0]["artifact"]["digest"].as_str().expect("a digest").to_owned()
+}
+
+const JSON: [&str; 2] = ["--output", "json"];
+
+#[test]
+fn without_an_engine_the_same_files_give_the_same_image() {
+    if bed("FAAS_REGISTRY").is_none() {
+        return;
+    }
+    let registry = Registry::new(Kind::Plain);
+    let base = base(&registry.host, "same");
+    let image = format!("{}/test/same", registry.host);
+    let one = plain(&image, &base.0).arg("build").args(JSON).run();
+    // Another folder, other times, another cache, no base known.
+    let two = plain(&image, &base.0).layout(|dir| {
+        let handler = std::fs::File::options().append(true).open(dir.join("tax/handler.sh")).unwrap();
+        handler.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000)).unwrap();
+        let mode = PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(dir.join("tax/handler.sh"), mode).unwrap();
+    });
+    let two = two.arg("build").args(JSON).run();
+    assert_eq!(built(&one), built(&two));
+    assert_eq!(one.then().arg("build").args(JSON).run().json()[0]["rebuilt"], false);
+
+    let pushed = one.then().arg("push").args(JSON).run().json();
+    assert_eq!((&pushed[0]["digest"], &pushed[0]["sent"]), (&built(&one).into(), &true.into()));
+    assert_eq!(two.then().arg("push").args(JSON).run().json()[0]["sent"], false, "the registry has it");
+    // What changed is another image, and what changed back is the first.
+    std::fs::write(one.dir().join("tax/handler.sh"), "cat\n").unwrap();
+    let changed = one.then().arg("build").args(JSON).run();
+    assert_ne!(built(&changed), built(&one));
+    std::fs::write(one.dir().join("tax/handler.sh"), "tr a-z A-Z\n").unwrap();
+    assert_eq!(built(&one.then().args(["build", "--no-cache"]).args(JSON).run()), built(&one));
+    // A label is part of it, the time is not unless it is given.
+    assert_ne!(built(&one.then().args(["build", "--build-label", "a=b"]).args(JSON).run()), built(&one));
+    let dated = one.then().args(["build", "--no-cache"]).args(JSON).env("SOURCE_DATE_EPOCH", "86400").run();
+    assert_ne!(built(&dated), built(&one));
+    // In one go, by digest.
+    let up = one.then().args(["up", "--skip-deploy", "--digest"]).args(JSON).run().json();
+    assert_eq!(up[0]["artifact"]["reference"], format!("{image}@{}", up[0]["artifact"]["digest"].as_str().unwrap()));
+}
+
+#[test]
+fn without_an_engine_a_layer_goes_where_it_is_not() {
+    if bed("FAAS_REGISTRY").is_none() {
+        return;
+    }
+    // The base is in one registry, the image goes to another: one with a login, one with a CA of its own.
+    let first = Registry::new(Kind::Plain);
+    let base = base(&first.host, "where");
+    for kind in [Kind::Login, Kind::Tls] {
+        let registry = Registry::new(kind);
+        let image = format!("{}/test/where", registry.host);
+        let done = plain(&image, &base.0).arg("build").run();
+        let done = match kind {
+            Kind::Login => {
+                push(&done).status(5).stderr_has("no login is kept for it").run();
+                let login = ["registry-login", "--server", registry.host.as_str(), "-u", USER, "-s"];
+                done.then().args(login).stdin("wrong").run();
+                push(&done).status(5).stderr_has("was refused").run();
+                done.then().args(login).stdin(PASSWORD).run();
+                done
+            }
+            _ => {
+                push(&done).status(1).stderr_has(format!("certs.d/{}/ca.crt", registry.host)).run();
+                let ca = registry.ca.display().to_string();
+                push(&done).env("FAAS_REGISTRY_CA", "none.crt").status(1).stderr_has("none.crt").run();
+                push(&done).env("FAAS_REGISTRY_CA", &ca).args(JSON).run();
+                let folder = done.home().join(".config/docker/certs.d").join(&registry.host);
+                std::fs::create_dir_all(&folder).unwrap();
+                std::fs::copy(&registry.ca, folder.join("ca.crt")).unwrap();
+                done
+            }
+        };
+        let pushed = push(&done).args(JSON).run().json();
+        let blob = registry.blob(pushed[0]["digest"].as_str().unwrap());
+        let manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(blob).unwrap()).unwrap();
+        let layers = manifest["layers"].as_array().unwrap();
+        assert_eq!(layers.len(), 3, "the base's, the invoker, the function: {manifest}");
+        assert!(layers.iter().all(|layer| registry.blob(layer["digest"].as_str().unwrap()).is_file()));
+    }
+}
+
+#[test]
+fn without_an_engine_images_answer() {
+    let Some(registry) = bed("FAAS_REGISTRY") else { return };
+    for (lang, base, file, handler) in [
+        ("python3", "python:3.11", "handler.py", "def handle(req):\n    return req.upper()\n"),
+        ("node", "node:18", "handler.js", "module.exports = async (req) => req.toUpperCase();\n"),
+        ("bash", "debian:bookworm", "handler.sh", "tr a-z A-Z\n"),
+    ] {
+        let image = Image::new(&registry, &format!("answers-{lang}"));
+        let stack = format!(
+            "provider: {{name: openfaas}}\nfunctions:\n  f: {{lang: {lang}, handler: ./f, image: \"{}\"}}\n",
+            image.0
+        );
+        let mut test = Test::new().file("stack.yml", stack).file(format!("f/{file}"), handler);
+        if lang == "node" {
+            test = test.file("f/package.json", "{\"dependencies\": {}}");
+        }
+        let base = format!("BASE={registry}/base/{base}");
+        let done = test.args(["build", "--engine", "none", "-b", &base]).run();
+        push(&done).env("DOCKER_HOST", "tcp://127.0.0.1:1").run();
+        let port = support::free_port();
+        let name = format!("faas-test-{lang}-{}", std::process::id());
+        let docker = |args: &[&str]| std::process::Command::new("docker").args(args).output().expect("docker");
+        let publish = format!("127.0.0.1:{port}:8080");
+        let started = docker(&["run", "-d", "--name", &name, "-p", &publish, &image.0]);
+        assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
+        let answer = answer(port);
+        let log = docker(&["logs", &name]);
+        docker(&["rm", "-f", &name]);
+        let log = String::from_utf8_lossy(&log.stderr).into_owned();
+        assert!(answer.as_deref().is_some_and(|text| text.trim_end().ends_with("HELLO")), "{lang}: {answer:?}\n{log}");
+    }
+}
+
+/// What a function answers to `hello`, once it answers.
+fn answer(port: u16) -> Option<String> {
+    use std::io::{Read, Write};
+    for _ in 0..100 {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) else { continue };
+        let request = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+        let mut text = String::new();
+        if stream.write_all(request.as_bytes()).is_ok()
+            && stream.read_to_string(&mut text).is_ok()
+            && text.starts_with("HTTP/1.1 200")
+        {
+            return Some(text);
+        }
+    }
+    None
+}
+
+#[test]
+fn without_an_engine_what_can_not_be_is_said() {
+    let refused = |test: Test, status: i32, text: &str| test.arg("build").status(status).stderr_has(text).run();
+    let image = "127.0.0.1:1/x/tax";
+    refused(small(image).env("FAAS_ENGINE", "none"), 6, "lang dockerfile needs a container engine");
+    let packages = plain(image, "127.0.0.1:1/b").args(["build", "-b", "ADDITIONAL_PACKAGE=curl"]);
+    packages.status(6).stderr_has("need a container engine").run();
+    refused(plain("r.example/Me/tax", "127.0.0.1:1/b"), 2, "names are in lower case");
+    refused(plain(image, "127.0.0.1:1/B"), 2, "names are in lower case");
+    // A base that nobody has, from a registry that is not there.
+    refused(plain(image, "127.0.0.1:1/b"), 1, "can't get 127.0.0.1:1/b");
+    let none = plain(image, "scratch").env("FAAS_WATCHDOG", "/none").layout(|dir| {
+        std::fs::write(dir.join("x"), "").unwrap();
+    });
+    if !std::path::Path::new(env!("CARGO_BIN_EXE_faas")).with_file_name("faas-watchdog").exists() {
+        refused(none, 1, "needs the program faas-watchdog");
+    }
+    let file = plain(image, "scratch").layout(|dir| invoker(dir, 0xb7, "faas-watchdog"));
+    refused(file, 1, "for linux/amd64, which is not there");
+    // An image over nothing is an image, too; a push of what was never built is not.
+    plain(image, "scratch").arg("build").run();
+    let dated = plain(image, "scratch").env("SOURCE_DATE_EPOCH", "today");
+    refused(dated, 2, "SOURCE_DATE_EPOCH is `today`");
+}
+
+#[test]
+fn a_registry_in_trouble_is_tried_again_or_told() {
+    if bed("FAAS_REGISTRY").is_none() {
+        return;
+    }
+    let registry = Registry::new(Kind::Plain);
+    let base = base(&registry.host, "trouble");
+    let times = |n: u32| {
+        let left = std::sync::atomic::AtomicU32::new(n);
+        move || left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
+    };
+    let kept = std::cell::RefCell::new(Vec::new());
+    let attempt = |name: &str, fate: Box<dyn Fn(&own::Line) -> Fate + Send + Sync>| {
+        let proxy = Proxy::new(&registry.host, fate);
+        let done = plain(&format!("{}/test/trouble-{name}", proxy.host), &base.0).arg("build").run();
+        let test = push(&done);
+        // The folder goes with it.
+        kept.borrow_mut().push(done);
+        test
+    };
+    // What passes: an answer of 503 twice, a connection that is cut while a blob is sent, 429.
+    let two = times(2);
+    attempt(
+        "busy",
+        Box::new(move |line| if line.contains("/manifests/") && two() { Fate::Answer(503, "") } else { Fate::Pass }),
+    )
+    .stderr_has("503 Service Unavailable; trying again in")
+    .stderr_has("pushed")
+    .run();
+    let one = times(1);
+    attempt(
+        "cut",
+        Box::new(
+            move |line| {
+                if line.starts_with("PUT") && line.contains("/blobs/") && one() { Fate::Cut } else { Fate::Pass }
+            },
+        ),
+    )
+    .stderr_has("trying again in")
+    .stderr_has("pushed")
+    .run();
+    let one = times(1);
+    let many = "{\"errors\": [{\"code\": \"TOOMANYREQUESTS\", \"message\": \"slow down\"}]}";
+    attempt(
+        "many",
+        Box::new(move |line| if line.starts_with("PUT") && one() { Fate::Answer(429, many) } else { Fate::Pass }),
+    )
+    .stderr_has("slow down; trying again in")
+    .stderr_has("pushed")
+    .run();
+    // What does not.
+    let denied = "{\"errors\": [{\"code\": \"DENIED\", \"message\": \"not yours\"}]}";
+    attempt(
+        "denied",
+        Box::new(move |line| if line.starts_with("PO") { Fate::Answer(403, denied) } else { Fate::Pass }),
+    )
+    .status(5)
+    .stderr_has("denied: not yours")
+    .run();
+    attempt(
+        "broken",
+        Box::new(|line| if line.starts_with("PUT") { Fate::Answer(500, "boom\u{1b}[2J") } else { Fate::Pass }),
+    )
+    .status(1)
+    .stderr_has("500 Internal Server Error: boom [2J")
+    .stderr_has("the registry is in trouble")
+    .run();
+    let slow = Duration::from_secs(20);
+    attempt("slow", Box::new(move |line| if line.contains("/manifests/") { Fate::Silence(slow) } else { Fate::Pass }))
+        .env("FAAS_REGISTRY_TIMEOUT", "200ms")
+        .status(124)
+        .stderr_has("FAAS_REGISTRY_TIMEOUT")
+        .run();
+    // A base that is not what its digest says.
+    let spoil = Proxy::new(&registry.host, |line| {
+        if line.starts_with("GET") && line.contains("/blobs/") { Fate::Spoil } else { Fate::Pass }
+    });
+    let name = base.0.split_once('/').unwrap().1;
+    let spoilt = plain(&format!("{}/x/tax", registry.host), &format!("{}/{name}", spoil.host)).arg("build");
+    spoilt.status(1).stderr_has("is not what was asked for").run();
+    let gone = plain(&format!("{}/x/tax", registry.host), &format!("{}/none/such:1", registry.host)).arg("build");
+    gone.status(4).stderr_has("another base").run();
 }

@@ -83,6 +83,7 @@ pub(super) async fn build(
     let looked = now();
     let reference = tag::reference(function, options.tag, project.root)?;
     crate::registry::parse(name, &reference)?;
+    super::oci::forget(project, &reference);
     folder::lock_async(project, name, progress).await?;
     let (context, tree) = folder::prepare(function, project, options)?;
     let args = arguments(function, &tree, options)?;

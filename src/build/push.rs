@@ -35,6 +35,9 @@ pub struct Pushed {
 /// When the image is not there, or the registry refuses it.
 pub async fn push(subject: &str, reference: &str, project: &Project<'_>, progress: &dyn Progress) -> Result<Pushed> {
     check(subject, reference)?;
+    if let Some(made) = super::oci::made(project, reference) {
+        return super::oci::push(&made, project, Talk { subject, progress }).await;
+    }
     if project.builder_host().is_some() {
         let digest = super::daemon::pushed(subject, reference, project, progress).await?;
         return Ok(Pushed { digest, sent: false });

@@ -34,6 +34,10 @@ pub struct Build {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     push: bool,
+    /// Then remove what no build needs any more: the engine's images of faas that have no name, and layers of no image
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
+          action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
+    prune: bool,
     #[command(flatten)]
     alone: Alone,
 }
@@ -44,6 +48,16 @@ pub struct TagFlag {
     /// What the image's tag says besides: latest, sha, branch, describe (from git) or digest (of the handler)
     #[arg(long, default_value = "latest", value_name = "MODE", value_parser = clap::value_parser!(TagMode))]
     pub tag: TagMode,
+}
+
+/// What makes images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Engine {
+    /// The container engine that is there.
+    #[default]
+    Auto,
+    /// None: a base image, and layers over it, by the registry alone.
+    None,
 }
 
 /// Flags of every command that builds.
@@ -75,6 +89,9 @@ pub struct BuildFlags {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     explain: bool,
+    /// What makes images: the container engine, or `none`, which puts them together without one
+    #[arg(long, env = "FAAS_ENGINE", value_enum, default_value_t, value_name = "ENGINE")]
+    engine: Engine,
     /// Give up the others when one failed
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
@@ -98,7 +115,7 @@ pub struct BuildFlags {
 
 /// One function without a stack file.
 #[derive(Args)]
-struct Alone {
+pub(super) struct Alone {
     /// Without a stack file: the function's name
     #[arg(long, requires_all = ["lang", "handler"], value_name = "NAME")]
     name: Option<String>,
@@ -138,6 +155,7 @@ impl BuildFlags {
             copy_extra: self.copy_extra.iter().map(|path| context.absolute(path)).collect(),
             explain: self.explain,
             fail_fast: self.fail_fast,
+            engineless: self.engine == Engine::None,
             #[cfg(feature = "image")]
             cache_from: self.cache_from.clone(),
             #[cfg(feature = "image")]
@@ -296,7 +314,7 @@ impl Build {
         let built = runtime::block_on(async {
             let built =
                 build::build_all(functions, |f| kind(provider, f), &project, options, parallel, progress).await?;
-            if options.push { pushed(built, &project, parallel, progress).await } else { Ok(built) }
+            if options.push { pushed(built, &project, options, parallel, progress).await } else { Ok(built) }
         })?;
         let lines: Vec<Line<'_>> = built
             .iter()
@@ -307,6 +325,10 @@ impl Build {
                 reason: &built.reason,
             })
             .collect();
+        if self.prune {
+            #[cfg(feature = "image")]
+            runtime::block_on(build::prune::prune(&project, options, progress))?;
+        }
         // For people, the progress on stderr has said it all.
         context.out.result(&lines, String::new)
     }
@@ -329,10 +351,11 @@ impl Build {
 async fn pushed<'f>(
     mut built: Vec<(&'f Function, build::Built)>,
     project: &Project<'_>,
+    options: &Options,
     parallel: usize,
     progress: &dyn crate::progress::Progress,
 ) -> Result<Vec<(&'f Function, build::Built)>> {
-    if project.builder_host().is_some() {
+    if project.builder_host().is_some() && !options.engineless {
         return Ok(built);
     }
     let mut images = Vec::new();
@@ -354,6 +377,7 @@ async fn pushed<'f>(
 async fn pushed<'f>(
     built: Vec<(&'f Function, build::Built)>,
     _: &Project<'_>,
+    _: &Options,
     _: usize,
     _: &dyn crate::progress::Progress,
 ) -> Result<Vec<(&'f Function, build::Built)>> {
@@ -361,7 +385,7 @@ async fn pushed<'f>(
 }
 
 impl Alone {
-    fn function(&self, context: &Context) -> Option<Function> {
+    pub(super) fn function(&self, context: &Context) -> Option<Function> {
         let mut function = Function { name: self.name.clone()?, lang: self.lang.clone()?, ..Function::default() };
         function.build.handler = context.absolute(self.handler.as_ref()?);
         function.build.image.clone_from(&self.image);

@@ -2,8 +2,8 @@
 use clap::{Args, FromArgMatches};
 
 use super::{
-    Global, build, completion, deploy, describe, info, invoke, list, login, logout, logs, namespace, new, plan, ready,
-    remove, revisions, rollout, scale, secret, template, up, validate, version,
+    Global, build, cache, completion, deploy, describe, info, invoke, list, login, logout, logs, namespace, new, plan,
+    ready, remove, revisions, rollout, scale, secret, template, up, validate, version,
 };
 use crate::context::Context;
 use crate::error::Result;
@@ -72,6 +72,7 @@ macro_rules! commands {
 
 commands! {
     "build" => build::Build, "Build the functions of the stack; those that did not change are left alone";
+    "cache" => cache::Cache, "Show and clear what builds leave on this machine";
     "completion" => completion::Completion, "Print the completion script for a shell";
     "deploy" => deploy::Deploy, "Deploy the functions of the stack; those that are there as they should be are left alone";
     "describe" => describe::Describe, "Describe a function";
@@ -91,6 +92,8 @@ commands! {
     "namespace" or "ns" => namespace::Namespace, "List, create, change and remove namespaces";
     "new" => new::New, "Make a function from a template, and its stack file";
     "plan" or "diff" => plan::Plan, "Show what `faas deploy` would change; where the platform can say, field by field";
+    #[cfg(feature = "image")]
+    "publish" => super::publish::Publish, "Build the functions' images, for several platforms if you like, and push them";
     #[cfg(feature = "image")]
     "push" => super::push::Push, "Push the functions' images to their registries";
     "ready" => ready::Ready, "Wait until a function, or the platform itself, is ready";

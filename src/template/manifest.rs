@@ -30,6 +30,8 @@ pub struct Manifest {
     pub watchdog: bool,
     /// How it runs as a process; `None` when it needs a container engine.
     pub native: Option<Native>,
+    /// How its image is put together without a container engine; `None` when it can't be.
+    pub image: Option<Image>,
     /// How it becomes a zip archive for AWS Lambda; `None` when it can't.
     pub lambda: Option<Lambda>,
     /// How its handlers are tested: a command line, a step or some of them, run in the native bundle.
@@ -76,6 +78,26 @@ pub struct Native {
     pub environment: BTreeMap<String, String>,
     /// A path that answers 2xx once the process is ready.
     pub ready_path: Option<String>,
+}
+
+/// How an image is put together without a container engine: what `native` says is laid over a base image. In command lines
+/// `{machine}` stands for `x86_64` or `aarch64`, `{cpu}` for `x64` or `arm64`, and `{NAME}` for a variable of the base
+/// image's environment.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// The base image, unless the build argument `BASE` names one; `scratch` for none.
+    pub base: String,
+    /// What installs the dependencies for the base image, in order. Without any, or when the base has not the variables
+    /// that they name, it is what `native` says.
+    #[serde(default)]
+    pub install: Vec<Step>,
+    /// Environment; over that of `native`, and below the function's own.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// The files and folders that are needed to run; all when there is none.
+    #[serde(default)]
+    pub keep: Vec<String>,
 }
 
 /// How functions of a template become zip archives for AWS Lambda. In command lines `{machine}` stands for `x86_64` or

@@ -102,3 +102,92 @@ fn certificates(dir: &Path) {
     std::fs::write(dir.join("ext"), "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n").expect("ext");
     openssl("x509 -req -days 2 -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -extfile ext -out server.crt");
 }
+
+/// A request that a [`Proxy`] is asked to let through: `PUT /v2/…`.
+pub type Line = String;
+
+/// What a [`Proxy`] does with a request.
+pub enum Fate {
+    /// Lets it through.
+    Pass,
+    /// Answers by itself: status and body.
+    Answer(u16, &'static str),
+    /// Closes the connection without a word.
+    Cut,
+    /// Says nothing for so long, then closes.
+    Silence(Duration),
+    /// Lets it through, and changes a byte of the answer's body.
+    Spoil,
+}
+
+/// A registry that fails as told, in front of one that does not.
+pub struct Proxy {
+    /// As it stands in images' names.
+    pub host: String,
+}
+
+impl Proxy {
+    pub fn new(real: &str, fate: impl Fn(&Line) -> Fate + Send + Sync + 'static) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let host = listener.local_addr().expect("address").to_string();
+        let (real, fate) = (real.to_owned(), std::sync::Arc::new(fate));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (real, fate) = (real.clone(), fate.clone());
+                std::thread::spawn(move || {
+                    let _ = serve(stream, &real, &*fate);
+                });
+            }
+        });
+        Self { host }
+    }
+}
+
+/// One request a connection.
+fn serve(stream: std::net::TcpStream, real: &str, fate: &dyn Fn(&Line) -> Fate) -> std::io::Result<()> {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let (mut head, mut length) = (String::new(), 0);
+    let mut line = String::new();
+    while reader.read_line(&mut line)? > 2 {
+        let lower = line.to_lowercase();
+        if let Some(value) = lower.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap_or(0);
+        }
+        if !lower.starts_with("connection:") {
+            head += &line;
+        }
+        line.clear();
+    }
+    let first = head.lines().next().unwrap_or_default().to_owned();
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    let mut stream = stream;
+    let fate = fate(&first);
+    match fate {
+        Fate::Cut => Ok(()),
+        Fate::Silence(time) => {
+            std::thread::sleep(time);
+            Ok(())
+        }
+        Fate::Answer(status, text) => {
+            let length = if first.starts_with("HEAD") { 0 } else { text.len() };
+            let head = format!("HTTP/1.1 {status} x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+            stream.write_all(head.as_bytes())?;
+            stream.write_all(&text.as_bytes()[..length])
+        }
+        Fate::Pass | Fate::Spoil => {
+            let mut there = std::net::TcpStream::connect(real)?;
+            there.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
+            there.write_all(&body)?;
+            let mut answer = Vec::new();
+            there.read_to_end(&mut answer)?;
+            if matches!(fate, Fate::Spoil)
+                && let Some(last) = answer.last_mut()
+            {
+                *last = b' ';
+            }
+            stream.write_all(&answer)
+        }
+    }
+}

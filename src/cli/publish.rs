@@ -1,0 +1,93 @@
+//! `faas publish`: build for several platforms and push, in one go.
+use clap::Args;
+
+use super::build::{Alone, BuildFlags};
+use super::{Global, stack_file};
+use crate::build::publish::publish_all;
+use crate::build::{Project, shrinkwrap};
+use crate::context::Context;
+use crate::error::{Fault, Result};
+use crate::function::Function;
+use crate::output::{progress, table};
+use crate::runtime;
+use crate::template::Catalogue;
+
+/// Build the functions' images, for several platforms if you like, and push them
+#[derive(Args)]
+#[command(after_help = "Examples:\n  faas publish --platforms linux/amd64,linux/arm64\n  \
+                        faas publish --engine none --tag sha --extra-tag latest")]
+pub struct Publish {
+    #[command(flatten)]
+    build: BuildFlags,
+    /// The platforms; without it those of the stack, else linux/amd64
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    platforms: Vec<String>,
+    /// Another tag for the same image
+    #[arg(long = "extra-tag", value_name = "TAG")]
+    extra_tags: Vec<String>,
+    /// Only write the context folders build/NAME
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
+          action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
+    shrinkwrap: bool,
+    /// Refused: it would run a privileged container on the engine
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
+          action = clap::ArgAction::Set, hide = true)]
+    reset_qemu: bool,
+    #[command(flatten)]
+    alone: Alone,
+}
+
+impl Publish {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// When at least one function failed.
+    pub fn run(self, context: &Context, global: &Global) -> Result<()> {
+        if self.reset_qemu {
+            return Err(Fault::unsupported(
+                "--reset-qemu runs a privileged container that changes the kernel's settings",
+            )
+            .hint("run it yourself: docker run --rm --privileged multiarch/qemu-user-static --reset -p yes"));
+        }
+        let options = self.build.options(context)?;
+        let (root, copy, mut functions) = match self.alone.function(context) {
+            Some(function) => (context.cwd.clone(), Vec::new(), vec![function]),
+            None => {
+                let stack = stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
+                (stack.origin.root, stack.configuration.copy, stack.functions)
+            }
+        };
+        functions.retain(|function| !function.build.skip);
+        for function in &mut functions {
+            self.platforms(function);
+        }
+        let catalogue = Catalogue::new(&root);
+        let project = Project::new(context, &root, &copy, &catalogue);
+        let progress = progress::for_output(&context.out);
+        if self.shrinkwrap {
+            let done = shrinkwrap(&functions, &project, &options, progress.as_ref())?;
+            return context.out.result(&done, || {
+                done.iter().map(|one| format!("{0} shrink-wrapped to build/{0}\n", one.name)).collect()
+            });
+        }
+        let parallel = self.build.parallel();
+        let work = publish_all(&functions, &project, &options, &self.extra_tags, parallel, progress.as_ref());
+        let done = runtime::block_on_parallel(work)?;
+        context.out.result(&done, || {
+            let row = |one: &crate::build::publish::Published| {
+                vec![one.name.clone(), one.image.clone(), one.digest.clone(), one.platforms.join(",")]
+            };
+            table::columns(&["NAME", "IMAGE", "DIGEST", "PLATFORMS"], &done.iter().map(row).collect::<Vec<_>>())
+        })
+    }
+
+    fn platforms(&self, function: &mut Function) {
+        let given: Vec<String> =
+            self.platforms.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+        if !given.is_empty() {
+            function.build.platforms = given;
+        } else if function.build.platforms.is_empty() {
+            function.build.platforms = vec!["linux/amd64".to_owned()];
+        }
+    }
+}
