@@ -313,6 +313,8 @@ fn without_an_engine_a_layer_goes_where_it_is_not() {
 #[test]
 fn without_an_engine_images_answer() {
     let Some(registry) = bed("FAAS_REGISTRY") else { return };
+    // The invoker's layer is packed once for all.
+    let home = tempfile::tempdir().unwrap();
     for (lang, base, file, handler) in [
         ("python3", "python:3.11", "handler.py", "def handle(req):\n    return req.upper()\n"),
         ("node", "node:18", "handler.js", "module.exports = async (req) => req.toUpperCase();\n"),
@@ -324,6 +326,7 @@ fn without_an_engine_images_answer() {
             image.0
         );
         let mut test = Test::new().file("stack.yml", stack).file(format!("f/{file}"), handler);
+        test = test.env("FAAS_HOME", home.path().display().to_string());
         if lang == "node" {
             test = test.file("f/package.json", "{\"dependencies\": {}}");
         }
@@ -469,4 +472,86 @@ fn a_registry_in_trouble_is_tried_again_or_told() {
     spoilt.status(1).stderr_has("is not what was asked for").run();
     let gone = plain(&format!("{}/x/tax", registry.host), &format!("{}/none/such:1", registry.host)).arg("build");
     gone.status(4).stderr_has("another base").run();
+}
+
+#[test]
+fn several_platforms_are_published_under_one_name() {
+    if bed("FAAS_REGISTRY").is_none() {
+        return;
+    }
+    let registry = Registry::new(Kind::Plain);
+    let index = |done: &Done| -> serde_json::Value {
+        let blob = registry.blob(done.json()[0]["digest"].as_str().unwrap());
+        serde_json::from_slice(&std::fs::read(blob).unwrap()).unwrap()
+    };
+    let platforms = |index: &serde_json::Value| -> Vec<String> {
+        let entries = index["manifests"].as_array().expect("an index");
+        entries.iter().map(|entry| entry["platform"]["architecture"].as_str().unwrap().to_owned()).collect()
+    };
+    let both = ["publish", "--platforms", "linux/amd64,linux/arm64"];
+
+    // Without an engine: over no base at all, with an invoker for each.
+    let image = format!("{}/test/both", registry.host);
+    let lacks = plain(&image, "scratch").args(both).status(1).stderr_has("faas-watchdog for linux/arm64");
+    lacks.stderr_has("faas-watchdog-arm64").run();
+    let test = plain(&image, "scratch").layout(|dir| invoker(dir, 0xb7, "faas-watchdog-arm64"));
+    let done = test.args(both).args(["--extra-tag", "v1", "--extra-tag", "v2"]).args(JSON).run();
+    let made = index(&done);
+    assert_eq!(platforms(&made), ["amd64", "arm64"]);
+    for entry in made["manifests"].as_array().unwrap() {
+        let read = |digest: &serde_json::Value| -> serde_json::Value {
+            serde_json::from_slice(&std::fs::read(registry.blob(digest.as_str().unwrap())).unwrap()).unwrap()
+        };
+        let config = read(&read(&entry["digest"])["config"]["digest"]);
+        assert_eq!(config["architecture"], entry["platform"]["architecture"]);
+        assert_eq!(config["config"]["User"], "10001:10001");
+    }
+    assert_eq!(done.json()[0]["also"], serde_json::json!([format!("{image}:v1"), format!("{image}:v2")]));
+    let digest = done.json()[0]["digest"].as_str().unwrap().to_owned();
+    for tag in ["latest", "v1", "v2"] {
+        let stack = format!(
+            "provider: {{name: openfaas}}\nfunctions:\n  tax: {{skip_build: true, image: \"{image}:{tag}\"}}\n"
+        );
+        let up =
+            Test::new().file("stack.yml", stack).args(["up", "--skip-deploy", "--skip-push", "--digest"]).args(JSON);
+        assert_eq!(up.run().json()[0]["artifact"]["digest"], digest.as_str(), "{tag}");
+    }
+    assert_eq!(done.then().args(both).args(JSON).run().json()[0]["sent"], false);
+
+    // With the engine, one after the other.
+    let image = Image::new(&registry.host, "engine");
+    let done = small(&image.0).args(both).args(JSON).run();
+    assert_eq!(platforms(&index(&done)), ["amd64", "arm64"]);
+    for platform in ["amd64", "arm64"] {
+        drop(Image(format!("{}:latest-{platform}", image.0)));
+    }
+}
+
+#[test]
+fn what_is_kept_is_shown_cleared_and_pruned() {
+    let done =
+        plain("127.0.0.1:1/x/tax", "scratch").args(["build", "--prune"]).stderr_has("prune: removed 0 bytes").run();
+    let kept = |done: &Done| -> u64 {
+        let shown = done.then().args(["cache", "show"]).args(JSON).run().json();
+        let images = shown.as_array().unwrap().iter().find(|kept| kept["kind"] == "images").unwrap().clone();
+        images["bytes"].as_u64().unwrap()
+    };
+    let one = kept(&done);
+    std::fs::write(done.dir().join("tax/handler.sh"), "cat\n").unwrap();
+    done.then().args(["build"]).run();
+    assert!(kept(&done) > one);
+    done.then().args(["build", "--prune"]).stderr_has("prune: removed").run();
+    done.then().args(["cache", "show"]).stdout_has("images").stdout_has("bundles").run();
+    done.then().args(["cache", "clear", "bundles"]).status(6).stderr_has("functions of provider local").run();
+    let young = done.then().args(["cache", "clear", "--older-than", "1h"]).args(JSON).run().json();
+    assert_eq!(young["entries"], 0);
+    done.then().args(["cache", "clear"]).stdout_has("removed").run();
+    assert_eq!(kept(&done), 0);
+    done.then()
+        .args(["push"])
+        .env("DOCKER_HOST", "tcp://127.0.0.1:1")
+        .status(1)
+        .stderr_has("no container engine")
+        .run();
+    assert_eq!(done.then().arg("build").args(JSON).run().json()[0]["rebuilt"], true);
 }

@@ -186,6 +186,12 @@ fn fits<'t>(function: &Function, tree: &'t Tree, options: &Options) -> Result<(&
             "build it without `--engine none`, choose another `lang`, or give the template a `native:` and an `image:` block",
         );
     };
+    if !parts.0.build.is_empty() {
+        return needs_engine(
+            format!("lang {lang} is compiled, which needs a container engine"),
+            "build it without `--engine none`",
+        );
+    }
     if !function.build.secrets.is_empty() {
         return needs_engine("`build_secrets` need a container engine".into(), "build it without `--engine none`");
     }

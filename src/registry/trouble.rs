@@ -1,7 +1,7 @@
 //! What registries answer when they don't do as asked: whether it may pass, and what the user can do.
 use std::error::Error;
 
-use oci_client::errors::{OciDistributionError as OciError, OciErrorCode};
+use oci_client::errors::{DigestError, OciDistributionError as OciError, OciEnvelope, OciErrorCode};
 
 use super::login::{HUB, server};
 use crate::error::{Fault, Kind};
@@ -50,6 +50,16 @@ fn is_tls(error: &dyn Error) -> bool {
     false
 }
 
+/// Whether something came that has another digest.
+fn is_another(error: &OciError) -> bool {
+    match error {
+        OciError::DigestError(_) => true,
+        // What comes as a stream is checked as it is read.
+        OciError::IoError(error) => error.get_ref().is_some_and(|inner| inner.is::<DigestError>()),
+        _ => false,
+    }
+}
+
 /// Whether the thing asked for is not there.
 pub fn is_missing(error: &OciError) -> bool {
     status(error) == Some(404)
@@ -58,24 +68,16 @@ pub fn is_missing(error: &OciError) -> bool {
 /// The registry's own words, on one line and not longer than one can read.
 pub fn said(error: &OciError) -> String {
     let text = match error {
+        OciError::ServerError { message, .. } if envelope(message).is_some() => {
+            envelope(message).map(|envelope| words(&envelope)).unwrap_or_default()
+        }
         OciError::ServerError { code, message, .. } => {
             let reason = http::StatusCode::from_u16(*code).ok().and_then(|code| code.canonical_reason());
             let message = if message.trim_start().starts_with('<') { "" } else { message.trim() };
             let dash = if message.is_empty() { "" } else { ": " };
             format!("{code} {}{dash}{message}", reason.unwrap_or_default())
         }
-        OciError::RegistryError { envelope, .. } => {
-            let all: Vec<String> = envelope
-                .errors
-                .iter()
-                .map(|error| {
-                    let code = serde_json::to_value(&error.code).ok();
-                    let code = code.as_ref().and_then(|code| code.as_str()).unwrap_or_default().to_lowercase();
-                    format!("{code}: {}", error.message)
-                })
-                .collect();
-            all.join("; ")
-        }
+        OciError::RegistryError { envelope, .. } => words(envelope),
         OciError::RequestError(error) => {
             let error: &dyn Error = error;
             let mut text = error.to_string();
@@ -90,6 +92,20 @@ pub fn said(error: &OciError) -> String {
     };
     let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect();
     plain.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The errors in an answer to an upload, which the client leaves as they came.
+fn envelope(body: &str) -> Option<OciEnvelope> {
+    serde_json::from_str(body).ok().filter(|envelope: &OciEnvelope| !envelope.errors.is_empty())
+}
+
+fn words(envelope: &OciEnvelope) -> String {
+    let one = |error: &oci_client::errors::OciError| {
+        let code = serde_json::to_value(&error.code).ok();
+        let code = code.as_ref().and_then(|code| code.as_str()).unwrap_or_default().to_lowercase();
+        format!("{code}: {}", error.message)
+    };
+    envelope.errors.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// The fault for the user.
@@ -109,7 +125,7 @@ pub fn fault(message: String, host: &str, known: bool, error: &OciError) -> Faul
         }
         Some(500..) => (Kind::Failed, "the registry is in trouble: try again later".to_owned()),
         _ => match error {
-            OciError::DigestError(_) => (
+            _ if is_another(error) => (
                 Kind::Failed,
                 "what came is not what was asked for: a proxy or the registry's storage is broken".to_owned(),
             ),
@@ -150,6 +166,8 @@ mod tests {
     #[test]
     fn words_are_plain_and_short() {
         assert_eq!(said(&answered(503, "<html>…")), "503 Service Unavailable");
+        let envelope = r#"{"errors": [{"code": "DENIED", "message": "not yours"}]}"#;
+        assert_eq!(said(&answered(403, envelope)), "denied: not yours");
         assert_eq!(said(&answered(500, "a\u{1b}[31m\nb")), "500 Internal Server Error: a [31m b");
         assert!(said(&answered(500, &"x".repeat(5000))).len() < 450);
     }
