@@ -85,8 +85,8 @@ impl Sender<'_> {
             return Ok(());
         }
         match base {
-            Some(base) => self.from_base(blob, base).await?,
-            None if self.from_next_door(digest).await => self.count(*size, true),
+            Some(base) => self.take_base(blob, base).await?,
+            None if self.mount_next_door(digest).await => self.count(*size, true),
             None => {
                 let before = AtomicU64::new(0);
                 let count = |sent: u64| {
@@ -109,13 +109,13 @@ impl Sender<'_> {
     }
 
     /// From another repository of the same registry that has had it.
-    async fn from_next_door(&self, digest: &str) -> bool {
+    async fn mount_next_door(&self, digest: &str) -> bool {
         let Some(repository) = self.store.place(self.remote.host(), digest) else { return false };
         let from = Reference::with_tag(self.image.registry().to_owned(), repository, "latest".to_owned());
         from.repository() != self.image.repository() && self.remote.mount(self.image, &from, digest).await
     }
 
-    async fn from_base(&self, blob: &Blob, base: &str) -> Result<()> {
+    async fn take_base(&self, blob: &Blob, base: &str) -> Result<()> {
         let source = registry::parse(self.talk.subject, base)?;
         let from = self.project.registries.remote(&source, self.talk).await?;
         if from.host() == self.remote.host() && self.remote.mount(self.image, &source, &blob.digest).await {
