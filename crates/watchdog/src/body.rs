@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,16 @@ use crate::link::{Endpoint, Link};
 #[error("{0} reached")]
 pub(crate) struct Expired(pub(crate) &'static str);
 
+/// The name of the limit that a caller sets for itself.
+pub(crate) const X_TIMEOUT: &str = "X-Timeout";
+
+impl Expired {
+    /// Whether only the caller's patience is over, and not the time that the function has.
+    pub(crate) fn is_the_callers(&self) -> bool {
+        self.0 == X_TIMEOUT
+    }
+}
+
 /// A moment after which waiting ends. The timer is made when there is something to wait for, which is rare.
 pub(crate) struct Deadline {
     at: Option<Instant>,
@@ -37,6 +48,11 @@ impl Deadline {
     /// `since` plus `limit`, where a zero limit means none.
     pub(crate) fn after(since: Instant, limit: Duration, name: &'static str) -> Self {
         Deadline::new((!limit.is_zero()).then(|| since + limit), name)
+    }
+
+    /// Whether it comes before this time after `since`.
+    pub(crate) fn is_after(&self, since: Instant, limit: Duration) -> bool {
+        self.at.is_none_or(|at| since + limit < at)
     }
 
     /// To be called when there is nothing else to do.
@@ -59,7 +75,23 @@ impl Deadline {
 pub(crate) enum RequestBody {
     Empty,
     Full(Option<Bytes>),
-    Arriving { body: UnsyncBoxBody<Bytes, BoxError>, deadline: Deadline },
+    Arriving { body: UnsyncBoxBody<Bytes, BoxError>, deadline: Deadline, stalled: Stalled },
+}
+
+/// Whether a request's body is what is being waited for: then the time that passes is not the function's.
+#[derive(Clone, Default)]
+pub(crate) struct Stalled(Option<Arc<AtomicBool>>);
+
+impl Stalled {
+    fn set(&self, stalled: bool) {
+        if let Some(flag) = &self.0 {
+            flag.store(stalled, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn get(&self) -> bool {
+        self.0.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
+    }
 }
 
 impl RequestBody {
@@ -71,7 +103,15 @@ impl RequestBody {
         if body.is_end_stream() {
             RequestBody::Empty
         } else {
-            RequestBody::Arriving { body: body.map_err(Into::into).boxed_unsync(), deadline }
+            let stalled = Stalled(Some(Arc::default()));
+            RequestBody::Arriving { body: body.map_err(Into::into).boxed_unsync(), deadline, stalled }
+        }
+    }
+
+    pub(crate) fn stalled(&self) -> Stalled {
+        match self {
+            RequestBody::Arriving { stalled, .. } => stalled.clone(),
+            _ => Stalled::default(),
         }
     }
 }
@@ -84,10 +124,14 @@ impl HttpBody for RequestBody {
         match self.get_mut() {
             RequestBody::Empty => Poll::Ready(None),
             RequestBody::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            RequestBody::Arriving { body, deadline } => match Pin::new(body).poll_frame(context) {
-                Poll::Pending => deadline.poll_expired(context).map(|expired| Some(Err(expired.into()))),
-                ready => ready,
-            },
+            RequestBody::Arriving { body, deadline, stalled } => {
+                let frame = Pin::new(body).poll_frame(context);
+                stalled.set(frame.is_pending());
+                match frame {
+                    Poll::Pending => deadline.poll_expired(context).map(|expired| Some(Err(expired.into()))),
+                    ready => ready,
+                }
+            }
         }
     }
 
@@ -176,6 +220,9 @@ pub(crate) struct Exchange {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) ticket: Option<Ticket>,
     pub(crate) deadline: Deadline,
+    pub(crate) stalled: Stalled,
+    /// When something of it came last.
+    pub(crate) heard: Instant,
 }
 
 impl Exchange {
@@ -195,13 +242,14 @@ impl Exchange {
                 match again {
                     Poll::Ready(frame) => frame,
                     Poll::Pending => {
-                        return self.deadline.poll_expired(context).map(|expired| Some(Err(self.cut(expired.into()))));
+                        return self.deadline.poll_expired(context).map(|expired| Some(Err(self.expire(expired))));
                     }
                 }
             }
         };
         match frame {
             Some(Ok(frame)) => {
+                self.heard = Instant::now();
                 if self.incoming.is_end_stream() {
                     self.finish(context);
                 }
@@ -221,6 +269,20 @@ impl Exchange {
             self.endpoint.give_back(link, context);
         }
         self.ticket = None;
+    }
+
+    /// Over time. A response that was still coming learns it from its closed connection; a process that has said
+    /// nothing for half of the time counts as stuck, and is replaced.
+    fn expire(&mut self, expired: Expired) -> BoxError {
+        let ticket = self.ticket.take_if(|ticket| {
+            let silent = self.heard.elapsed() >= ticket.since.elapsed() / 2;
+            silent && !expired.is_the_callers() && !self.stalled.get()
+        });
+        if let Some(ticket) = ticket {
+            ticket.note(&format!("response cut off: {expired}"));
+            self.endpoint.condemn(ticket);
+        }
+        self.cut(expired.into())
     }
 
     fn cut(&mut self, error: BoxError) -> BoxError {

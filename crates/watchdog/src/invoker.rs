@@ -12,10 +12,11 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use crate::body::{Deadline, RequestBody};
+use crate::body::{Deadline, RequestBody, X_TIMEOUT};
 use crate::failure::Failure;
 use crate::headers::{DURATION, duration_value};
 use crate::lines::{LastLines, LogSink};
+use crate::link::Endpoint;
 use crate::supervisor::{Phase, Stop};
 use crate::{
     Body, BoxError, Config, Error, Metrics, Mode, fork, metrics, parse_duration, program, supervisor, upstream,
@@ -129,7 +130,8 @@ impl Invoker {
         }
     }
 
-    /// Calls under way; a call lasts until its response's last byte is taken.
+    /// Calls under way; a call lasts until its response's last byte is taken, and in [`Mode::Http`] one that nobody
+    /// waits for any more lasts until the child has answered it all the same, or has been ended.
     pub fn in_flight(&self) -> usize {
         self.shared.in_flight.load(Ordering::SeqCst)
     }
@@ -220,15 +222,18 @@ impl Drop for Invoker {
 
 /// The moment by which a call must have ended, and the name of the limit that says so.
 fn deadline(config: &Config, parts: &Parts, since: Instant) -> Deadline {
-    let mut exec = config.exec_timeout;
-    if let Some(asked) = parts.headers.get("x-timeout").and_then(|value| parse_duration(value.to_str().ok()?))
-        && !asked.is_zero()
-        && (exec.is_zero() || asked < exec)
-    {
-        exec = asked;
+    let own = own_deadline(config, since);
+    match parts.headers.get("x-timeout").and_then(|value| parse_duration(value.to_str().ok()?)) {
+        Some(asked) if !asked.is_zero() && own.is_after(since, asked) => Deadline::after(since, asked, X_TIMEOUT),
+        _ => own,
     }
-    if !config.write_timeout.is_zero() && (exec.is_zero() || config.write_timeout < exec) {
-        return Deadline::after(since, config.write_timeout, "write_timeout");
+}
+
+/// The same without what the caller asked for.
+pub(crate) fn own_deadline(config: &Config, since: Instant) -> Deadline {
+    let (exec, write) = (config.exec_timeout, config.write_timeout);
+    if !write.is_zero() && (exec.is_zero() || write < exec) {
+        return Deadline::after(since, write, "write_timeout");
     }
     Deadline::after(since, exec, "exec_timeout")
 }
@@ -266,6 +271,17 @@ impl Ticket {
         };
         ticket.code = refused.status.as_u16();
         Err(refused)
+    }
+
+    /// No more calls for this child: they wait for the next one, or go to another replica.
+    pub(crate) fn turn_away(&self, endpoint: &Endpoint) {
+        self.shared.phase.send_if_modified(|phase| {
+            let now = matches!(phase, Phase::Ready(ready) if std::ptr::eq(&raw const **ready, endpoint));
+            if now {
+                *phase = Phase::Starting(None);
+            }
+            now
+        });
     }
 
     /// Words about this call for the log.

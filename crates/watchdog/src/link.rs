@@ -7,19 +7,22 @@
 
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
-use rustix::net::{RecvFlags, recv};
+use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 use crate::body::RequestBody;
+use crate::invoker::Ticket;
 
 /// Idle connections are given up after this time, as of-watchdog does: before the child closes them by itself, and
 /// before a child that serves one connection at a time has kept the next one waiting for long.
@@ -70,16 +73,10 @@ impl Link {
         }
     }
 
-    /// Sends a request and waits for the head of its response.
-    pub(crate) async fn send(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, SendFailure> {
-        let mut response = pin!(self.sender.try_send_request(request));
-        std::future::poll_fn(|context| {
-            self.drive(context);
-            // All that can make this ready happens in `drive`: no waker needed.
-            response.as_mut().poll(&mut Context::from_waker(Waker::noop()))
-        })
-        .await
-        .map_err(|mut failure| SendFailure { unsent: failure.take_message(), error: failure.into_error() })
+    /// Sends a request.
+    pub(crate) fn send(mut self: Box<Self>, request: Request<RequestBody>) -> Sending {
+        let response = Box::pin(self.sender.try_send_request(request));
+        Sending { link: self, response }
     }
 
     /// Whether the other end still holds the idle connection open. The kernel is asked, since tokio learns of a close
@@ -92,8 +89,50 @@ impl Link {
         matches!(peeked, Err(rustix::io::Errno::WOULDBLOCK))
     }
 
+    /// Tells the other end that nothing more will come: a server that looks sees that its caller has gone, and what it
+    /// answers all the same is still heard here.
+    fn half_close(&self) {
+        let Some(_owner) = &self.connection else { return };
+        // SAFETY: as above.
+        let socket = unsafe { BorrowedFd::borrow_raw(self.socket) };
+        let _ = shutdown(socket, Shutdown::Write);
+    }
+
     fn is_reusable(&self) -> bool {
         self.connection.is_some() && self.sender.is_ready()
+    }
+}
+
+type ResponseHead = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
+
+/// A request under way, with its connection.
+pub(crate) struct Sending {
+    link: Box<Link>,
+    response: Pin<Box<dyn Future<Output = ResponseHead> + Send>>,
+}
+
+impl Sending {
+    /// Waits for the head of the response; not to be called again after that.
+    pub(crate) async fn answer(&mut self) -> Result<Response<Incoming>, SendFailure> {
+        std::future::poll_fn(|context| self.poll(context))
+            .await
+            .map_err(|mut failure| SendFailure { unsent: failure.take_message(), error: failure.into_error() })
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<ResponseHead> {
+        self.link.drive(context);
+        // All that can make this ready happens in `drive`: no waker needed.
+        self.response.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    /// See [`Link::half_close`].
+    pub(crate) fn half_close(&self) {
+        self.link.half_close();
+    }
+
+    /// The connection, once the response's head is there.
+    pub(crate) fn into_link(self) -> Box<Link> {
+        self.link
     }
 }
 
@@ -103,11 +142,32 @@ pub(crate) struct Endpoint {
     /// See [`crate::Upstream::prefix`].
     pub(crate) prefix: String,
     idle: Mutex<Vec<(Instant, Box<Link>)>>,
+    /// The calls that ran over their time in this child, which counts them until it has been ended.
+    overdue: Mutex<Vec<Ticket>>,
+    overrun: Notify,
 }
 
 impl Endpoint {
     pub(crate) fn new(address: SocketAddr, prefix: String) -> Self {
-        Endpoint { address, prefix, idle: Mutex::default() }
+        Endpoint { address, prefix, idle: Mutex::default(), overdue: Mutex::default(), overrun: Notify::new() }
+    }
+
+    /// A call ran over its time: the child is to be ended, and the call counts as running until it has been.
+    pub(crate) fn condemn(&self, ticket: Ticket) {
+        ticket.turn_away(self);
+        self.overdue.lock().unwrap_or_else(PoisonError::into_inner).push(ticket);
+        self.overrun.notify_one();
+    }
+
+    /// Waits until the child is condemned.
+    pub(crate) async fn condemned(&self) {
+        self.overrun.notified().await;
+    }
+
+    /// The child has been ended, and with it the calls that ran over their time.
+    pub(crate) fn bury(&self) {
+        let overdue = std::mem::take(&mut *self.overdue.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(overdue);
     }
 
     /// An idle connection, or a new one.

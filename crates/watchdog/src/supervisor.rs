@@ -21,6 +21,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A child that was up for this long is healthy: its next end is a first one.
 const HEALTHY: Duration = Duration::from_secs(10);
 const SWEEP: Duration = Duration::from_millis(250);
+/// How long the other calls in a child may take to end once it is to be ended because one ran over its time.
+const LAST_CALLS: Duration = Duration::from_secs(2);
 
 /// Where the child is in its life.
 #[derive(Clone)]
@@ -120,7 +122,7 @@ pub(crate) async fn supervise(shared: Arc<Shared>, mut stop: watch::Receiver<Sto
         let life = live(&shared, &mut stop).await;
         shared.pid.store(0, Ordering::SeqCst);
         let Some(end) = life else { break };
-        if started.elapsed() >= HEALTHY {
+        if started.elapsed() >= HEALTHY || end.overran {
             pause = FIRST_PAUSE;
         }
         shared.logs.note(&format!("the function's process ended: {}; started again in {pause:?}", end.trouble.reason));
@@ -144,6 +146,8 @@ async fn stopped(stop: &mut watch::Receiver<Stop>) -> Stop {
 struct End {
     trouble: Trouble,
     was_ready: bool,
+    /// It was ended because a call ran over its time.
+    overran: bool,
 }
 
 /// One life of the child; `None` when it was ended on demand.
@@ -152,7 +156,7 @@ async fn live(shared: &Arc<Shared>, stop: &mut watch::Receiver<Stop>) -> Option<
         Ok(started) => started,
         Err(cause) => {
             let reason = format!("can't start {}: {cause}", shared.config.command[0]);
-            return Some(End { trouble: Trouble { reason, last_lines: Vec::new() }, was_ready: false });
+            return Some(End { trouble: Trouble { reason, last_lines: Vec::new() }, was_ready: false, overran: false });
         }
     };
     let last = Arc::new(LastLines::default());
@@ -179,6 +183,13 @@ async fn live(shared: &Arc<Shared>, stop: &mut watch::Receiver<Stop>) -> Option<
                 end(shared, process, how).await;
                 return None;
             }
+            () = condemned(endpoint.as_deref()) => {
+                if let Some(endpoint) = endpoint.take() && !end_overrun(process, endpoint, stop).await {
+                    return None;
+                }
+                let reason = "killed, because a call did not end in time".to_owned();
+                return Some(End { trouble: Trouble { reason, last_lines: Vec::new() }, was_ready, overran: true });
+            }
             ready = next => if let Some(ready) = ready {
                 let ready = Arc::new(ready);
                 was_ready = true;
@@ -201,7 +212,34 @@ async fn live(shared: &Arc<Shared>, stop: &mut watch::Receiver<Stop>) -> Option<
     })
     .await;
     let reason = status.map_or_else(|error| error.to_string(), describe);
-    Some(End { trouble: Trouble { reason, last_lines: last.get() }, was_ready })
+    Some(End { trouble: Trouble { reason, last_lines: last.get() }, was_ready, overran: false })
+}
+
+async fn condemned(endpoint: Option<&Endpoint>) {
+    match endpoint {
+        Some(endpoint) => endpoint.condemned().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Ends a child, whole group, in which a call ran over its time; the other calls in it get a moment to end. False when
+/// the invoker is being stopped.
+async fn end_overrun(mut process: Process, endpoint: Arc<Endpoint>, stop: &mut watch::Receiver<Stop>) -> bool {
+    // Every call in this child holds its endpoint; the last holder is this function.
+    let others = async {
+        while Arc::strong_count(&endpoint) > 1 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let goes_on = tokio::select! {
+        _ = tokio::time::timeout(LAST_CALLS, others) => true,
+        _ = process.child.wait() => true,
+        _ = stopped(stop) => false,
+    };
+    process.group.signal(Signal::KILL);
+    let _ = process.child.wait().await;
+    endpoint.bury();
+    goes_on
 }
 
 async fn start(shared: &Shared) -> std::io::Result<(Upstream, Process)> {

@@ -1,6 +1,7 @@
 //! WebSocket: a connection of its own to the child, which turns into a tunnel when the child agrees.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
@@ -12,12 +13,12 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::Body;
-use crate::body::{Deadline, Exchange, RequestBody};
+use crate::body::{Deadline, Exchange, RequestBody, Stalled};
 use crate::failure::Failure;
 use crate::headers::{prepare_request, remove_hop_by_hop};
 use crate::invoker::Ticket;
 use crate::link::Endpoint;
-use crate::upstream::explain;
+use crate::upstream::{explain, overran};
 
 /// Whether a request asks for a WebSocket. Other upgrades (`h2c`, which some clients offer with every request) are
 /// declined by leaving them out, as HTTP allows.
@@ -43,7 +44,7 @@ pub(crate) async fn open(
         tokio::spawn(connection.with_upgrades());
         sender.send_request(Request::from_parts(parts, RequestBody::Empty)).await.map_err(|error| explain(&error))
     };
-    let mut response = deadline.limit(ask).await.map_err(|expired| Failure::timeout(expired.0))??;
+    let mut response = deadline.limit(ask).await.map_err(|expired| overran(&endpoint, ticket, &expired))??;
     let mut ticket = ticket.take();
     if let Some(ticket) = &mut ticket {
         ticket.code = response.status().as_u16();
@@ -52,10 +53,9 @@ pub(crate) async fn open(
         let (mut head, incoming) = response.into_parts();
         remove_hop_by_hop(&mut head.headers);
         // No link: the connection has a task of its own, and ends with this response.
-        return Ok(Response::from_parts(
-            head,
-            Body::child(Exchange { incoming, link: None, endpoint, ticket, deadline }),
-        ));
+        let (stalled, heard) = (Stalled::default(), Instant::now());
+        let exchange = Exchange { incoming, link: None, endpoint, ticket, deadline, stalled, heard };
+        return Ok(Response::from_parts(head, Body::child(exchange)));
     }
     let child = hyper::upgrade::on(&mut response);
     let Some(caller) = caller else {

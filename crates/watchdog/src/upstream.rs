@@ -11,13 +11,14 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
+use tokio::runtime::Handle;
 
 use crate::Body;
-use crate::body::{Deadline, Exchange, Expired, RequestBody};
+use crate::body::{Deadline, Exchange, Expired, RequestBody, Stalled};
 use crate::failure::Failure;
 use crate::headers::{DURATION, duration_value, prepare_request, remove_hop_by_hop};
-use crate::invoker::{Shared, Ticket};
-use crate::link::{Endpoint, Link, SendFailure};
+use crate::invoker::{Shared, Ticket, own_deadline};
+use crate::link::{Endpoint, Link, SendFailure, Sending};
 use crate::tunnel;
 
 /// Between two looks at a child that refuses connections.
@@ -48,11 +49,12 @@ pub(crate) async fn call(
     // A request that may be sent twice (RFC 9110 §9.2.2), should a kept-alive connection break before it is answered.
     let repeatable = body.is_end_stream() && matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
     let spare = repeatable.then(|| parts.clone());
+    let stalled = body.stalled();
     let mut request = Request::from_parts(parts, body);
     let mut fresh = false;
     loop {
         let connect = async { if fresh { endpoint.fresh().await } else { endpoint.link().await } };
-        let mut link = match deadline.limit(connect).await.map_err(|expired| Failure::timeout(expired.0))? {
+        let link = match deadline.limit(connect).await.map_err(|expired| overran(&endpoint, ticket, &expired))? {
             Ok(link) => link,
             Err(error) if Instant::now() < patience => {
                 // The child has just gone, which its supervisor will notice, or its listener is busy.
@@ -69,8 +71,20 @@ pub(crate) async fn call(
             Err(error) => return Err(Failure::broken(format!("can't connect to {}: {error}", endpoint.address))),
         };
         let used = link.used;
-        match deadline.limit(link.send(request)).await.map_err(|expired| Failure::timeout(expired.0))? {
-            Ok(response) => return Ok(answer(response, link, endpoint, ticket, deadline)),
+        let mut call = UnderWay {
+            sending: Some(link.send(request)),
+            own: ticket.as_ref().map(|ticket| own_deadline(&shared.config, ticket.since)),
+            endpoint: &endpoint,
+            ticket,
+            stalled: &stalled,
+        };
+        let answered = deadline.limit(call.answer()).await.map_err(|expired| call.expire(&expired))?;
+        let link = call.end();
+        drop(call);
+        match answered {
+            Ok(response) => {
+                return Ok(answer(response, link, endpoint, ticket, deadline, stalled));
+            }
             Err(SendFailure { unsent: Some(unsent), .. }) if used || Instant::now() < patience => {
                 if !used {
                     tokio::time::sleep(PAUSE).await;
@@ -81,7 +95,6 @@ pub(crate) async fn call(
                 request = Request::from_parts(head.clone(), RequestBody::Empty);
             }
             Err(SendFailure { error, .. }) => {
-                drop(link);
                 let failure = explain(&error);
                 if failure.status == StatusCode::BAD_GATEWAY {
                     shared.until_noticed(&endpoint).await;
@@ -96,10 +109,11 @@ pub(crate) async fn call(
 
 fn answer(
     response: Response<Incoming>,
-    link: Box<Link>,
+    link: Option<Box<Link>>,
     endpoint: Arc<Endpoint>,
     ticket: &mut Option<Ticket>,
     deadline: Deadline,
+    stalled: Stalled,
 ) -> Response<Body> {
     let (mut parts, incoming) = response.into_parts();
     remove_hop_by_hop(&mut parts.headers);
@@ -110,10 +124,81 @@ fn answer(
         parts.headers.insert(DURATION, duration_value(ticket.since));
     }
     if incoming.is_end_stream() {
-        endpoint.give_back(link, &mut Context::from_waker(Waker::noop()));
+        if let Some(link) = link {
+            endpoint.give_back(link, &mut Context::from_waker(Waker::noop()));
+        }
         return Response::from_parts(parts, Body::full(Bytes::new()));
     }
-    Response::from_parts(parts, Body::child(Exchange { incoming, link: Some(link), endpoint, ticket, deadline }))
+    let heard = Instant::now();
+    let exchange = Exchange { incoming, link, endpoint, ticket, deadline, stalled, heard };
+    Response::from_parts(parts, Body::child(exchange))
+}
+
+/// A call that the child has, until the head of its response is there. Dropped before that, because its caller has
+/// gone or doesn't want to wait any longer, the call still counts until the child is done with it or is ended for it.
+struct UnderWay<'a> {
+    sending: Option<Sending>,
+    /// When the function's own time for it is over.
+    own: Option<Deadline>,
+    endpoint: &'a Arc<Endpoint>,
+    ticket: &'a mut Option<Ticket>,
+    stalled: &'a Stalled,
+}
+
+impl UnderWay<'_> {
+    async fn answer(&mut self) -> Result<Response<Incoming>, SendFailure> {
+        match &mut self.sending {
+            Some(sending) => sending.answer().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The child has answered.
+    fn end(&mut self) -> Option<Box<Link>> {
+        self.sending.take().map(Sending::into_link)
+    }
+
+    fn expire(&mut self, expired: &Expired) -> Failure {
+        if expired.is_the_callers() || self.stalled.get() {
+            return Failure::timeout(expired.0);
+        }
+        self.sending = None;
+        overran(self.endpoint, self.ticket, expired)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        // A caller that goes away in the middle of its request breaks off what the child reads: the child sees that.
+        if self.stalled.get() {
+            return;
+        }
+        let (Some(mut sending), Some(own), Ok(runtime)) = (self.sending.take(), self.own.take(), Handle::try_current())
+        else {
+            return;
+        };
+        let mut ticket = self.ticket.take();
+        let endpoint = self.endpoint.clone();
+        sending.half_close();
+        runtime.spawn(async move {
+            if let Err(expired) = own.limit(sending.answer()).await {
+                overran(&endpoint, &mut ticket, &expired);
+            }
+        });
+    }
+}
+
+/// A call ran over its time: the child is to be ended for it, unless it was only the caller's time.
+pub(crate) fn overran(endpoint: &Endpoint, ticket: &mut Option<Ticket>, expired: &Expired) -> Failure {
+    let failure = Failure::timeout(expired.0);
+    if !expired.is_the_callers()
+        && let Some(mut ticket) = ticket.take()
+    {
+        ticket.code = failure.status.as_u16();
+        ticket.note(&format!("{expired}: answered {}", ticket.code));
+        endpoint.condemn(ticket);
+    }
+    failure
 }
 
 /// Reads a whole request.
@@ -151,8 +236,8 @@ pub(crate) async fn probe(endpoint: &Endpoint, path: &str) -> StatusCode {
     let request = Request::get(target).header(HOST, endpoint.address.to_string()).body(RequestBody::Empty);
     let Ok(request) = request else { return StatusCode::INTERNAL_SERVER_ERROR };
     let ask = async {
-        let mut link = endpoint.fresh().await.ok()?;
-        link.send(request).await.ok().map(|response| response.status())
+        let link = endpoint.fresh().await.ok()?;
+        link.send(request).answer().await.ok().map(|response| response.status())
     };
     tokio::time::timeout(PROBE_TIMEOUT, ask).await.ok().flatten().unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
 }

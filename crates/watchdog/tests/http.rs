@@ -145,6 +145,7 @@ async fn a_large_response_waits_for_its_reader() {
 async fn one_too_many() {
     let mut config = server();
     config.max_inflight = 2;
+    config.exec_timeout = Duration::from_secs(2);
     let (invoker, log) = started(config).await;
     let calls: Vec<_> = (0..2)
         .map(|_| {
@@ -160,23 +161,85 @@ async fn one_too_many() {
     // The two that are in must get out, and by a third call once there is room.
     let port = invoker.call(get("/echo")).await;
     assert_eq!(port.status(), StatusCode::TOO_MANY_REQUESTS);
-    drop(calls.into_iter().map(|call| call.abort()).collect::<Vec<()>>());
-    while invoker.in_flight() > 0 {
-        tokio::task::yield_now().await;
+    for call in calls {
+        call.abort();
+        let _ = call.await;
     }
+    assert_eq!(invoker.call(get("/echo")).await.status(), StatusCode::TOO_MANY_REQUESTS, "both still run in the child");
+    // Nobody waits for them, and still they end when their time is over.
+    log.wait_for("killed, because a call did not end in time").await;
+    invoker.wait_ready(PATIENCE).await.unwrap();
     assert_eq!(call(&invoker, post("/echo", "room")).await, (200, "room".into()));
     assert_eq!(invoker.readiness().await, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn too_slow_is_a_504() {
+async fn too_slow_is_a_504_that_ends_the_whole_process_group() {
     let mut config = server();
-    config.exec_timeout = Duration::from_millis(200);
+    config.exec_timeout = Duration::from_millis(1500);
     let (invoker, log) = started(config).await;
-    let (status, body) = call(&invoker, get("/gate")).await;
+    let first = invoker.pid().unwrap();
+    let (status, body) = call(&invoker, get("/nest")).await;
     assert_eq!((status, body.as_str()), (504, "the function did not answer within its exec_timeout\n"));
-    log.wait_for("note: exec_timeout reached").await;
-    assert_eq!(call(&invoker, get("/open")).await.0, 200, "the child goes on");
+    log.wait_for("note: exec_timeout reached: answered 504").await;
+    let nested = log.wait_for("nested ").await;
+    assert!(!invoker.is_ready(), "nobody is sent to a child that is to be ended");
+    invoker.wait_ready(PATIENCE).await.unwrap();
+    assert_eq!(call(&invoker, post("/echo", "next")).await, (200, "next".into()));
+    assert_ne!(invoker.pid().unwrap(), first);
+    until_gone(first).await;
+    until_gone(nested.rsplit(' ').next().unwrap().parse().unwrap()).await;
+    assert_eq!(log.count("note: the function's process ended: killed, because a call did not end in time"), 1);
+}
+
+#[tokio::test]
+async fn the_other_calls_in_a_child_that_is_to_be_ended_may_end() {
+    let mut config = server();
+    config.exec_timeout = Duration::from_millis(1500);
+    let (invoker, log) = started(config).await;
+    let stuck = tokio::spawn({
+        let invoker = invoker.clone();
+        async move { call(&invoker, get("/gate")).await.0 }
+    });
+    log.wait_for("at the gate").await;
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    let seen = json(&invoker, get("/request?after=1.0")).await;
+    assert_eq!(stuck.await.unwrap(), 504, "it ran over before the other had ended");
+    log.wait_for("process ended: killed").await;
+    let next = json(&invoker, get("/request")).await;
+    assert_ne!(next["pid"], seen["pid"]);
+}
+
+#[tokio::test]
+async fn a_slow_caller_is_no_reason_to_end_the_child() {
+    let mut config = server();
+    config.exec_timeout = Duration::from_millis(300);
+    let (invoker, log) = started(config).await;
+    let pid = invoker.pid();
+    let (sender, body) = channel();
+    let response = invoker.call(Request::post("/echo").body(body).unwrap()).await;
+    assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+    drop(sender);
+    assert_eq!(call(&invoker, post("/echo", "next")).await.0, 200);
+    assert_eq!((invoker.pid(), log.count("process ended")), (pid, 0));
+}
+
+#[tokio::test]
+async fn a_call_that_its_caller_gave_up_counts_until_the_child_is_done_with_it() {
+    let mut config = server();
+    config.max_inflight = 1;
+    let (invoker, log) = started(config).await;
+    let mut request = get("/request?after=1.0");
+    request.headers_mut().insert("x-timeout", "100ms".parse().unwrap());
+    assert_eq!(call(&invoker, request).await.0, 504);
+    assert_eq!(call(&invoker, get("/echo")).await.0, 429);
+    let until = std::time::Instant::now() + PATIENCE;
+    while invoker.in_flight() > 0 {
+        assert!(std::time::Instant::now() < until, "it counts for ever");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(call(&invoker, post("/echo", "room")).await, (200, "room".into()));
+    assert_eq!(log.count("process ended"), 0, "the caller's own limit ends nothing");
 }
 
 #[tokio::test]
@@ -190,12 +253,13 @@ async fn a_callers_timeout_can_only_be_shorter() {
 #[tokio::test]
 async fn a_response_that_stops_half_way_is_cut_off() {
     let mut config = server();
-    config.exec_timeout = Duration::from_secs(2);
+    config.exec_timeout = Duration::from_secs(1);
     let (invoker, log) = started(config).await;
     let response = invoker.call(get("/half")).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert!(response.into_body().collect().await.is_err(), "a cut response must not look whole");
     log.wait_for("response cut off: exec_timeout reached").await;
+    log.wait_for("process ended: killed").await;
     assert_eq!(invoker.in_flight(), 0);
 }
 
@@ -343,9 +407,9 @@ async fn draining_lets_calls_end_and_takes_no_more() {
     let pid = invoker.pid().unwrap();
     let under_way = {
         let invoker = invoker.clone();
-        tokio::spawn(async move { call(&invoker, get("/gate")).await })
+        tokio::spawn(async move { call(&invoker, get("/request?after=1.5")).await.0 })
     };
-    log.wait_for("at the gate").await;
+    log.wait_for("asked to wait").await;
     let draining = {
         let invoker = invoker.clone();
         tokio::spawn(async move { invoker.drain(PATIENCE).await })
@@ -355,7 +419,7 @@ async fn draining_lets_calls_end_and_takes_no_more() {
     }
     assert_eq!(call(&invoker, get("/open")).await, (503, "the function is stopping\n".into()));
     assert!(!draining.is_finished() && alive(pid));
-    under_way.abort();
+    assert_eq!(under_way.await.unwrap(), 200);
     draining.await.unwrap();
     until_gone(pid).await;
     assert_eq!(invoker.pid(), None);

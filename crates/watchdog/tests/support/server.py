@@ -2,8 +2,10 @@
 import json
 import os
 import socket
+import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -50,7 +52,15 @@ class Handler(BaseHTTPRequestHandler):
     def on_echo(self, query):
         self.answer(self.body(), int(query.get("status", 200)))
 
+    def on_nest(self, query):
+        """Starts a process, and never answers."""
+        say(f"nested {subprocess.Popen(['sleep', '600']).pid}")
+        threading.Event().wait()
+
     def on_request(self, query):
+        if "after" in query:
+            say("asked to wait")
+            time.sleep(float(query["after"]))
         body = self.body()
         seen = {"method": self.command, "path": self.path, "length": len(body), "pid": os.getpid(),
                 "headers": {name.lower(): value for name, value in self.headers.items()},
