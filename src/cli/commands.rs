@@ -78,7 +78,7 @@ commands! {
     "describe" => describe::Describe, "Describe a function";
     "dev" => super::dev::Dev, "Keep the functions of the stack deployed while you write them, and show their logs";
     #[cfg(feature = "knative")]
-    "generate" => super::generate::Generate, "Write the functions of the stack as Knative Services, for GitOps";
+    "generate" => super::generate::Generate, "Write the functions of the stack as Knative Services or as a template of AWS SAM, for GitOps";
     #[cfg(feature = "knative")]
     "import" => super::import::Import, "Write functions of Knative's tools as a stack file: a func.yaml, Services as YAML, or those of a cluster";
     "info" => info::Info, "Show the platform's name, version and abilities";
