@@ -69,5 +69,8 @@ fn main() {
             })
         );
     }
-    println!("append a function: {:.2} ms", median(rounds, || drop(black_box(edit::append(black_box(&plain), &new)))));
+    println!(
+        "append a function: {:.2} ms",
+        median(rounds, || drop(black_box(edit::append(black_box(&plain), "s.yml", &new))))
+    );
 }

@@ -74,6 +74,16 @@ pub trait Backend: Send + Sync {
     /// Makes the platform as `change` says. Idempotent: run twice, or killed and run again, it ends in the same state.
     async fn apply(&self, change: &Change, progress: &dyn Progress) -> Result<Deployed>;
 
+    /// Waits until a function that was left as it is answers, for as long as [`Backend::apply`] would; nothing where
+    /// [`Deployed`] tells that already.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::TimedOut`] when it doesn't.
+    async fn settle(&self, function: &Function, deployed: &Deployed, progress: &dyn Progress) -> Result<()> {
+        let _ = (function, deployed, progress);
+        Ok(())
+    }
+
     /// What [`Backend::apply`] would change, as the platform itself works it out without doing it; `None` where it
     /// can't say.
     async fn preview(&self, change: &Change) -> Result<Option<Vec<Difference>>> {
@@ -127,6 +137,11 @@ pub trait Backend: Send + Sync {
     /// Canary, promote, roll back, revisions; `None` where the platform has no such thing.
     fn traffic(&self) -> Option<&dyn Traffic> {
         None
+    }
+
+    /// Whether [`Secrets::list`] tells of every secret that a function may name.
+    fn lists_every_secret(&self) -> bool {
+        false
     }
 
     /// Secrets; `None` where the platform has no such thing.

@@ -18,6 +18,7 @@ mod builder;
 mod buildkit;
 pub mod bundle;
 pub mod cache;
+mod check;
 #[cfg(feature = "image")]
 mod classic;
 #[cfg(feature = "image")]
@@ -58,6 +59,7 @@ mod zip;
 
 #[cfg(feature = "image")]
 pub use buildkit::Secret;
+pub use check::{Wrong, check};
 pub use folder::{Shrinkwrapped, shrinkwrap};
 pub use memo::Memo;
 #[cfg(feature = "image")]
@@ -260,9 +262,7 @@ pub async fn build_all<'f>(
         let result = build(function, kind(function), project, options, progress).await;
         match &result {
             Ok(built) => progress.done(&function.name, &built.reason),
-            Err(fault) if functions.len() > 1 => {
-                progress.failed(&function.name, &folder::without(fault, &function.name))
-            }
+            Err(fault) if functions.len() > 1 => progress.failed(&function.name, &fault.without(&function.name)),
             Err(_) => {}
         }
         (nth, result.map(|built| (function, built)))

@@ -121,6 +121,13 @@ impl Fault {
         self
     }
 
+    /// Its words without the name of what it is about, for lines that start with that.
+    #[must_use]
+    pub fn without(&self, name: &str) -> String {
+        let text = self.to_string();
+        text.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text).to_owned()
+    }
+
     /// Adds the problems found in the stack file.
     #[must_use]
     pub fn problems(mut self, problems: Vec<Problem>) -> Self {

@@ -120,6 +120,18 @@ pub fn printable(line: &str) -> String {
     console::strip_ansi_codes(line).chars().filter(|c| *c == '\t' || !c.is_control()).collect()
 }
 
+/// Text of others without what steers a terminal: escape sequences are taken out, other control characters replaced;
+/// line ends and tabs stay.
+#[must_use]
+pub fn plain(text: &str) -> std::borrow::Cow<'_, str> {
+    let steers = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(steers) {
+        return text.into();
+    }
+    let text = text.replace("\r\n", "\n");
+    console::strip_ansi_codes(&text).chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+}
+
 /// Writes a line to stderr; that stderr is closed is nobody's concern.
 pub fn eprint_line(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");

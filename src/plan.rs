@@ -131,14 +131,15 @@ pub fn sum_up(what: &str, outcomes: &[Outcome]) -> Result<()> {
         [] => Ok(()),
         [(name, fault)] => {
             let mut fault = (*fault).clone();
-            fault.message = format!("{what} {name}: {}", fault.message);
+            let message = fault.message.strip_prefix(&format!("{name}: ")).unwrap_or(&fault.message);
+            fault.message = format!("{what} {name}: {message}");
             Err(fault)
         }
         many => {
             let kind = many.iter().map(|(_, f)| f.kind).max_by_key(|k| k.exit_code()).unwrap_or(Kind::Failed);
             let mut text = format!("{what}: {} of {} functions failed", many.len(), outcomes.len());
             for (name, fault) in many {
-                let _ = write!(text, "\n  {name}: {fault}");
+                let _ = write!(text, "\n  {name}: {}", fault.without(name));
                 if let Some(hint) = &fault.hint {
                     let _ = write!(text, " ({hint})");
                 }
@@ -147,6 +148,28 @@ pub fn sum_up(what: &str, outcomes: &[Outcome]) -> Result<()> {
             Err(Fault::new(kind, text).problems(problems))
         }
     }
+}
+
+/// The same where each failure was told already: which functions failed and what to do, in few words.
+///
+/// # Errors
+/// When any of them failed.
+pub fn sum_up_told(what: &str, outcomes: &[Outcome]) -> Result<()> {
+    let failures: Vec<(&str, &Fault)> =
+        outcomes.iter().filter_map(|o| o.error.as_ref().map(|e| (o.name.as_str(), e))).collect();
+    if outcomes.len() < 2 || failures.is_empty() {
+        return sum_up(what, outcomes);
+    }
+    let kind = failures.iter().map(|(_, f)| f.kind).max_by_key(|k| k.exit_code()).unwrap_or(Kind::Failed);
+    let names: Vec<&str> = failures.iter().map(|(name, _)| *name).collect();
+    let mut fault = Fault::new(kind, format!("{what} {} of {}: {}", names.len(), outcomes.len(), names.join(", ")));
+    let mut hints: Vec<String> = Vec::new();
+    for (name, hint) in failures.iter().filter_map(|(name, f)| Some((name, f.hint.as_ref()?))) {
+        let told = if names.len() > 1 { format!("{name}: {hint}") } else { hint.clone() };
+        hints.push(told);
+    }
+    fault.hint = (!hints.is_empty()).then(|| hints.join("\n      "));
+    Err(fault.problems(failures.iter().flat_map(|(_, f)| f.problems.clone()).collect()))
 }
 
 #[cfg(test)]
@@ -226,6 +249,21 @@ mod tests {
         let artifact = Artifact::Image { reference: "r/tax:1".into(), digest: None };
         let there = deployed(&tax(), &artifact);
         assert_eq!(decide(&tax(), &artifact, Some(&there)).action, Action::Updated);
+    }
+
+    #[test]
+    fn what_was_told_is_not_told_again() {
+        let fine = Outcome { error: None, ..Outcome::failed("c", Fault::failed("")) };
+        let outcomes = [
+            Outcome::failed("a", Fault::failed("a: no").cause("a long traceback").hint("look")),
+            Outcome::failed("b", Fault::timed_out("slow")),
+            fine,
+        ];
+        let fault = sum_up_told("can't bring up", &outcomes).unwrap_err();
+        assert_eq!(fault.to_string(), "can't bring up 2 of 3: a, b");
+        assert_eq!((fault.kind, fault.hint.as_deref()), (Kind::TimedOut, Some("a: look")));
+        let alone = sum_up_told("can't bring up", &outcomes[..1]).unwrap_err();
+        assert_eq!(alone.to_string(), "can't bring up a: no: a long traceback");
     }
 
     #[test]

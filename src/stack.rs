@@ -26,7 +26,7 @@ mod select;
 mod source;
 mod substitute;
 
-pub use check::{better_name, name as check_name};
+pub use check::{better_name, image as check_image, name as check_name};
 use report::{Field, Report};
 pub use schema::nearest;
 use source::{Source, Span};

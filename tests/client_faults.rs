@@ -256,3 +256,92 @@ fn a_damaged_login_file_is_named_and_not_shown() {
     assert!(!done.stderr.contains("sEcReT"), "{}", done.stderr);
     assert!(server.asked().is_empty());
 }
+
+/// A gateway that keeps what is deployed and says that so many replicas of it run.
+fn keeping(replicas: u64) -> Server {
+    let kept: std::sync::Mutex<Option<serde_json::Value>> = std::sync::Mutex::default();
+    Server::new(move |asked| {
+        let mut kept = kept.lock().expect("lock");
+        let path = asked.line.split(' ').nth(1).unwrap_or_default();
+        match (asked.line.split(' ').next(), &*kept) {
+            (Some("POST"), _) if path == "/system/functions" => {
+                *kept = serde_json::from_slice(&asked.body).ok();
+                answer("202 Accepted", &[], "")
+            }
+            (Some("GET"), Some(function)) if path.starts_with("/system/function/") => {
+                let mut status = serde_json::json!({ "replicas": replicas, "availableReplicas": replicas });
+                for (ours, theirs) in [("name", "service"), ("image", "image"), ("annotations", "annotations")] {
+                    status[ours] = function[theirs].clone();
+                }
+                answer("200 OK", &[("Content-Type", JSON)], &status.to_string())
+            }
+            (_, Some(_)) if path.starts_with("/function/") => match replicas {
+                0 => answer("503 Service Unavailable", &[], ""),
+                _ => answer("200 OK", &[], ""),
+            },
+            (_, _) if path.starts_with("/system/logs") => answer("200 OK", &[], ""),
+            (_, _) if path == "/system/secrets" => answer("200 OK", &[("Content-Type", JSON)], "[]"),
+            _ => answer("404 Not Found", &[], ""),
+        }
+    })
+}
+
+#[test]
+fn what_is_unchanged_but_dead_is_no_success() {
+    let image = format!("r.example/tax:1@sha256:{}", "0".repeat(64));
+    for (replicas, code, said) in [(0, 124, "no replica is up"), (1, 0, "tax: unchanged")] {
+        let server = keeping(replicas);
+        let deploy = |flags: &[&str]| run(&server.url, &["deploy", "--name", "tax", "--image", &image]).args(flags);
+        deploy(&["--no-wait"]).stdout_has("created").run();
+        deploy(&["--no-wait"]).stdout_has("unchanged").run();
+        deploy(&["--timeout", "300ms"]).status(code).stderr_has(said).run();
+    }
+}
+
+#[test]
+fn a_missing_secret_is_told_before_anything_is_built() {
+    let server = keeping(1);
+    let stack = "provider: {name: openfaas}\nfunctions:\n  tax: {lang: python3, handler: ./tax, image: r.example/tax, \
+                 secrets: [api-key]}\n";
+    run(&server.url, &["up"])
+        .file("stack.yml", stack)
+        .file("tax/handler.py", "")
+        .env("DOCKER_HOST", "tcp://127.0.0.1:1")
+        .status(1)
+        .stderr_has("error: the secret api-key of `tax` is not on the platform\n --> stack.yml:3:")
+        .stderr_has("nothing was changed")
+        .stderr_has("`faas secret create api-key` makes it")
+        .run();
+}
+
+#[test]
+fn names_that_no_function_can_have_are_not_sent() {
+    let server = plain("200 OK", "");
+    for args in [&["invoke", ""][..], &["remove", "../functions"], &["describe", "a/b"], &["scale", "a b", "1"]] {
+        run(&server.url, args).status(2).stderr_has("can't be a function's name").run();
+    }
+    for (name, image) in [("Bad Name", "r/x"), ("../../x", "r/x"), ("tax", "r/x:$(id)")] {
+        run(&server.url, &["deploy", "--name", name, "--image", image]).status(2).stderr_has("can't be a").run();
+    }
+    assert!(server.asked().is_empty(), "{:?}", server.lines());
+}
+
+#[test]
+fn a_login_in_the_address_beats_the_saved_one() {
+    let server = Server::always("200 OK", JSON, "[]");
+    let login = format!("auths:\n  - gateway: {}\n    auth: basic\n    token: c2F2ZWQ6c2F2ZWQ=\n", server.url);
+    let inline = server.url.replace("://", "://me:pw@");
+    Test::new().file("login/config.yml", login).env("OPENFAAS_CONFIG", "login").args(["list", "-g", &inline]).run();
+    assert_eq!(server.asked()[0].header("authorization"), Some("Basic bWU6cHc="));
+}
+
+#[test]
+fn what_a_gateway_says_steers_no_terminal() {
+    let server =
+        Server::always("500 Internal Server Error", "text/html", "<html>a\u{1b}[2J\u{1b}]0;t\u{7}b\u{8}</html>");
+    let done = run(&server.url, &["list"]).status(1).stderr_has("500 Internal Server Error").run();
+    assert!(!done.stderr.contains(['\u{1b}', '\u{8}', '\u{7}']), "{:?}", done.stderr);
+    let server = Server::always("200 OK", JSON, r#"[{"name": "a\u001b[31mb\nc"}]"#);
+    let done = run(&server.url, &["secret", "list"]).run();
+    assert_eq!(done.stdout, "NAME\nab c\n");
+}

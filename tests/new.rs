@@ -147,3 +147,63 @@ fn templates_of_the_project_are_taken_and_listed() {
     let mine = list.as_array().unwrap().iter().find(|t| t["name"] == "mine").unwrap().clone();
     assert_eq!((mine["source"].as_str(), mine["native"].as_bool()), (Some("template/mine"), Some(false)));
 }
+
+#[test]
+fn many_that_append_at_once_are_all_there() {
+    let first = new().args(["f0", "--lang", "bash"]).run();
+    let more: Vec<Test> = (1..=8)
+        .map(|n| first.then().args(["new", &format!("f{n}"), "--lang", "bash", "--append", "stack.yml"]))
+        .collect();
+    let running: Vec<_> = more.iter().map(Test::spawn).collect();
+    for child in running {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let validated = first.then().args(["validate", "--output", "json"]).run().json();
+    assert_eq!(validated["functions"].as_array().map(Vec::len), Some(9), "{validated}");
+}
+
+#[test]
+fn a_link_to_the_stack_file_stays_a_link() {
+    let first = new().args(["tax", "--lang", "bash"]).run();
+    let (real, link) = (first.dir().join("real"), first.dir().join("stack.yml"));
+    std::fs::create_dir(&real).unwrap();
+    std::fs::rename(&link, real.join("all.yml")).unwrap();
+    std::os::unix::fs::symlink("real/all.yml", &link).unwrap();
+    let done = first.then().args(["new", "vat", "--lang", "bash", "--append", "stack.yml"]).run();
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(done.read("real/all.yml").contains("  vat:\n"), "{}", done.read("real/all.yml"));
+    assert_eq!(done.list("real"), ["all.yml"]);
+}
+
+#[test]
+fn what_would_not_be_valid_is_not_written() {
+    for (flags, said) in [
+        (["--memory-limit", "12Xi"], "`memory` must be a quantity, not `12Xi`; nothing was written"),
+        (["-p", "bad prefix"], "an image's name can't have spaces"),
+        (["-p", "a;b"], "`;` can't be in it"),
+        (["-g", "not a url"], "`not a url` is no gateway address"),
+    ] {
+        let done = new().args(["tax", "--lang", "bash"]).args(flags).status(2).stderr_has(said).run();
+        assert!(done.list(".").is_empty(), "{:?}", done.list("."));
+    }
+    let first = new().args(["tax", "--lang", "bash"]).run();
+    let before = first.read("stack.yml");
+    let again = first.then().args(["new", "vat", "--lang", "bash", "--append", "stack.yml", "--cpu-limit", "lots"]);
+    let done = again.status(2).stderr_has("`cpu` must be a quantity").run();
+    assert_eq!((done.read("stack.yml"), done.dir().join("vat").exists()), (before, false));
+}
+
+#[test]
+fn the_file_that_is_wrong_is_named_and_a_missing_folder_too() {
+    new()
+        .args(["tax", "--lang", "bash", "--append", "bad.yml"])
+        .file("bad.yml", "functions: 'x\n")
+        .status(2)
+        .stderr_has("bad.yml:1:")
+        .stderr_has("bad.yml can't be edited")
+        .run();
+    let done = new().args(["tax", "--lang", "bash", "-f", "none/s.yml"]).status(2).run();
+    assert!(done.stderr.starts_with("error: there is no folder none for the stack file\n"), "{}", done.stderr);
+    new().args(["tax", "--lang", "bash", "--quiet"]).stdout("").stderr("").run();
+}

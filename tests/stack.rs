@@ -380,7 +380,7 @@ proptest! {
             name: "new".into(), lang: "python3".into(), handler: "./new".into(), image: "new:latest".into(),
             limits: Resources::default(), requests: Resources::default(),
         };
-        let _ = stack::edit::append(&text, &new);
+        let _ = stack::edit::append(&text, "s.yml", &new);
         let known: std::collections::BTreeSet<String> = known.into_iter().filter(|n| n != "new").collect();
         let mut file = String::from("provider: {name: local}\nfunctions:\n");
         for name in &known {
@@ -391,7 +391,7 @@ proptest! {
         if crlf {
             file = file.replace('\n', "\r\n");
         }
-        let edited = stack::edit::append(&file, &new).expect("appended");
+        let edited = stack::edit::append(&file, "s.yml", &new).expect("appended");
         let names: Vec<String> = read(&edited).functions.into_iter().map(|f| f.name).collect();
         prop_assert_eq!(names, known.into_iter().chain(["new".to_owned()]).collect::<Vec<_>>());
         prop_assert!(file.lines().all(|line| edited.contains(line)));

@@ -84,8 +84,10 @@ fn one_that_fails_does_not_keep_the_others_back() {
         .args(["up"])
         .status(1)
         .stdout_has("good      created")
+        .stdout_has("bad       failed")
         .stderr_has("bad: failed: ")
         .stderr_has("handler.py")
+        .stderr_has("error: can't bring up 1 of 2: bad\n")
         .run();
     let _stop = Local::of(&up);
     up.then().args(["invoke", "good"]).stdin("x").stdout("x").run();
@@ -102,6 +104,29 @@ fn everything_wrong_is_said_before_anything_is_changed() {
         .stderr_has("handlr")
         .run();
     assert_eq!(done.list("."), ["stack.yml"]);
+}
+
+#[test]
+fn what_can_not_be_built_is_told_with_its_line_and_nothing_is_deployed() {
+    let lines = "  good: {lang: python3, handler: ./good}\n  gone: {lang: python3, handler: ./gone}\n  img: {lang: dockerfile, handler: ./img}\n";
+    let up = Test::new()
+        .file("stack.yml", stack(&[]) + lines)
+        .file("good/handler.py", ECHO)
+        .file("img/Dockerfile", "FROM scratch\n")
+        .args(["up", "-o", "json"])
+        .status(6)
+        .stdout("")
+        .stderr_has("error: the handler `gone` of `gone` isn't there\n --> stack.yml:6:")
+        .stderr_has(
+            "error: `lang: dockerfile` needs a container engine; provider local runs processes\n --> stack.yml:7:",
+        )
+        .stderr_has("has no build option `json`")
+        .stderr_has("`--output json` says how results are printed")
+        .stderr_has("nothing was changed")
+        .run();
+    let _stop = Local::of(&up);
+    up.then().args(["list", "-q"]).stdout("").run();
+    Test::new().file("stack.yml", stack(&[])).args(["plan"]).stderr_has("there are no functions in stack.yml").run();
 }
 
 #[test]

@@ -551,8 +551,14 @@ error: stack.yml is not valid: 5 errors, 2 warnings
 }
 
 #[test]
-fn an_unknown_language_is_a_warning_with_the_nearest_one() {
-    let text = "provider: {name: local}\nfunctions:\n  tax:\n    lang: pyton3\n    handler: ./tax\n";
+fn an_unknown_language_is_told_with_the_nearest_one() {
+    let text = "provider: {name: openfaas}\nfunctions:\n  tax:\n    lang: pyton3\n    handler: ./tax\n";
+    // Processes are built from it each time, images may be there already.
+    stack(text.replace("openfaas", "local"))
+        .status(2)
+        .stdout("")
+        .stderr_has("error: there is no template `pyton3`")
+        .run();
     stack(text)
         .stdout("stack.yml: 1 function, valid, 1 warning\n")
         .stderr(
@@ -572,11 +578,32 @@ warning: there is no template `pyton3`
         .stdout("stack.yml: 1 function, valid\n")
         .stderr("")
         .run();
+    stack(text.replace("openfaas", "local").replace("pyton3", "Dockerfile"))
+        .status(2)
+        .stderr_has(
+            "error: `lang: dockerfile` needs a container engine; provider local runs processes\n --> stack.yml:4:11",
+        )
+        .run();
     stack(text.replace("pyton3", "mine"))
         .file("template/mine/index.py", "")
         .status(2)
         .stderr_has("error: the template `mine` has no template.yml")
         .run();
+}
+
+#[test]
+fn what_up_would_refuse_is_not_valid() {
+    function("image: registry.example/me/tax:$(id)")
+        .status(2)
+        .stderr_has("`registry.example/me/tax:$(id)` can't be an image's name: `$` can't be in it\n --> stack.yml:6:12")
+        .run();
+    stack(format!("{GOOD}configuration: {{copy: [../outside]}}\n"))
+        .layout(|dir| std::fs::create_dir(dir.parent().expect("parent").join("outside")).expect("folder"))
+        .status(2)
+        .stderr_has("which is outside the project")
+        .stderr_has(" --> stack.yml:10:")
+        .run();
+    function("build_options: [dev]").status(2).stderr_has("has no build option `dev`").run();
 }
 
 #[test]

@@ -110,6 +110,10 @@ impl Backend for Local {
         self.api.info().await
     }
 
+    fn lists_every_secret(&self) -> bool {
+        true
+    }
+
     fn secrets(&self) -> Option<&dyn Secrets> {
         Some(&self.api)
     }

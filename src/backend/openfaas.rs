@@ -72,6 +72,10 @@ impl Backend for OpenFaas {
         apply::apply(&self.api, self.wait, change, progress).await
     }
 
+    async fn settle(&self, function: &Function, deployed: &Deployed, progress: &dyn Progress) -> Result<()> {
+        apply::settle(&self.api, self.wait, function, deployed, progress).await
+    }
+
     async fn remove(&self, id: &FunctionId) -> Result<()> {
         apply::remove(&self.api, id).await
     }
@@ -95,6 +99,10 @@ impl Backend for OpenFaas {
 
     async fn info(&self) -> Result<Info> {
         self.api.info().await
+    }
+
+    fn lists_every_secret(&self) -> bool {
+        true
     }
 
     fn secrets(&self) -> Option<&dyn Secrets> {

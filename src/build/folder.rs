@@ -90,7 +90,7 @@ pub fn shrinkwrap(
             Ok(one) => done.push(one),
             Err(fault) => {
                 if functions.len() > 1 {
-                    progress.failed(&function.name, &without(&fault, &function.name));
+                    progress.failed(&function.name, &fault.without(&function.name));
                 }
                 faults.push(fault);
             }
@@ -100,12 +100,6 @@ pub fn shrinkwrap(
         Some(fault) => Err(fault),
         None => Ok(done),
     }
-}
-
-/// The fault's words without the name of what it is about, for lines that start with it.
-pub(crate) fn without(fault: &Fault, name: &str) -> String {
-    let text = fault.to_string();
-    text.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text).to_owned()
 }
 
 /// The fault for several: the only one as it is, else how many failed, with the worst one's kind and the first hint.

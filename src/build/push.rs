@@ -191,7 +191,7 @@ pub async fn push_all(
         let result = push(subject, reference, project, progress).await;
         match &result {
             Ok(pushed) => progress.done(subject, &told(reference, pushed)),
-            Err(fault) if images.len() > 1 => progress.failed(subject, &super::folder::without(fault, subject)),
+            Err(fault) if images.len() > 1 => progress.failed(subject, &fault.without(subject)),
             Err(_) => {}
         }
         result

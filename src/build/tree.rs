@@ -111,8 +111,11 @@ fn handler(function: &Function, project: &Project<'_>) -> Result<(Vec<File>, Opt
     walked
 }
 
-/// What a `copy` path stands for, by its path in the project.
-fn copied(path: &Path, project: &Project<'_>) -> Result<Vec<File>> {
+/// Where a `copy` path leads.
+///
+/// # Errors
+/// When it isn't there, or not inside of the project.
+pub(super) fn inside(path: &Path, project: &Project<'_>) -> Result<PathBuf> {
     let shown = path.strip_prefix(project.root).unwrap_or(path).display().to_string();
     let absolute = project.root.join(path);
     let real = match std::fs::canonicalize(&absolute) {
@@ -132,6 +135,15 @@ fn copied(path: &Path, project: &Project<'_>) -> Result<Vec<File>> {
             .cause(format!("{} is not below {}", real.display(), root.display()))
             .hint("copy it into the project"));
     }
+    Ok(real)
+}
+
+/// What a `copy` path stands for, by its path in the project.
+fn copied(path: &Path, project: &Project<'_>) -> Result<Vec<File>> {
+    let shown = path.strip_prefix(project.root).unwrap_or(path).display().to_string();
+    let real = inside(path, project)?;
+    let absolute = project.root.join(path);
+    let root = std::fs::canonicalize(project.root).or_fault(|| format!("can't read {}", project.root.display()))?;
     let lexical = normalised(&absolute);
     let below = lexical.strip_prefix(project.root).or_else(|_| real.strip_prefix(&root)).unwrap_or(&real).to_owned();
     let metadata = std::fs::metadata(&real).or_fault(|| format!("can't read {shown}"))?;

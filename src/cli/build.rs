@@ -215,8 +215,22 @@ fn secret(text: &str, context: &Context) -> Result<(String, build::Secret)> {
     Ok((id.to_owned(), value))
 }
 
+/// The fault, and what shows of it in the stack file, each thing at its place there.
+fn placed(mut fault: Fault, stack: &Stack, provider: ProviderKind, options: &Options, context: &Context) -> Fault {
+    let root = &stack.origin.root;
+    let catalogue = Catalogue::new(root);
+    let project = Project::new(context, root, &stack.configuration.copy, &catalogue);
+    let built: Vec<&Function> = stack.functions.iter().filter(|function| !function.build.skip).collect();
+    let found = build::check(&built, |function| kind(provider, function), &project, options);
+    for wrong in found {
+        let place = stack.place(&wrong.problem.field);
+        fault.problems.push(wrong.problem.at(place));
+    }
+    fault
+}
+
 /// What a function is built as for a platform.
-fn kind(provider: ProviderKind, function: &Function) -> ArtifactKind {
+pub(super) fn kind(provider: ProviderKind, function: &Function) -> ArtifactKind {
     match provider {
         ProviderKind::Local => ArtifactKind::Bundle,
         ProviderKind::Lambda if !crate::build::is_image_on_lambda(function) => ArtifactKind::Archive,
@@ -257,9 +271,13 @@ impl Build {
         if self.shrinkwrap {
             return self.shrinkwrap(&options, context, global);
         }
-        let Stack { origin, configuration, functions, provider, .. } =
-            stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
-        self.build(&functions, &origin.root, &configuration.copy, provider.kind, &options, context)
+        let stack = stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
+        let Stack { origin, configuration, functions, provider, .. } = &stack;
+        if functions.is_empty() {
+            context.out.note(format_args!("there are no functions in {}: nothing to do", origin.name));
+        }
+        self.build(functions, &origin.root, &configuration.copy, provider.kind, &options, context)
+            .map_err(|fault| placed(fault, &stack, provider.kind, &options, context))
     }
 
     /// The context folders; at a glance when nothing changed since the last time.
@@ -284,7 +302,8 @@ impl Build {
             true => functions.iter().filter(|function| !function.build.skip).cloned().collect(),
             false => functions.into(),
         };
-        let done = build::shrinkwrap(&built_here, &project, options, progress.as_ref())?;
+        let done = build::shrinkwrap(&built_here, &project, options, progress.as_ref())
+            .map_err(|fault| placed(fault, &stack, ProviderKind::OpenFaas, options, context))?;
         // Warnings are told each time, so such a stack is read each time. What was made just now is kept in mind by the
         // next build, which has less to do.
         if stack.warnings.is_empty() && !done.iter().any(|one| one.rebuilt) {

@@ -9,7 +9,7 @@ use super::{Global, pipeline, stack_file, values};
 use crate::backend::How;
 use crate::build::Options;
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Fault, Result};
 use crate::function::{Function, Resources};
 
 /// Deploy the functions of the stack; those that are there as they should be are left alone
@@ -205,6 +205,10 @@ impl Deploy {
         match (self.name, self.image) {
             // What the flags name is what is meant, whatever lies in this folder.
             (Some(name), Some(image)) => {
+                super::new::check_name(&name)?;
+                if let Err(why) = crate::stack::check_image(&image) {
+                    return Err(Fault::usage(format!("`{image}` can't be an image's name: {why}")));
+                }
                 let mut function = Function { name, ..Function::default() };
                 function.build.image = Some(image);
                 function.build.skip = true;

@@ -40,7 +40,7 @@ impl Describe {
     /// [`crate::error::Kind::NotFound`] when there is no such function.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
         let session = Session::open(context, global, &self.gateway)?;
-        let id = session.id(&self.name);
+        let id = session.named(&self.name)?;
         let scope = Scope { namespace: id.namespace.clone(), names: vec![id.name.clone()], usage: true };
         let backend = &session.backend;
         let (found, detail) = crate::runtime::block_on(async {

@@ -97,7 +97,9 @@ impl Dev {
     fn checked(&self, context: &Context, session: &Session) -> Result<Vec<Function>> {
         let functions = session.functions();
         let stack = session.stack.as_ref();
-        for warning in run::check(&functions, session.backend.as_ref(), |field| stack.and_then(|s| s.place(field)))? {
+        for warning in
+            run::check(&functions, session.backend.as_ref(), None, |field| stack.and_then(|s| s.place(field)))?
+        {
             context.out.problem(&warning);
         }
         Ok(functions)
@@ -130,6 +132,7 @@ impl Dev {
             dry: false,
             by_digest: false,
             revision_tag: None,
+            several: true,
             parallel: self.parallel,
             stack: stack.map_or("", |stack| stack.name.as_str()),
         };

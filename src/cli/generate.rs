@@ -60,7 +60,7 @@ impl Generate {
             .map(|f| Function { namespace: self.namespace.clone().or_else(|| f.namespace.clone()), ..f.clone() })
             .collect();
         let platform = knative::Knative::new(knative::Settings::default());
-        for warning in run::check(&functions, &platform, |field| stack.place(field))? {
+        for warning in run::check(&functions, &platform, None, |field| stack.place(field))? {
             context.out.problem(&warning);
         }
         let mut text = String::new();
@@ -107,7 +107,7 @@ impl Generate {
             .iter()
             .map(|f| Function { namespace: self.namespace.clone().or_else(|| f.namespace.clone()), ..f.clone() })
             .collect();
-        for warning in run::check(&functions, &platform, |field| stack.place(field))? {
+        for warning in run::check(&functions, &platform, None, |field| stack.place(field))? {
             context.out.problem(&warning);
         }
         let root = &stack.origin.root;

@@ -98,7 +98,7 @@ impl Invoke {
                 .hint("it is for provider `lambda`; `faas logs` and `faas rollout` work everywhere"));
         }
         let log = options.log.clone();
-        let id = session.id(&self.name);
+        let id = session.named(&self.name)?;
         let method = Method::from_bytes(self.method.to_ascii_uppercase().as_bytes()).or_fault(|| "no method".into())?;
         let bodiless = matches!(method, Method::GET | Method::HEAD | Method::OPTIONS);
         crate::runtime::block_on(async {

@@ -81,7 +81,7 @@ impl Logs {
             (None, None) => None,
         };
         let query = LogQuery {
-            id: session.id(&self.name),
+            id: session.named(&self.name)?,
             instance: None,
             container: self.container,
             since,

@@ -9,6 +9,7 @@ use super::Global;
 use crate::context::Context;
 use crate::error::{Fault, OrFault, Result};
 use crate::function::Resources;
+use crate::problem::Problem;
 use crate::stack::{self, NewFunction, ProviderKind, edit, find};
 use crate::template::{Catalogue, Template};
 
@@ -108,7 +109,14 @@ impl New {
             limits: Resources { memory: self.memory_limit.clone(), cpu: self.cpu_limit.clone() },
             requests: Resources { memory: self.memory_request.clone(), cpu: self.cpu_request.clone() },
         };
+        if !root.is_dir() {
+            let shown = root.strip_prefix(&context.cwd).unwrap_or(&root).display();
+            return Err(Fault::usage(format!("there is no folder {shown} for the stack file")).hint("make it first"));
+        }
+        // Held until the end: of two that add to one file at once, the second reads what the first has written.
+        let _lock = lock(&root);
         let text = self.stack_text(&stack, &function, context)?;
+        self.check(&text, &stack, &function, context)?;
         let folder = root.join(&handler);
         write(
             &Wanted { root: &root, folder: &folder, stack: &stack, text: &text, template: &template, name },
@@ -137,7 +145,7 @@ impl New {
                     .hint("leave --append out to make one"),
                 _ => Fault::usage(format!("can't read {shown}")).cause(error),
             })?;
-            return edit::append(&text, function);
+            return edit::append(&text, &shown.to_string(), function);
         }
         if stack.exists() {
             return Err(Fault::usage(format!("{shown} is there already")).hint(format!(
@@ -149,9 +157,43 @@ impl New {
         Ok(edit::fresh(provider, &self.gateway, function))
     }
 
+    /// That `faas validate` will take what is about to be written. What was wrong in the file before is not looked at.
+    fn check(&self, text: &str, stack: &Path, function: &NewFunction, context: &Context) -> Result<()> {
+        let fresh = self.append.is_none();
+        if fresh && !self.gateway.is_empty() {
+            crate::wire::client::parse_address(&self.gateway)?;
+        }
+        let shown = stack.strip_prefix(&context.cwd).unwrap_or(stack).display().to_string();
+        let lookup = |name: &str| context.env.raw(name).map(str::to_owned);
+        let unread = |_: &Path| Ok(String::new());
+        let options = stack::Options {
+            lookup: &lookup,
+            substitute: true,
+            target: None,
+            strict: false,
+            filter: None,
+            regex: None,
+            read: &unread,
+        };
+        let root = stack.parent().unwrap_or(&context.cwd).to_owned();
+        let Err(fault) = stack::parse(text.as_bytes(), stack::Origin { name: shown, root }, &options) else {
+            return Ok(());
+        };
+        let own = format!("functions.{}.", function.name);
+        let problems: Vec<Problem> =
+            fault.problems.into_iter().filter(|p| p.is_error() && (fresh || p.field.starts_with(&own))).collect();
+        let Some(first) = problems.first() else { return Ok(()) };
+        let mut fault = Fault::usage(format!("{}; nothing was written", first.message));
+        fault.hint.clone_from(&first.hint);
+        Err(fault)
+    }
+
     fn said(&self, made: &Made<'_>, template: &Template, context: &Context) -> String {
+        if context.out.quiet {
+            return String::new();
+        }
         let mut text = format!("Function created in folder: {}\nStack file written: {}\n", made.handler, made.stack);
-        if self.brief || context.out.quiet {
+        if self.brief {
             return text;
         }
         if let Some(notes) = &template.manifest.welcome_message {
@@ -170,7 +212,18 @@ fn list(catalogue: &Catalogue, context: &Context) -> Result<()> {
     })
 }
 
-fn check_name(name: &str) -> Result<()> {
+/// The folder, locked until the file is closed. Where a file system has no locks, work goes on without.
+fn lock(folder: &Path) -> Option<std::fs::File> {
+    let file = std::fs::File::open(folder).ok()?;
+    file.lock().ok()?;
+    Some(file)
+}
+
+/// Refuses what can't be a function's name, with one that can.
+///
+/// # Errors
+/// A usage fault.
+pub(super) fn check_name(name: &str) -> Result<()> {
     stack::check_name(name).map_err(|why| {
         let mut fault = Fault::usage(format!("`{name}` can't be a function's name: {why}"));
         fault.hint = stack::better_name(name).map(|better| format!("`{better}` can"));
@@ -200,7 +253,10 @@ fn write(wanted: &Wanted<'_>, replace: bool) -> Result<()> {
     // Removed with everything in it unless the end is reached.
     let temporary = tempfile::Builder::new().prefix(".faas-new-").tempdir_in(root).or_fault(failed)?;
     template.write_handler(name, &temporary.path().join("handler"))?;
-    let mut file = tempfile::Builder::new().prefix(".faas-new-").tempfile_in(root).or_fault(failed)?;
+    // A link stays one: the file that it leads to is what is replaced.
+    let stack = &if replace { std::fs::canonicalize(stack).or_fault(failed)? } else { stack.to_path_buf() };
+    let beside = stack.parent().unwrap_or(root);
+    let mut file = tempfile::Builder::new().prefix(".faas-new-").tempfile_in(beside).or_fault(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).or_fault(failed)?;
     let mode = match std::fs::metadata(stack) {
         Ok(metadata) => metadata.permissions(),

@@ -6,7 +6,7 @@ use super::deploy::DeployFlags;
 use super::session::{GatewayFlags, Session};
 use crate::build::{Options, Project};
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Fault, Result};
 use crate::function::Function;
 use crate::output::{progress, table};
 use crate::plan::{self, Action, Outcome, run};
@@ -66,8 +66,9 @@ impl Pipeline {
         }
         let stack = session.stack.as_ref();
         let place = |field: &str| stack.and_then(|stack| stack.place(field));
-        for warning in run::check(&functions, session.backend.as_ref(), place)? {
-            context.out.problem(&warning);
+        if functions.is_empty() {
+            let name = stack.map_or("the stack", |stack| stack.origin.name.as_str());
+            context.out.note(format_args!("there are no functions in {name}: nothing to do"));
         }
         let root: PathBuf = stack.map_or_else(|| context.cwd.clone(), |stack| stack.origin.root.clone());
         let copy = stack.map(|stack| stack.configuration.copy.clone()).unwrap_or_default();
@@ -87,20 +88,34 @@ impl Pipeline {
             by_digest: self.deploy.by_digest(),
             canary: self.deploy.canary(),
             revision_tag: self.deploy.revision_tag(),
+            several: functions.len() > 1,
             parallel: self.parallel,
             stack: stack.map_or("", |stack| stack.name.as_str()),
         };
-        let work = run::run(&functions, session.backend.as_ref(), &steps, progress.as_ref());
-        let mut outcomes = crate::runtime::block_on_parallel(work)?;
-        // What a platform refused is shown where it stands in the stack file, as `check` shows what it finds.
-        let faults = outcomes.iter_mut().filter_map(|outcome| outcome.error.as_mut());
-        for problem in faults.flat_map(|fault| &mut fault.problems).filter(|problem| problem.place.is_none()) {
-            problem.place = place(&problem.field);
+        for warning in run::check(&functions, session.backend.as_ref(), Some(&steps), place)? {
+            context.out.problem(&warning);
         }
+        let work = run::run(&functions, session.backend.as_ref(), &steps, progress.as_ref());
+        // What a platform refused is shown where it stands in the stack file, as `check` shows what it finds.
+        let placed = |fault: &mut Fault| {
+            for problem in fault.problems.iter_mut().filter(|problem| problem.place.is_none()) {
+                problem.place = place(&problem.field);
+            }
+        };
+        let mut outcomes = crate::runtime::block_on_parallel(work).map_err(|mut fault| {
+            placed(&mut fault);
+            fault
+        })?;
+        outcomes.iter_mut().filter_map(|outcome| outcome.error.as_mut()).for_each(placed);
         let (text, what): (fn(&[Outcome]) -> String, _) =
             if self.dry { (planned, "can't plan") } else { (shown, "can't bring up") };
         context.out.result(&outcomes, || text(&outcomes))?;
-        plan::sum_up(what, &outcomes)?;
+        // Programs read one place, people have read each failure when it came.
+        if context.out.is_table() {
+            plan::sum_up_told(what, &outcomes)?
+        } else {
+            plan::sum_up(what, &outcomes)?
+        }
         Ok(outcomes)
     }
 }
@@ -110,11 +125,18 @@ fn shown(outcomes: &[Outcome]) -> String {
     let rows: Vec<Vec<String>> = outcomes
         .iter()
         .filter_map(|o| {
-            let action = serde_json::to_value(o.action?).ok()?;
-            Some(vec![o.name.clone(), action.as_str()?.to_owned(), o.url.clone().unwrap_or_default()])
+            let action = match &o.error {
+                Some(_) => "failed".to_owned(),
+                None => serde_json::to_value(o.action?).ok()?.as_str()?.to_owned(),
+            };
+            Some(vec![o.name.clone(), action, o.url.clone().unwrap_or_default()])
         })
         .collect();
-    if rows.is_empty() { String::new() } else { table::columns(&["FUNCTION", "ACTION", "URL"], &rows) }
+    if outcomes.iter().all(|o| o.action.is_none()) {
+        String::new()
+    } else {
+        table::columns(&["FUNCTION", "ACTION", "URL"], &rows)
+    }
 }
 
 /// What would become of each function, and of which of its fields.

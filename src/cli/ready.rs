@@ -32,7 +32,7 @@ impl Ready {
     /// [`Kind::TimedOut`] when it is not ready after the last attempt.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
         let session = Session::open(context, global, &self.gateway)?;
-        let id = self.name.as_deref().map(|name| session.id(name));
+        let id = self.name.as_deref().map(|name| session.named(name)).transpose()?;
         let subject = id.as_ref().map_or_else(|| "the platform".to_owned(), |id| format!("function {id}"));
         crate::runtime::block_on(async {
             let start = tokio::time::Instant::now();
@@ -51,6 +51,11 @@ impl Ready {
                     Ok(true) => return Ok(()),
                     Ok(false) => last = None,
                     Err(fault) if fault.kind == Kind::Unauthorized => return Err(fault),
+                    // It may be deployed any moment now; but who waits for a name with a slip in it should know.
+                    Err(fault) if fault.kind == Kind::NotFound && attempt == 1 => {
+                        context.out.note(format!("{fault} (yet)"));
+                        last = Some(fault);
+                    }
                     Err(fault) => last = Some(fault),
                 }
                 if attempt < self.attempts {

@@ -35,7 +35,7 @@ impl Remove {
         let ids: Vec<FunctionId> = if self.names.is_empty() {
             session.functions().iter().map(crate::function::Function::id).collect()
         } else {
-            self.names.iter().map(|name| session.id(name)).collect()
+            self.names.iter().map(|name| session.named(name)).collect::<Result<_>>()?
         };
         if ids.is_empty() {
             return Err(Fault::usage("no function is named").hint("name one, or give a stack file with -f"));

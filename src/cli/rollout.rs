@@ -80,7 +80,8 @@ impl Target {
     pub fn open(&self, context: &Context, global: &Global) -> Result<Open> {
         let stack = stack_file::load(context, global)?;
         let session = Session::with(context, &self.gateway, stack, self.timeout)?;
-        let open = Open { id: session.id(&self.name), session };
+        let id = session.named(&self.name)?;
+        let open = Open { id, session };
         open.traffic()?;
         Ok(open)
     }

@@ -29,7 +29,7 @@ impl Scale {
         let backend = &session.backend;
         let capabilities = backend.capabilities();
         capabilities.require("scaling by command", capabilities.scale)?;
-        let id = session.id(&self.name);
+        let id = session.named(&self.name)?;
         let scope = Scope { namespace: id.namespace.clone(), names: vec![id.name.clone()], usage: false };
         let now = crate::runtime::block_on(async {
             backend.scale(&id, self.replicas).await?;

@@ -21,7 +21,8 @@ pub const DEFAULT_GATEWAY: &str = "http://127.0.0.1:8080";
 /// Flags of every command that talks to a platform.
 #[derive(Args, Clone, Default)]
 pub struct GatewayFlags {
-    /// The gateway's address [default: OPENFAAS_URL, else the stack's, else http://127.0.0.1:8080]
+    /// The gateway's address [default: for provider local, where it runs; else OPENFAAS_URL, else the stack's, else
+    /// http://127.0.0.1:8080]
     #[arg(short, long, value_name = "URL")]
     pub gateway: Option<String>,
     /// Don't verify the gateway's certificate
@@ -119,6 +120,25 @@ impl Session {
         let namespace =
             self.given_namespace.clone().or(in_name).or(in_stack).or_else(|| self.default_namespace.clone());
         FunctionId { name: name.into(), namespace }
+    }
+
+    /// As [`Session::id`], of a name that can be one.
+    ///
+    /// # Errors
+    /// A usage fault when no platform could have a function of that name.
+    pub fn named(&self, name: &str) -> Result<FunctionId> {
+        let id = self.id(name);
+        for (part, what) in [(Some(&id.name), "function"), (id.namespace.as_ref(), "namespace")] {
+            let fits = |text: &String| {
+                let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+                !text.is_empty() && text.bytes().all(plain)
+            };
+            if part.is_some_and(|part| !fits(part)) {
+                let fault = Fault::usage(format!("`{}` can't be a {what}'s name", name.escape_debug()));
+                return Err(fault.hint("as in `tax`, or `tax.staging` for the one in the namespace staging"));
+            }
+        }
+        Ok(id)
     }
 
     /// The functions of the stack, each with the namespace that counts.
@@ -283,6 +303,8 @@ fn running(_: &Context) -> Option<String> {
 fn client(context: &Context, flags: &GatewayFlags, gateway: &str, timeout: Duration) -> Result<Client> {
     let auth = match &flags.token {
         Some(token) => Auth::Bearer(SecretString::from(token.clone())),
+        // One that the address itself has is what is meant; the client takes it from there.
+        None if crate::wire::client::parse_address(gateway).is_ok_and(|(_, login)| login.is_some()) => Auth::None,
         None => match own_token(context, gateway)? {
             Some(password) => Auth::Basic { user: "admin".into(), password },
             None => {

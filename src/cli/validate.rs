@@ -1,19 +1,18 @@
 //! `faas validate`: everything wrong with the stack file, in one go, its targets included.
-use std::collections::HashSet;
-
 use clap::Args;
 use serde::Serialize;
 
+use super::build::kind;
 use super::{Global, stack_file};
+use crate::artifact::ArtifactKind;
+use crate::build::{self, Options, Project};
 use crate::context::Context;
 use crate::error::{Fault, Kind, Result};
+use crate::function::Function;
 use crate::output::Format;
-use crate::problem::Problem;
-use crate::stack::{self, Stack};
+use crate::problem::{Problem, Severity};
+use crate::stack::Stack;
 use crate::template::Catalogue;
-
-/// Missing folders told at most.
-const MOST: usize = 20;
 
 /// Check the stack file and all its targets
 ///
@@ -53,8 +52,7 @@ impl Validate {
                 verdict.targets.clone_from(&stack.targets);
                 verdict.problems.clone_from(&stack.warnings);
                 if document.is_file {
-                    verdict.problems.extend(unknown_languages(&stack));
-                    verdict.problems.extend(missing_handlers(&stack));
+                    verdict.problems.extend(unbuildable(&stack, context));
                 }
             }
             Err(found) => fault = Some(found),
@@ -108,55 +106,30 @@ fn summary(verdict: &Verdict) -> String {
     format!("{}: {}\n", verdict.file, parts.join(", "))
 }
 
-/// Languages of functions to be built that have no template, or one that can't be read. What the stack file itself says
-/// where to fetch isn't missed.
-fn unknown_languages(stack: &Stack) -> Vec<Problem> {
+/// What would keep the functions from being built. What the stack file itself says where to fetch isn't missed.
+fn unbuildable(stack: &Stack, context: &Context) -> Vec<Problem> {
     let catalogue = Catalogue::new(&stack.origin.root);
-    let fetched: HashSet<&str> = stack.configuration.templates.iter().map(|t| t.name.as_str()).collect();
-    let mut seen = HashSet::new();
-    let mut found = Vec::new();
-    for function in stack.functions.iter().filter(|f| !f.build.skip && !f.lang.is_empty()) {
-        let lang = function.lang.as_str();
-        let name = lang.split('@').next().unwrap_or(lang);
-        if fetched.contains(name) || !seen.insert(lang) || found.len() >= MOST {
-            continue;
+    let project = Project::new(context, &stack.origin.root, &stack.configuration.copy, &catalogue);
+    let functions: Vec<&Function> = stack.functions.iter().collect();
+    let wanted = |function: &Function| kind(stack.provider.kind, function);
+    let found = build::check(&functions, wanted, &project, &Options::default());
+    let mut problems: Vec<Problem> = Vec::with_capacity(found.len());
+    for wrong in found {
+        let mut problem = wrong.problem;
+        if wrong.kind == Kind::NotFound && problem.field.ends_with(".lang") {
+            let function = stack.function(&wrong.function);
+            let lang = function.map(|f| f.lang.split('@').next().unwrap_or_default()).unwrap_or_default();
+            if stack.configuration.templates.iter().any(|template| template.name == lang) {
+                continue;
+            }
+            // An image can be deployed without the template that it was built from.
+            if function.is_some_and(|f| wanted(f) == ArtifactKind::Image) {
+                problem.severity = Severity::Warning;
+            }
         }
-        let Err(fault) =
-            catalogue.get(lang).or_else(|fault| if name == lang { Err(fault) } else { catalogue.get(name) })
-        else {
-            continue;
-        };
-        let field = format!("functions.{}.lang", function.name);
-        // It may be fetched later on: what is deployed only needs no template.
-        let mut problem = if fault.kind == Kind::NotFound {
-            Problem::warning(&field, &fault.message)
-        } else {
-            Problem::error(&field, fault.to_string())
-        };
-        let names: Vec<String> = catalogue.list().into_iter().map(|t| t.name).collect();
-        let near = stack::nearest(name, names.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
-        problem.hint = near.filter(|_| fault.kind == Kind::NotFound).or(fault.hint);
-        found.push(problem.at(stack.place(&field)));
+        problems.push(problem);
     }
-    found
-}
-
-/// Functions to be built whose handler's folder isn't there.
-fn missing_handlers(stack: &Stack) -> Vec<Problem> {
-    let lacks = stack.functions.iter().filter(|f| {
-        let handler = &f.build.handler;
-        !f.build.skip && !handler.as_os_str().is_empty() && !handler.is_dir()
-    });
-    let lacks: Vec<_> = lacks.take(MOST).collect();
-    let fields: Vec<String> = lacks.iter().map(|f| format!("functions.{}.handler", f.name)).collect();
+    let fields: Vec<String> = problems.iter().map(|problem| problem.field.clone()).collect();
     let places = stack.places(&fields.iter().map(String::as_str).collect::<Vec<_>>());
-    let tell = |((function, field), place): ((&&crate::function::Function, &String), _)| {
-        let handler = &function.build.handler;
-        let shown = handler.strip_prefix(&stack.origin.root).unwrap_or(handler);
-        let what = if handler.exists() { "is no folder" } else { "isn't there" };
-        Problem::error(field.as_str(), format!("the handler `{}` of `{}` {what}", shown.display(), function.name))
-            .hint("paths are relative to the stack file's folder")
-            .at(place)
-    };
-    lacks.iter().zip(&fields).zip(places).map(tell).collect()
+    problems.into_iter().zip(places).map(|(problem, place)| problem.at(place)).collect()
 }

@@ -1,6 +1,7 @@
 //! Faults and problems as text: the message, the line of the file with a mark under the thing, and the way out.
 use std::fmt::Write;
 
+use super::plain;
 use crate::error::Fault;
 use crate::problem::{Problem, Severity};
 
@@ -37,9 +38,9 @@ pub fn fault(fault: &Fault, colour: bool) -> String {
     for one in &fault.problems {
         text += &problem(one, colour);
     }
-    let _ = writeln!(text, "{}: {fault}", paint(colour, Tone::Error, "error"));
+    let _ = writeln!(text, "{}: {}", paint(colour, Tone::Error, "error"), plain(&fault.to_string()));
     if let Some(hint) = &fault.hint {
-        let _ = writeln!(text, "{}: {hint}", paint(colour, Tone::Hint, "hint"));
+        let _ = writeln!(text, "{}: {}", paint(colour, Tone::Hint, "hint"), plain(hint));
     }
     text
 }
@@ -52,7 +53,7 @@ pub fn problem(problem: &Problem, colour: bool) -> String {
         Severity::Error => paint(colour, Tone::Error, "error"),
         Severity::Warning => paint(colour, Tone::Warning, "warning"),
     };
-    let _ = writeln!(text, "{word}: {}", problem.message);
+    let _ = writeln!(text, "{word}: {}", plain(&problem.message));
     if let Some(place) = &problem.place {
         let number = place.line.to_string();
         let gutter = " ".repeat(number.len());
@@ -76,7 +77,7 @@ pub fn problem(problem: &Problem, colour: bool) -> String {
         let _ = writeln!(text, "{gutter} {bar} {indent}{mark}");
     }
     if let Some(hint) = &problem.hint {
-        let _ = writeln!(text, "  {}: {hint}", paint(colour, Tone::Hint, "hint"));
+        let _ = writeln!(text, "  {}: {}", paint(colour, Tone::Hint, "hint"), plain(hint));
     }
     text
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{Output, diagnostic, eprint_line};
+use super::{Output, diagnostic, eprint_line, plain};
 use crate::progress::Progress;
 
 /// The progress that fits the output: live, plain or silent.
@@ -29,15 +29,17 @@ impl Progress for Quiet {
     fn line(&self, _: &str, _: &str) {}
     fn warn(&self, subject: &str, message: &str) {
         eprint_line(&format!(
-            "{}: {subject}: {message}",
-            diagnostic::paint(self.colour, diagnostic::Tone::Warning, "warning")
+            "{}: {subject}: {}",
+            diagnostic::paint(self.colour, diagnostic::Tone::Warning, "warning"),
+            plain(message)
         ));
     }
     fn done(&self, _: &str, _: &str) {}
     fn failed(&self, subject: &str, message: &str) {
         eprint_line(&format!(
-            "{subject}: {}: {message}",
-            diagnostic::paint(self.colour, diagnostic::Tone::Error, "failed")
+            "{subject}: {}: {}",
+            diagnostic::paint(self.colour, diagnostic::Tone::Error, "failed"),
+            plain(message)
         ));
     }
 }
@@ -51,7 +53,7 @@ impl Progress for Plain {
         eprint_line(&format!("{subject}: {step}"));
     }
     fn line(&self, subject: &str, line: &str) {
-        eprint_line(&format!("{subject} | {line}"));
+        eprint_line(&format!("{subject} | {}", plain(line)));
     }
     fn note(&self, subject: &str, message: &str) {
         eprint_line(&format!("{subject}: {message}"));
@@ -103,7 +105,7 @@ impl Progress for Live {
         self.bar(subject).set_message(step.to_owned());
     }
     fn line(&self, subject: &str, line: &str) {
-        self.bar(subject).set_message(line.to_owned());
+        self.bar(subject).set_message(plain(line).into_owned());
     }
     fn note(&self, subject: &str, message: &str) {
         self.bars.suspend(|| eprint_line(&format!("{subject}: {message}")));
@@ -123,6 +125,6 @@ impl Progress for Live {
     }
     fn failed(&self, subject: &str, message: &str) {
         let word = diagnostic::paint(self.colour, diagnostic::Tone::Error, "failed");
-        self.end(subject, &format!("{subject}: {word}: {message}"));
+        self.end(subject, &format!("{subject}: {word}: {}", plain(message)));
     }
 }

@@ -3,6 +3,9 @@
 /// Rows under a heading, each column as wide as its widest cell; no spaces at the end of a line.
 #[must_use]
 pub fn columns(heading: &[&str], rows: &[Vec<String>]) -> String {
+    // A cell is one line of somebody else's text.
+    let clean = |cell: &String| crate::output::plain(cell).replace(['\n', '\t'], " ");
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(clean).collect()).collect();
     let width = |column: usize| {
         rows.iter()
             .filter_map(|row| row.get(column))
@@ -21,7 +24,7 @@ pub fn columns(heading: &[&str], rows: &[Vec<String>]) -> String {
         format!("{}\n", line.trim_end())
     };
     let mut text = line(heading);
-    for row in rows {
+    for row in &rows {
         text += &line(&row.iter().map(String::as_str).collect::<Vec<_>>());
     }
     text

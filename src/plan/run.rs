@@ -1,5 +1,6 @@
 //! From stack to platform: build, push, decide, apply; function by function, several at once, all of them tried.
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::StreamExt;
 
@@ -7,7 +8,7 @@ use super::{Action, Decision, Outcome, decide, spec_hash};
 use crate::artifact::{Artifact, ArtifactKind};
 use crate::backend::{Backend, Change, Deployed, How, Scope};
 use crate::build::{self, Project};
-use crate::error::{Fault, Result};
+use crate::error::{Fault, Kind, Result};
 use crate::function::{Function, FunctionId};
 use crate::problem::Problem;
 use crate::progress::Progress;
@@ -36,22 +37,32 @@ pub struct Steps<'a> {
     pub canary: Option<u8>,
     /// Give new revisions an address of their own by this name.
     pub revision_tag: Option<&'a str>,
+    /// Whether there are several functions, so that each failure is told by itself.
+    pub several: bool,
     /// How many functions at once.
     pub parallel: usize,
     /// The owning stack's name.
     pub stack: &'a str,
 }
 
-/// Everything that is wrong with the functions on this platform, said before anything is changed.
+/// Everything that is wrong with the functions on this platform, said before anything is changed; with `steps`, what
+/// would keep them from being built, too.
 ///
 /// # Errors
 /// When one of the problems is an error; warnings are returned.
 pub fn check(
     functions: &[Function],
     backend: &dyn Backend,
+    steps: Option<&Steps<'_>>,
     place: impl Fn(&str) -> Option<crate::problem::Place>,
 ) -> Result<Vec<Problem>> {
     let mut problems: Vec<Problem> = functions.iter().flat_map(|function| backend.check(function)).collect();
+    let unbuildable = steps.map_or_else(Vec::new, |steps| {
+        let built: Vec<&Function> = functions.iter().filter(|f| is_built(f, backend.wants(f), steps)).collect();
+        build::check(&built, |f| backend.wants(f), steps.project, steps.options)
+    });
+    let worst = unbuildable.iter().map(|wrong| wrong.kind).chain([Kind::Usage]).max_by_key(|kind| kind.exit_code());
+    problems.extend(unbuildable.into_iter().map(|wrong| wrong.problem));
     for problem in &mut problems {
         if problem.place.is_none() {
             problem.place = place(&problem.field);
@@ -61,7 +72,8 @@ pub fn check(
         let provider = backend.capabilities().provider;
         let errors = problems.iter().filter(|p| p.is_error()).count();
         let said = if errors == 1 { "one problem".into() } else { format!("{errors} problems") };
-        return Err(Fault::usage(format!("{said} for provider `{provider}`, nothing was changed")).problems(problems));
+        let said = format!("{said} for provider `{provider}`, nothing was changed");
+        return Err(Fault::new(worst.unwrap_or(Kind::Usage), said).problems(problems));
     }
     Ok(problems)
 }
@@ -76,6 +88,9 @@ pub async fn run(
     steps: &Steps<'_>,
     progress: &dyn Progress,
 ) -> Result<Vec<Outcome>> {
+    if steps.deploy {
+        secrets_are_there(functions, backend).await?;
+    }
     let observed = if steps.deploy { observe(functions, backend).await? } else { HashMap::new() };
     let work = futures_util::stream::iter(functions)
         .map(|function| one(function, backend, steps, observed.get(&function.id()), progress))
@@ -90,6 +105,38 @@ pub async fn run(
         }
     }
     Ok(outcomes)
+}
+
+/// Secrets that functions name and the platform lacks, told before anything is built.
+async fn secrets_are_there(functions: &[Function], backend: &dyn Backend) -> Result<()> {
+    let Some(secrets) = backend.secrets().filter(|_| backend.lists_every_secret()) else { return Ok(()) };
+    let mut lists: HashMap<Option<&str>, Option<HashSet<String>>> = HashMap::new();
+    let mut problems = Vec::new();
+    let mut first = None;
+    for function in functions.iter().filter(|function| !function.secrets.is_empty()) {
+        let namespace = function.namespace.as_deref();
+        if let Entry::Vacant(entry) = lists.entry(namespace) {
+            // A namespace that isn't there has words of its own when it is deployed to.
+            let list = secrets.list(namespace).await.ok();
+            entry.insert(list.map(|list| list.into_iter().map(|secret| secret.name).collect()));
+        }
+        let Some(there) = &lists[&namespace] else { continue };
+        for name in function.secrets.iter().filter(|name| !there.contains(*name)) {
+            first.get_or_insert(name);
+            let message = format!("the secret {name} of `{}` is not on the platform", function.name);
+            problems.push(Problem::error(format!("functions.{}.secrets", function.name), message));
+        }
+    }
+    let Some(first) = first else { return Ok(()) };
+    let lacking = if problems.len() == 1 { "a secret is".into() } else { format!("{} secrets are", problems.len()) };
+    Err(Fault::failed(format!("{lacking} missing, nothing was changed"))
+        .hint(format!("`faas secret create {first}` makes it"))
+        .problems(problems))
+}
+
+/// Whether the function is built on the way.
+fn is_built(function: &Function, kind: ArtifactKind, steps: &Steps<'_>) -> bool {
+    kind != ArtifactKind::Image || (steps.build_images && !function.build.skip)
 }
 
 /// What the platform has of these functions, one question a namespace.
@@ -119,7 +166,10 @@ async fn one(
     match try_one(function, backend, steps, observed, progress).await {
         Ok(outcome) => outcome,
         Err(fault) => {
-            progress.failed(&function.name, &fault.to_string());
+            // One alone is told by the fault that ends the command.
+            if steps.several {
+                progress.failed(&function.name, &fault.without(&function.name));
+            }
             Outcome::failed(&function.name, fault)
         }
     }
@@ -171,6 +221,9 @@ async fn try_one(
         return Ok(Outcome { changes, ..outcome(Some(decision), observed.and_then(|d| d.url.clone())) });
     }
     if decision.action == Action::Unchanged {
+        if let Some(there) = observed {
+            backend.settle(function, there, progress).await?;
+        }
         progress.done(name, "unchanged");
         return Ok(outcome(Some(decision), observed.and_then(|d| d.url.clone())));
     }
@@ -196,7 +249,7 @@ async fn artifact(
     progress: &dyn Progress,
 ) -> Result<(Artifact, String)> {
     let kind = backend.wants(function);
-    if kind != ArtifactKind::Image || (steps.build_images && !function.build.skip) {
+    if is_built(function, kind, steps) {
         let built = build::build(function, kind, steps.project, steps.options, progress).await?;
         if kind == ArtifactKind::Image && steps.push {
             if let Artifact::Image { reference, .. } = &built.artifact

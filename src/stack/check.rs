@@ -31,6 +31,35 @@ pub fn better_name(name: &str) -> Option<String> {
     (!trimmed.is_empty() && trimmed != name).then(|| trimmed.to_owned())
 }
 
+/// Whether this can name an image: `[registry[:port]/]path[:tag][@digest]`. What else a registry or an engine asks of
+/// names is left to them.
+///
+/// # Errors
+/// What is wrong, as the end of a sentence.
+pub fn image(name: &str) -> Result<(), String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-/:@+".contains(c);
+    // A variable that was left as it is stands for a name.
+    if name.contains("${") {
+        return Ok(());
+    }
+    if let Some(c) = name.chars().find(|c| !allowed(*c)) {
+        return Err(format!("`{}` can't be in it", c.escape_debug()));
+    }
+    let bare = name.split('@').next().unwrap_or(name);
+    let last = bare.rfind('/').map_or(0, |slash| slash + 1);
+    let (path, tag) = match bare[last..].rfind(':') {
+        Some(colon) => (&bare[..last + colon], Some(&bare[last + colon + 1..])),
+        None => (bare, None),
+    };
+    if path.split('/').any(str::is_empty) {
+        return Err("a part of it is empty".into());
+    }
+    match tag {
+        Some(tag) if tag.is_empty() || tag.starts_with(['.', '-']) => Err(format!("`{tag}` is no tag")),
+        _ => Ok(()),
+    }
+}
+
 /// Whether this is a quantity of memory or CPU, as Kubernetes (`128Mi`, `0.5`, `100m`) or an engine (`128m`) has it.
 pub fn is_quantity(text: &str) -> bool {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -110,6 +139,16 @@ mod tests {
         }
         assert_eq!(better_name("My_Func.").as_deref(), Some("my-func"));
         assert_eq!(better_name("__"), None);
+    }
+
+    #[test]
+    fn images() {
+        for good in ["tax", "tax:latest", "127.0.0.1:5000/fn/tax", "r.io/a/b:1@sha256:0ab", "x/y@sha256:0", "${R}/x"] {
+            assert_eq!(image(good), Ok(()), "{good}");
+        }
+        for bad in ["", "r/tax:$(id)", "tax:", "/tax", "r//tax", "tax;ls", "a b", "r/`id`", "tax:-x"] {
+            assert!(image(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -18,20 +18,20 @@ pub fn fresh(provider: ProviderKind, gateway: &str, function: &NewFunction) -> S
     text + "functions:\n" + &block(function, 2, 2)
 }
 
-/// The text with the function added at the end of `functions:`. Everything else in it stays as it is, to the byte.
+/// The text with the function added at the end of `functions:`; `name` is the file's in messages. Everything else in it stays as it is, to the byte.
 ///
 /// # Errors
 /// The text is no stack file, or has a function of that name ([`crate::error::Kind::Usage`]).
-pub fn append(text: &str, function: &NewFunction) -> Result<String> {
+pub fn append(text: &str, name: &str, function: &NewFunction) -> Result<String> {
     let (bom, text) = match text.strip_prefix('\u{feff}') {
         Some(rest) => ("\u{feff}", rest),
         None => ("", text),
     };
-    let source = Source::new("the stack file", text);
-    let root = read(&source)?;
+    let source = Source::new(name, text);
+    let root = read(&source, name)?;
     let functions = root.entry("functions");
     if functions.is_some_and(|f| f.node.entry(&function.name).is_some()) {
-        return Err(Fault::usage(format!("there is a function `{}` in the stack file already", function.name))
+        return Err(Fault::usage(format!("there is a function `{}` in {name} already", function.name))
             .hint("choose another name"));
     }
     let line_end = if text.split_once('\n').is_some_and(|(first, _)| first.ends_with('\r')) { "\r\n" } else { "\n" };
@@ -55,25 +55,22 @@ pub fn append(text: &str, function: &NewFunction) -> Result<String> {
     let new = format!("{}{insert}{}", &text[..at], &text[at + skip..]);
     let before = root.json();
     if !is_as_meant(&new, before, function) {
-        return Err(Fault::failed(format!(
-            "`{}` can't be added to this stack file without changing it",
-            function.name
-        ))
-        .hint(format!("add it by hand, below `functions:`:\n{}", block(function, 2, 2))));
+        return Err(Fault::failed(format!("`{}` can't be added to {name} without changing it", function.name))
+            .hint(format!("add it by hand, below `functions:`:\n{}", block(function, 2, 2))));
     }
     Ok(format!("{bom}{new}"))
 }
 
-fn read(source: &Source) -> Result<Node<'_>> {
+fn read<'s>(source: &'s Source, name: &str) -> Result<Node<'s>> {
     let mut report = Report::new(source, false);
     match compose(source, &mut report) {
         Some(root) if !report.failed() && matches!(root.value, Value::Map(_)) => Ok(root),
         Some(root) if !report.failed() && !root.is_null() => {
             report.error(&Field::ROOT, root.span, "a stack file is a mapping");
-            Err(Fault::usage("the stack file can't be edited").problems(report.finish()))
+            Err(Fault::usage(format!("{name} can't be edited")).problems(report.finish()))
         }
-        _ if report.failed() => Err(Fault::usage("the stack file can't be edited").problems(report.finish())),
-        _ => Err(Fault::usage("the stack file is empty").hint("`faas new` without `--append` writes a new one")),
+        _ if report.failed() => Err(Fault::usage(format!("{name} can't be edited")).problems(report.finish())),
+        _ => Err(Fault::usage(format!("{name} is empty")).hint("`faas new` without `--append` writes a new one")),
     }
 }
 
@@ -175,7 +172,7 @@ fn is_as_meant(new: &str, before: serde_json::Value, function: &NewFunction) -> 
     let source = Source::new("", new);
     // As text, since the order counts.
     let expected = expected.to_string();
-    read(&source).is_ok_and(|root| expected == *root.json().to_string())
+    read(&source, "").is_ok_and(|root| expected == *root.json().to_string())
 }
 
 fn single(text: &str) -> String {
@@ -226,7 +223,7 @@ mod tests {
 
     #[track_caller]
     fn appended(text: &str, expected: &str) {
-        match append(text, &function("new")) {
+        match append(text, "s.yml", &function("new")) {
             Ok(got) => assert_eq!(got, expected),
             Err(fault) => panic!("{fault:?}"),
         }
@@ -307,7 +304,7 @@ mod tests {
             ("functions: ~\n", "without changing it"),
             ("functions: &f {}\nx: *f\n", "without changing it"),
         ] {
-            let fault = append(text, &function("new")).expect_err(text);
+            let fault = append(text, "s.yml", &function("new")).expect_err(text);
             assert!(fault.message.contains(message), "{text}: {fault:?}");
         }
     }

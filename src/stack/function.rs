@@ -155,6 +155,13 @@ impl<'r, 's, 'o> Functions<'r, 's, 'o> {
         if let Some(root) = compose(&source, &mut inner) {
             let top = Field::ROOT;
             let file = top.key("environment_file");
+            if !matches!(root.value, super::node::Value::Map(_)) && !root.is_null() {
+                let message = format!("an environment file is a mapping, this is {}", root.kind());
+                inner.error(&file, root.span, message).hint =
+                    Some("write `environment:`, and below it lines as `  NAME: value`".into());
+                self.report.take(inner.finish(), node.span);
+                return read;
+            }
             let entries = inner.entries(&file, &root);
             inner.unknown_keys(&top, entries, &schema::ENVIRONMENT_FILE);
             if let Some(environment) = root.get("environment") {
@@ -277,6 +284,10 @@ fn image(report: &mut Report, field: &Field, node: &Node) -> Option<String> {
     if image.contains(char::is_whitespace) {
         let shown = report.source().shown(node.span);
         report.error(field, node.span, format!("an image's name can't have spaces, as `{shown}` has"));
+    } else if let Err(why) = check::image(&image) {
+        let shown = report.source().shown(node.span);
+        report.error(field, node.span, format!("`{shown}` can't be an image's name: {why}")).hint =
+            Some("write it as `registry.example.com/me/tax:1.0`".into());
     }
     Some(image)
 }

@@ -297,6 +297,10 @@ fn said(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
     let line = text.lines().next().unwrap_or_default();
     let line = line.strip_prefix("error: ").unwrap_or(line);
+    // The parser's advice is for whoever writes the program, not the file.
+    if line.contains("Option<String>") {
+        return "a name or a text is missing here: each line is `key: value`".into();
+    }
     let end = line.find(" at line ").unwrap_or(line.len());
     line[..end].to_owned()
 }
@@ -326,6 +330,12 @@ mod tests {
         let place = fault.problems[0].place.clone().unwrap();
         assert_eq!((place.line, &*place.text), (4, "  rum: cat"), "{fault:?}");
         assert!(fault.problems[0].message.contains("rum"), "{fault:?}");
+    }
+
+    #[test]
+    fn a_missing_key_is_told_in_words_for_its_writer() {
+        let fault = Manifest::parse("language: x\n: bad\n", "template/x/template.yml").unwrap_err();
+        assert!(fault.problems[0].message.contains("is missing here"), "{fault:?}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::artifact::Artifact;
 use crate::backend::gateway_api::{GatewayApi, deployment};
 use crate::backend::{Change, Deployed, How, LogEntry, LogQuery, Secrets};
 use crate::error::{Fault, Kind, Result};
-use crate::function::FunctionId;
+use crate::function::{Function, FunctionId};
 use crate::progress::Progress;
 use crate::wire::FunctionDeployment;
 use crate::wire::client::{Answer, Request, body};
@@ -51,6 +51,31 @@ pub async fn apply(api: &GatewayApi, wait: Duration, change: &Change, progress: 
     }
     progress.step(&id.name, "waiting until it answers");
     answers(api, &id, wait, progress).await
+}
+
+/// Waits for at most `wait` for a function that is as it should be. One that may sleep is left asleep.
+///
+/// # Errors
+/// [`Kind::TimedOut`] when no replica comes up.
+pub async fn settle(
+    api: &GatewayApi,
+    wait: Duration,
+    function: &Function,
+    deployed: &Deployed,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let asleep = deployed.replicas == 0 && function.scale.min == Some(0);
+    if wait.is_zero() || asleep {
+        return Ok(());
+    }
+    let id = function.id();
+    // The call wakes one that was put to sleep, and makes faasd start a process that has ended.
+    let listening = listens(api, &id).await;
+    if listening && deployed.replicas > 0 && deployed.available != Some(0) {
+        return Ok(());
+    }
+    progress.step(&id.name, "waiting until it answers");
+    answers(api, &id, wait, progress).await.map(drop)
 }
 
 /// Removes a function; one whose process takes its time to end is asked again.
