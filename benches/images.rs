@@ -1,4 +1,5 @@
-//! `faas build` of images when nothing changed since, beside faas-cli (`FAAS_CLI` names it). Needs a container engine and
+//! `faas build` of images: nothing changed, one changed, everything new; beside faas-cli (`FAAS_CLI` names it) and the
+//! engine's own build. Needs a container engine and
 //! `FAAS_REGISTRY` with the base images of the test beds. `FUNCTIONS` (20) and `RUNS` (7) may be set.
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -23,15 +24,76 @@ fn main() {
     println!("{functions} images, nothing changed, median of {runs} runs, in ms\n");
     println!("{:<44}{:>8}{:>8}{:>8}", "", "median", "min", "max");
     let mine = row("faas build", runs, faas);
-    let Ok(cli) = std::env::var("FAAS_CLI") else {
-        println!("\nFAAS_CLI names no faas-cli to compare with");
-        return;
+    let cli = std::env::var("FAAS_CLI").ok();
+    let cli_build = |more: &[&str]| {
+        let cli = cli.as_deref().unwrap_or_default();
+        timed(Command::new(cli).arg("build").args(more), &project)
     };
-    let cli = |parallel: &str| timed(Command::new(&cli).args(["build", "--parallel", parallel]), &project);
-    cli("1");
-    let one = row("faas-cli build --parallel 1", runs, || cli("1"));
-    let four = row("faas-cli build --parallel 4", runs, || cli("4"));
-    println!("\n{:.0} times as fast as one at a time, {:.0} times as fast as four", one / mine, four / mine);
+    match &cli {
+        None => println!("\nFAAS_CLI names no faas-cli to compare with\n"),
+        Some(_) => {
+            cli_build(&["--parallel", "1"]);
+            let one = row("faas-cli build --parallel 1", runs, || cli_build(&["--parallel", "1"]));
+            let four = row("faas-cli build --parallel 4", runs, || cli_build(&["--parallel", "4"]));
+            println!("\n{:.0} times as fast as one at a time, {:.0} times as fast as four\n", one / mine, four / mine);
+        }
+    }
+
+    println!("{functions} images, one changed\n");
+    let changes = std::cell::Cell::new(0);
+    let change = || {
+        changes.set(changes.get() + 1);
+        let text = format!("changed {} times, {}\n", changes.get(), std::process::id());
+        std::fs::write(project.join("f0/handler.txt"), text).expect("a file");
+    };
+    let mine = row("faas build", runs, || {
+        change();
+        faas()
+    });
+    let own = row("the engine's own build of that one", runs, || {
+        change();
+        let handler = project.join("f0/handler.txt");
+        std::fs::copy(handler, project.join("build/f0/function/handler.txt")).expect("a copy");
+        let mut docker = Command::new("docker");
+        timed(
+            docker
+                .args(["build", "-q", "-t", &format!("{registry}/bench/f0:latest"), "build/f0"])
+                .env("DOCKER_BUILDKIT", "1"),
+            &project,
+        )
+    });
+    if cli.is_some() {
+        let theirs = row("faas-cli build --parallel 4", runs, || {
+            change();
+            cli_build(&["--parallel", "4"])
+        });
+        println!("\n{:.0} times as fast as faas-cli, {:.0} ms more than the engine's own\n", theirs / mine, mine - own);
+    }
+
+    println!("{functions} images, cold cache: every layer after the base is new\n");
+    let salts = std::cell::Cell::new(0);
+    let salt = || {
+        salts.set(salts.get() + 1);
+        format!("SALT={}-{}", std::process::id(), salts.get())
+    };
+    let cold = runs.min(3);
+    for parallel in ["1", "4", "20"] {
+        let args = ["build", "--parallel", parallel, "-b"];
+        row(&format!("faas build --parallel {parallel}"), cold, || {
+            timed(Command::new(&ours).args(args).arg(salt()).env("FAAS_HOME", dir.path().join("home")), &project)
+        });
+        row(&format!("faas build --parallel {parallel}, classic builder"), cold, || {
+            let mut faas = Command::new(&ours);
+            let faas =
+                faas.args(args).arg(salt()).env("FAAS_HOME", dir.path().join("home")).env("DOCKER_BUILDKIT", "0");
+            timed(faas, &project)
+        });
+        if cli.is_some() {
+            row(&format!("faas-cli build --parallel {parallel}"), cold, || {
+                cli_build(&["--parallel", parallel, "-b", &salt()])
+            });
+        }
+    }
 }
 
 fn lay_out(project: &Path, functions: usize, registry: &str) {
@@ -51,7 +113,8 @@ fn lay_out(project: &Path, functions: usize, registry: &str) {
     write(
         "template/echo/Dockerfile",
         &format!(
-            "FROM {registry}/base/debian:bookworm\nARG ADDITIONAL_PACKAGE\nWORKDIR /home/app\nCOPY function function\n\
+            "FROM {registry}/base/debian:bookworm\nARG ADDITIONAL_PACKAGE\nARG SALT\nWORKDIR /home/app\n\
+             RUN seq 200000 >numbers; echo $SALT\nCOPY function function\n\
              ENV fprocess=cat\nCMD [\"cat\"]\n"
         ),
     );

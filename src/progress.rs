@@ -1,9 +1,37 @@
 //! How work tells the user what it does, without knowing about terminals.
 
+/// A step of the work on a function; several may run at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a> {
+    /// Tells it from the others of the same function.
+    pub key: u64,
+    /// What it is called, as `[2/5] RUN make`.
+    pub title: &'a str,
+    /// How far it is.
+    pub state: State,
+}
+
+/// How far a step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It runs.
+    Running,
+    /// It was done before.
+    Cached,
+    /// It ended, well or not.
+    Ended,
+}
+
 /// Told what happens to each function; implemented by `output`. `subject` is the function's name.
 pub trait Progress: Send + Sync {
     /// Work on a function starts or enters its next step: `building`, `pushing`, `deploying`…
     fn step(&self, subject: &str, step: &str);
+    /// A step began or ended.
+    fn part(&self, subject: &str, part: Part<'_>) {
+        if part.state == State::Running {
+            self.step(subject, part.title);
+        }
+    }
     /// A line that the work printed: a build log line, a platform's event.
     fn line(&self, subject: &str, line: &str);
     /// Something that the user asked to be told: it stays on the screen.

@@ -210,7 +210,7 @@ fn podman_is_an_engine_too() {
     let on_podman = |test: Test| test.env("DOCKER_HOST", &host).arg("build");
     let done = on_podman(test).stderr("tax: unchanged\n").run();
     on_podman(done.then())
-        .args(["--secret", "id=x,src=tax/a.txt"])
+        .args(["--build-secret", "id=x,src=tax/a.txt"])
         .arg("--no-cache")
         .status(6)
         .stderr_has("the build secret `x` needs BuildKit: Podman's API takes no secrets")

@@ -301,11 +301,47 @@ fn others_go_on_unless_fail_fast() {
             ),
         )
         .file("bad/Dockerfile", format!("FROM {base}\nRUN exit 7\n"))
-        .file("good/Dockerfile", format!("FROM {base}\nRUN sleep 1\n"));
+        .file("good/Dockerfile", format!("FROM {base}\nRUN sleep 3; echo {}\n", std::process::id()));
     let done = build(test).args(["--fail-fast", "--parallel", "2"]).status(1).run();
     assert!(done.stderr.contains("1 of 2 functions did not build, 1 more given up by --fail-fast"), "{}", done.stderr);
     assert!(!done.stderr.contains("good: built"), "{}", done.stderr);
     build(done.then()).status(1).stderr_has("good: built").stderr_has("1 of 2 functions did not build:").run();
+}
+
+#[test]
+fn what_the_user_may_not_want_is_warned_of() {
+    let Some((registry, image)) = image("warn") else { return };
+    let base = format!("{registry}/base/debian:bookworm");
+    let test = project(&base, &image).layout(|dir| {
+        // Takes no room on the disk, and none in the image.
+        std::fs::File::create(dir.join("tax/large.bin")).unwrap().set_len(600 << 20).unwrap();
+    });
+    build(test)
+        .file("tax/Dockerfile", "ARG BASE\nFROM ${BASE}\nRUN true\n")
+        .args(["-b", "NPM_TOKEN=x"])
+        .stderr_has("the build argument NPM_TOKEN looks like a secret")
+        .stderr_has("its context has 600 MiB, the largest files are large.bin (600 MiB), ")
+        .run();
+    for buildkit in ["0", "1"] {
+        build(project(&format!("{registry}/base/no-such-thing:1"), &image))
+            .env("DOCKER_BUILDKIT", buildkit)
+            .status(1)
+            .stderr_has("hint: a base image can't be had: check the name after FROM")
+            .run();
+    }
+}
+
+#[test]
+fn steps_are_shown_on_a_terminal() {
+    let Some((registry, image)) = image("terminal") else { return };
+    let test = build(project(&format!("{registry}/base/debian:bookworm"), &image))
+        .file("tax/Dockerfile", format!("ARG BASE\nFROM ${{BASE}}\nRUN sleep 1; echo {}\n", std::process::id()))
+        .env("TERM", "xterm");
+    let mut session = rexpect::session::spawn_command(test.command(), Some(60_000)).unwrap();
+    let shown = session.exp_eof().unwrap();
+    assert!(shown.contains("2/2] RUN sleep 1"), "{shown}");
+    assert!(shown.contains("steps done"), "{shown}");
+    assert!(shown.contains("tax: built"), "{shown}");
 }
 
 #[test]

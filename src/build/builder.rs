@@ -72,3 +72,111 @@ pub fn gone(name: &str, at: &str, error: &str) -> Fault {
         .cause(format!("the builder at {at} went away: {error}"))
         .hint("when it runs again, build again: what it had built by then is in its cache")
 }
+
+/// What to do about what a builder says of a failure.
+#[must_use]
+pub fn hint(text: &str) -> Option<String> {
+    let lower = text.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    if lower.contains("secret") && has(&["not found", "missing id"]) {
+        return Some(
+            "give it: `build_secrets: {NAME: FILE}` in the stack, or `--build-secret id=NAME,src=FILE`".into(),
+        );
+    }
+    if has(&["no space left on device"]) {
+        return Some("the builder's disk is full: `docker builder prune` or `docker system prune` frees some".into());
+    }
+    let base = [
+        "failed to resolve source metadata",
+        "load metadata",
+        "pull access denied",
+        "manifest unknown",
+        "manifest for",
+        "reading manifest",
+        "failed to do request",
+        "no such host",
+        "repository does not exist",
+    ];
+    if has(&base) || lower.contains("not found") && lower.contains("docker.io") {
+        return Some(
+            "a base image can't be had: check the name after FROM, the network, and the login (`docker login REGISTRY`)"
+                .into(),
+        );
+    }
+    None
+}
+
+/// How large a context may be before that is worth a word, in bytes.
+const LARGE: u64 = 512 << 20;
+
+/// Warns of what the user may not want: secrets in build arguments, which stay in the image's history, and a context
+/// that takes long to send.
+pub fn warn(request: &Request<'_>) {
+    let (name, progress) = (request.name, request.progress);
+    for key in request.args.keys().filter(|key| is_secret(key)) {
+        progress.warn(
+            name,
+            &format!(
+                "the build argument {key} looks like a secret, and arguments can be read from the image: use \
+                 `build_secrets:` or --build-secret"
+            ),
+        );
+    }
+    let sizes = request.tree.files.iter().map(|file| file.content.size());
+    let whole: u64 = sizes.sum();
+    if whole > LARGE {
+        let mut files: Vec<_> = request.tree.files.iter().map(|file| (file.content.size(), &file.path)).collect();
+        files.sort_by(|a, b| b.cmp(a));
+        let largest: Vec<String> =
+            files.iter().take(3).map(|(size, path)| format!("{} ({})", path.display(), mebibytes(*size))).collect();
+        progress.warn(
+            name,
+            &format!(
+                "its context has {}, the largest files are {}: leave out what is not needed by .dockerignore or \
+                 .faasignore",
+                mebibytes(whole),
+                largest.join(", ")
+            ),
+        );
+    }
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes >> 20)
+}
+
+/// Whether a name is one that secrets have.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_lowercase().replace('-', "_");
+    ["token", "secret", "password", "passwd", "api_key", "apikey", "private_key", "credential", "access_key"]
+        .iter()
+        .any(|word| name.ends_with(word) || name.contains(&format!("{word}_")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_secrets_are_known() {
+        for name in ["NPM_TOKEN", "password", "AWS_SECRET_ACCESS_KEY", "API-KEY", "GITHUB_TOKEN_RO"] {
+            assert!(is_secret(name), "{name}");
+        }
+        for name in ["VERSION", "TOKENIZER", "BASE", "KEYBOARD", "ADDITIONAL_PACKAGE"] {
+            assert!(!is_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_base_that_can_not_be_had_has_a_hint() {
+        for text in [
+            "127.0.0.1:5000/x:1: failed to resolve source metadata for 127.0.0.1:5000/x:1: not found",
+            "[internal] load metadata for 127.0.0.1:5000/x:1 failed to create LLB definition: 127.0.0.1:5000/x:1: not found",
+            "pull access denied for nowhere, repository does not exist or may require 'docker login'",
+            "manifest for r.example/x:1 not found: manifest unknown: manifest unknown",
+        ] {
+            assert!(hint(text).unwrap().starts_with("a base image"), "{text}");
+        }
+        assert!(hint("exit code: 3").is_none());
+    }
+}

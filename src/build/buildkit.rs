@@ -133,13 +133,7 @@ pub async fn run(request: &Request<'_>, buildkit: &BuildKit, output: Output<'_>)
             log.write(status.message());
             Err(gone(name, &buildkit.shown, &chain(&status)))
         }
-        Err(status) => {
-            let mut fault = log.failed(trace.failing, said(&status));
-            if let Some(hint) = hint(status.message()) {
-                fault.hint = Some(hint);
-            }
-            Err(fault)
-        }
+        Err(status) => Err(log.failed(trace.failing, said(&status))),
     }
 }
 
@@ -196,23 +190,6 @@ fn said(status: &tonic::Status) -> &str {
     ["failed to solve with frontend dockerfile.v0: ", "failed to solve: ", "rpc error: code = Unknown desc = "]
         .iter()
         .fold(text, |text, prefix| text.strip_prefix(prefix).unwrap_or(text))
-}
-
-/// What to do about what it says.
-fn hint(text: &str) -> Option<String> {
-    let lower = text.to_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    if has(&["secret not found", "not found: secret", "missing id"])
-        || lower.contains("secret") && lower.contains("not found")
-    {
-        return Some(
-            "give it: `build_secrets: {NAME: FILE}` in the stack, or `--build-secret id=NAME,src=FILE`".into(),
-        );
-    }
-    if has(&["no space left on device"]) {
-        return Some("the builder's disk is full: `docker builder prune` or `docker system prune` frees some".into());
-    }
-    None
 }
 
 #[cfg(test)]

@@ -73,6 +73,10 @@ fn is_its_own(error: &Error) -> bool {
 #[derive(Default)]
 struct Steps {
     current: Option<u64>,
+    /// The last one that ended.
+    ended: Option<u64>,
+    /// Whether the current one was done before.
+    cached: bool,
     /// Whether the image is there.
     built: bool,
     /// A line that has no end yet and might begin a step.
@@ -80,6 +84,15 @@ struct Steps {
 }
 
 impl Steps {
+    /// The current step ended: steps come one after the other.
+    fn end(&mut self, log: &mut Log<'_>) {
+        let cached = std::mem::take(&mut self.cached);
+        if let Some(key) = self.current.filter(|key| self.ended != Some(*key)) {
+            log.ended(key, cached);
+            self.ended = Some(key);
+        }
+    }
+
     fn text(&mut self, text: &str, log: &mut Log<'_>) {
         self.partial += text;
         while let Some(end) = self.partial.find('\n') {
@@ -87,14 +100,19 @@ impl Steps {
             let line = line.trim_end();
             self.built |= line.starts_with("Successfully built ");
             if let Some((number, title)) = step(line) {
+                self.end(log);
                 self.current = Some(number);
                 log.step(number, line, title, usize::try_from(number).ok());
             } else if line.starts_with(" ---> ") || line.starts_with("Removing intermediate container") {
                 // What the engine says of its own work helps nobody when a step fails.
+                self.cached |= line == " ---> Using cache";
                 log.write(line);
             } else {
                 log.text(self.current.unwrap_or(0), "", &format!("{line}\n"));
             }
+        }
+        if self.built {
+            self.end(log);
         }
         // No step's line is that long.
         if self.partial.len() > 4096 {

@@ -80,6 +80,7 @@ pub async fn build(request: &Request<'_>, host: &str, bases: &[String]) -> Resul
         };
         progress.note(name, &format!("is built because {}", inputs.why(project, name, options, &otherwise)));
     }
+    super::builder::warn(request);
     let what = if options.push { "building and pushing" } else { "building" };
     progress.step(name, &format!("{what} {reference}"));
     let mut output = buildkit::Output { exporter: "", attributes: HashMap::new(), logins: HashMap::new() };

@@ -147,6 +147,7 @@ pub(super) async fn build(
         progress.note(name, &format!("is built because {}", now.why(project, name, options, &otherwise)));
     }
     let builder = builder::choose(&request, engine).await?;
+    builder::warn(&request);
     progress.step(name, &format!("building {reference}"));
     match builder {
         Builder::Classic => classic::run(&request, engine).await?,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Project;
 use super::dockerfile::{self, Instruction};
 use crate::error::{Fault, Result};
-use crate::progress::Progress;
+use crate::progress::{Part, Progress, State};
 use crate::template::file::cant_write;
 
 /// How many lines of the failing step a failure shows.
@@ -70,7 +70,14 @@ impl<'a> Log<'a> {
         step.nth = nth;
         self.write(shown);
         self.flush();
-        self.progress.step(self.name, &plain(shown));
+        self.progress.part(self.name, Part { key, title: &plain(shown), state: State::Running });
+    }
+
+    /// A step ended; `cached` when it was done before.
+    pub fn ended(&mut self, key: u64, cached: bool) {
+        let title = self.steps.get(&key).map_or("", |step| step.title.as_str());
+        let state = if cached { State::Cached } else { State::Ended };
+        self.progress.part(self.name, Part { key, title: &plain(title), state });
     }
 
     /// Text that a step printed, not always by whole lines; `prefix` goes before each line in the log.
@@ -130,6 +137,9 @@ impl<'a> Log<'a> {
         self.flush();
         let mut said = Vec::new();
         let step = key.and_then(|key| self.steps.get_mut(&key));
+        // The builder's own steps say what it was about; those of the user could say anything.
+        let about = step.as_ref().map_or("", |step| step.title.as_str());
+        let about = if about.starts_with("[internal]") { about.to_owned() } else { String::new() };
         if let Some(step) = step {
             let rest = std::mem::take(&mut step.partial);
             let at = dockerfile::find(&self.instructions, &step.title, step.nth);
@@ -145,9 +155,10 @@ impl<'a> Log<'a> {
             said.push(format!("{}:{line}", self.context.join("Dockerfile").display()));
         }
         said.extend(error.lines().map(plain));
-        Fault::failed(format!("{}: the image can't be built", self.name))
-            .cause(said.join("\n"))
-            .hint(format!("the whole log is in {}", self.path.display()))
+        let log = format!("the whole log is in {}", self.path.display());
+        let hint = super::builder::hint(&format!("{about} {error}"))
+            .map_or_else(|| log.clone(), |hint| format!("{hint}; {log}"));
+        Fault::failed(format!("{}: the image can't be built", self.name)).cause(said.join("\n")).hint(hint)
     }
 }
 

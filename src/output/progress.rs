@@ -1,12 +1,12 @@
 //! Progress for people: a live line a function on a terminal, plain prefixed lines in pipes and CI.
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{Output, diagnostic, eprint_line, plain};
-use crate::progress::Progress;
+use crate::progress::{Part, Progress, State};
 
 /// The progress that fits the output: live, plain or silent.
 #[must_use]
@@ -71,30 +71,75 @@ impl Progress for Plain {
 
 struct Live {
     bars: MultiProgress,
-    by_subject: Mutex<HashMap<String, ProgressBar>>,
+    by_subject: Mutex<HashMap<String, Node>>,
     colour: bool,
 }
 
-impl Live {
-    fn bar(&self, subject: &str) -> ProgressBar {
-        let mut bars = self.by_subject.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        bars.entry(subject.into())
-            .or_insert_with(|| {
-                let bar = self.bars.add(ProgressBar::new_spinner());
-                if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}: {wide_msg}") {
+/// A function on the screen: its own line, and one below it for each step that runs.
+struct Node {
+    bar: ProgressBar,
+    what: String,
+    running: BTreeMap<u64, ProgressBar>,
+    ended: usize,
+    cached: usize,
+}
+
+impl Node {
+    /// `building tax:latest, 3 steps done, 2 cached`.
+    fn show(&self) {
+        let mut text = self.what.clone();
+        if self.ended > 0 {
+            text += &format!(", {} step{} done", self.ended, if self.ended == 1 { "" } else { "s" });
+        }
+        if self.cached > 0 {
+            text += &format!(", {} cached", self.cached);
+        }
+        self.bar.set_message(text);
+    }
+
+    fn part(&mut self, part: Part<'_>, bars: &MultiProgress) {
+        match part.state {
+            State::Running => {
+                let last = self.running.values().next_back().unwrap_or(&self.bar);
+                let bar = bars.insert_after(last, ProgressBar::new_spinner());
+                if let Ok(style) = ProgressStyle::with_template("    {elapsed:>4} {wide_msg}") {
                     bar.set_style(style);
                 }
-                bar.set_prefix(subject.to_owned());
+                bar.set_message(part.title.to_owned());
                 bar.enable_steady_tick(Duration::from_millis(100));
-                bar
-            })
-            .clone()
+                self.running.insert(part.key, bar);
+            }
+            State::Cached | State::Ended => {
+                if let Some(bar) = self.running.remove(&part.key) {
+                    bar.finish_and_clear();
+                }
+                *(if part.state == State::Cached { &mut self.cached } else { &mut self.ended }) += 1;
+            }
+        }
+        self.show();
+    }
+}
+
+impl Live {
+    fn with(&self, subject: &str, work: impl FnOnce(&mut Node)) {
+        let mut nodes = self.by_subject.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let node = nodes.entry(subject.into()).or_insert_with(|| {
+            let bar = self.bars.add(ProgressBar::new_spinner());
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {elapsed}: {wide_msg}") {
+                bar.set_style(style);
+            }
+            bar.set_prefix(subject.to_owned());
+            bar.enable_steady_tick(Duration::from_millis(100));
+            Node { bar, what: String::new(), running: BTreeMap::new(), ended: 0, cached: 0 }
+        });
+        work(node);
     }
 
     fn end(&self, subject: &str, line: &str) {
-        let bar = self.by_subject.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(subject);
-        if let Some(bar) = bar {
-            bar.finish_and_clear();
+        let node = self.by_subject.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(subject);
+        if let Some(node) = node {
+            node.running.values().for_each(ProgressBar::finish_and_clear);
+            node.bar.finish_and_clear();
         }
         self.bars.suspend(|| eprint_line(line));
     }
@@ -102,10 +147,20 @@ impl Live {
 
 impl Progress for Live {
     fn step(&self, subject: &str, step: &str) {
-        self.bar(subject).set_message(step.to_owned());
+        self.with(subject, |node| {
+            node.what = step.to_owned();
+            node.show();
+        });
+    }
+    fn part(&self, subject: &str, part: Part<'_>) {
+        self.with(subject, |node| node.part(part, &self.bars));
     }
     fn line(&self, subject: &str, line: &str) {
-        self.bar(subject).set_message(plain(line).into_owned());
+        let line = plain(line).into_owned();
+        self.with(subject, |node| match node.running.values().next_back() {
+            Some(step) => step.set_message(line),
+            None => node.bar.set_message(line),
+        });
     }
     fn note(&self, subject: &str, message: &str) {
         self.bars.suspend(|| eprint_line(&format!("{subject}: {message}")));
@@ -115,7 +170,7 @@ impl Progress for Live {
         let filled = (done * WIDTH).checked_div(total).unwrap_or(WIDTH).min(WIDTH);
         let bar: String = (0..WIDTH).map(|at| if at < filled { '━' } else { '╌' }).collect();
         let of = format!("{} of {}", HumanBytes(done), HumanBytes(total));
-        self.bar(subject).set_message(format!("{bar} {of}  {what}"));
+        self.with(subject, |node| node.bar.set_message(format!("{bar} {of}  {what}")));
     }
     fn warn(&self, subject: &str, message: &str) {
         self.bars.suspend(|| Quiet { colour: self.colour }.warn(subject, message));

@@ -73,6 +73,7 @@ impl Trace {
             format!("DONE {:.1}s", seconds(completed) - seconds(started))
         };
         log.write(&format!("#{number} {how}"));
+        log.ended(number, vertex.cached);
     }
 }
 
