@@ -153,9 +153,7 @@ pub async fn publish_all(
                 let pushed = Pushed { digest: done.digest.clone(), sent: done.sent };
                 progress.done(&function.name, &push::told(&done.image, &pushed));
             }
-            Err(fault) if functions.len() > 1 => {
-                progress.failed(&function.name, &super::folder::without(fault, &function.name))
-            }
+            Err(fault) if functions.len() > 1 => progress.failed(&function.name, &fault.without(&function.name)),
             Err(_) => {}
         }
         result
