@@ -150,7 +150,7 @@ fn names_that_are_none_are_refused_before_anything_is_asked() {
     for (image, hint) in [
         ("r.example/Me/tax", "names are in lower case: r.example/me/tax"),
         ("tax", "names no registry to push to"),
-        ("r.example/tax:-x", "is no name for an image"),
+        ("r.example/tax:-x", "`-x` is no tag"),
     ] {
         small(image).arg("push").env("DOCKER_HOST", "tcp://127.0.0.1:1").status(2).stderr_has(hint).run();
     }

@@ -603,7 +603,7 @@ fn what_up_would_refuse_is_not_valid() {
         .stderr_has("which is outside the project")
         .stderr_has(" --> stack.yml:10:")
         .run();
-    function("build_options: [dev]").status(2).stderr_has("has no build option `dev`").run();
+    function("build_options: [nope]").status(2).stderr_has("has no build option `nope`").run();
 }
 
 #[test]
