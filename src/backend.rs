@@ -239,6 +239,8 @@ pub struct Change {
     pub stack: String,
     /// How to get there.
     pub how: How,
+    /// New processes even if nothing changed (`--force`).
+    pub force: bool,
 }
 
 /// A field of the platform's object that differs from what it should be.

@@ -32,7 +32,7 @@ mod secrets;
 pub mod serve;
 mod store;
 
-pub use launch::{Running, Settings, Stopped, log_path, running, start, stop};
+pub use launch::{Running, Settings, Stopped, ensure_awake, log_path, running, start, stop};
 
 /// The namespace of functions that name none.
 pub const DEFAULT_NAMESPACE: &str = "openfaas-fn";

@@ -3,7 +3,7 @@ use std::future::Future;
 
 use crate::error::{Fault, OrFault, Result};
 
-/// Runs a future on this thread; Ctrl-C or SIGTERM drops it, which ends its children, and gives
+/// Runs a future on this thread; Ctrl-C, SIGTERM or SIGHUP drops it, which ends its children, and gives
 /// [`crate::error::Kind::Interrupted`].
 ///
 /// # Errors
@@ -22,6 +22,18 @@ pub fn block_on_parallel<T>(future: impl Future<Output = Result<T>>) -> Result<T
     run(&mut builder, future)
 }
 
+/// Waits for SIGHUP: the terminal has gone. Never comes under nohup, which asks not to be told.
+async fn hung_up() {
+    let ignored = std::fs::read_to_string("/proc/self/status").is_ok_and(|status| {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+    });
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
+        Ok(mut hangup) if !ignored => drop(hangup.recv().await),
+        _ => std::future::pending().await,
+    }
+}
+
 fn run<T>(builder: &mut tokio::runtime::Builder, future: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = builder.enable_all().build().or_fault(|| "can't start the async runtime".into())?;
     let result = runtime.block_on(async {
@@ -31,6 +43,7 @@ fn run<T>(builder: &mut tokio::runtime::Builder, future: impl Future<Output = Re
             result = future => result,
             _ = tokio::signal::ctrl_c() => Err(Fault::interrupted()),
             _ = terminate.recv() => Err(Fault::interrupted()),
+            () = hung_up() => Err(Fault::interrupted()),
         }
     });
     // A blocked read of stdin must not keep the process from ending.

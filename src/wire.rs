@@ -63,6 +63,26 @@ pub struct Bundle {
     /// Calls in flight per replica; `None` is the platform's default, 0 is unlimited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
+    /// What is asked of this one deploy; not kept.
+    #[serde(default, skip_serializing_if = "Orders::are_none")]
+    pub orders: Orders,
+}
+
+/// How one deploy of a bundle is to be done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orders {
+    /// New processes even where the running ones would do.
+    #[serde(default)]
+    pub restart: bool,
+    /// How long the new processes may take to become ready; `None` leaves it to the platform.
+    #[serde(default)]
+    pub ready_within: Option<std::time::Duration>,
+}
+
+impl Orders {
+    fn are_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Memory and CPU.

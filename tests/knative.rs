@@ -119,6 +119,7 @@ impl Place {
             artifact: self.artifact(),
             stack: "test".into(),
             how: How::Upsert,
+            force: false,
             function: function.clone(),
         }
     }

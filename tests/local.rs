@@ -117,10 +117,12 @@ fn a_function_sees_its_own_environment_and_nothing_of_the_platforms() {
     let platform = Platform::with(Test::new().env("DAEMONS_OWN", "secret").env("LANG", "C.UTF-8"), &[]);
     let mut deployment = Platform::deployment("echo", &platform.python("echo"));
     deployment["envVars"] = serde_json::json!({"A": "1", "LANG": "de"});
-    deployment["envProcess"] = "python3 main.py".into();
+    deployment["envProcess"] = "python3 main.py echo".into();
     assert_eq!(platform.admin("POST", "/system/functions", &deployment.to_string()).status, 200);
     let environment = platform.get("/function/echo/env").text();
-    for line in ["A=1", "LANG=de", "OPENFAAS_NAME=echo", "OPENFAAS_NAMESPACE=openfaas-fn", "fprocess=python3 main.py"] {
+    for line in
+        ["A=1", "LANG=de", "OPENFAAS_NAME=echo", "OPENFAAS_NAMESPACE=openfaas-fn", "fprocess=python3 main.py echo"]
+    {
         assert!(environment.lines().any(|l| l == line), "{line} is not in\n{environment}");
     }
     assert!(!environment.contains("DAEMONS_OWN"), "{environment}");
@@ -268,6 +270,100 @@ fn namespaces_part_functions_and_secrets() {
     assert_eq!(platform.admin("DELETE", "/system/functions", remove).status, 200);
     assert_eq!(platform.admin("DELETE", "/system/namespace/shop", namespace).status, 202);
     assert_eq!(platform.get("/function/tax").text(), "default GET / ");
+}
+
+#[test]
+fn a_function_that_hangs_is_replaced_and_what_it_started_goes_with_it() {
+    let platform = Platform::start();
+    let mut deployment = Platform::deployment("echo", &platform.python("echo"));
+    deployment["envVars"] = serde_json::json!({"exec_timeout": "1s", "max_inflight": "1"});
+    assert_eq!(platform.admin("POST", "/system/functions", &deployment.to_string()).status, 200);
+    let before: u64 = platform.get("/function/echo/pid").text().parse().unwrap();
+    let daemonised: u64 = platform.get("/function/echo/daemonise").text().parse().unwrap();
+    assert_eq!(platform.get("/function/echo/hang").status, 504);
+    platform.until("another process answers", || {
+        platform.get("/function/echo/pid").text().parse::<u64>().is_ok_and(|pid| pid != before)
+    });
+    assert!(!is_alive(before));
+    assert!(is_alive(daemonised), "it left the group, and goes with the function");
+    platform.admin("DELETE", "/system/functions", r#"{"functionName":"echo"}"#);
+    platform.until("it is gone", || !is_alive(daemonised));
+}
+
+#[test]
+fn a_forced_deploy_starts_new_processes() {
+    let platform = Platform::start();
+    let mut bundle = platform.python("echo");
+    platform.deploy("echo", &bundle);
+    let pid = || platform.get("/function/echo/pid").text();
+    let before = pid();
+    assert_eq!(platform.update("echo", &bundle).status, 200);
+    assert_eq!(pid(), before, "nothing changed");
+    bundle["orders"] = serde_json::json!({"restart": true});
+    assert_eq!(platform.update("echo", &bundle).status, 200);
+    assert_ne!(pid(), before);
+    let forced = pid();
+    bundle.as_object_mut().unwrap().remove("orders");
+    assert_eq!(platform.update("echo", &bundle).status, 200);
+    assert_eq!(pid(), forced, "the order is not kept");
+}
+
+#[test]
+fn the_process_of_the_stack_file_beats_the_templates() {
+    let platform = Platform::start();
+    let mut deployment = Platform::deployment("echo", &platform.python("template"));
+    deployment["envProcess"] = "python3 main.py 'stack file'".into();
+    assert_eq!(platform.admin("POST", "/system/functions", &deployment.to_string()).status, 200);
+    assert_eq!(platform.post("/function/echo", "x").text(), "stack file POST / x");
+}
+
+#[test]
+fn up_and_force_and_timeout_count_on_the_embedded_platform() {
+    let platform = Platform::start();
+    let handler = "import os\ndef handle(req):\n    return str(os.getpid())\n";
+    platform.faas(["new", "tax", "--lang", "python3"]).run();
+    std::fs::write(platform.dir().join("tax/handler.py"), handler).unwrap();
+    platform.faas(["up"]).run();
+    let pid = || platform.post("/function/tax", "").text();
+    let before = pid();
+    platform.faas(["deploy"]).run();
+    assert_eq!(pid(), before);
+    platform.faas(["deploy", "--force"]).run();
+    assert_ne!(pid(), before);
+    let slow = format!("import time\ntime.sleep(600)\n{handler}");
+    std::fs::write(platform.dir().join("tax/handler.py"), slow).unwrap();
+    let began = std::time::Instant::now();
+    platform.faas(["up", "--timeout", "3s"]).status(124).stderr_has("not ready").run();
+    assert!(began.elapsed() < std::time::Duration::from_secs(40), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_broken_state_file_is_written_again() {
+    let platform = Platform::start();
+    let state = platform.local.join("running.json");
+    let told = std::fs::read(&state).unwrap();
+    std::fs::write(&state, "{").unwrap();
+    platform.until("it is whole again", || std::fs::read(&state).is_ok_and(|now| now == told));
+    platform.faas(["local", "status"]).stdout_has(&platform.url).run();
+    platform.faas(["local", "stop"]).run();
+    std::fs::write(platform.local.join("state.redb"), "no database").unwrap();
+    let start = platform.faas(["local", "start", "--port", "0"]).status(1);
+    start.stderr_has("can't open the database").stderr_has("move it away").run();
+}
+
+#[test]
+fn a_stopped_daemon_is_told_at_once() {
+    let platform = Platform::start();
+    let state: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(platform.local.join("running.json")).unwrap()).unwrap();
+    let pid = state["pid"].to_string();
+    assert!(std::process::Command::new("kill").args(["-STOP", &pid]).status().unwrap().success());
+    for command in [&["local", "status"][..], &["list", "--gateway", &platform.url]] {
+        let mut test = platform.faas([]);
+        test = test.args(command.iter().copied()).status(1);
+        test.stderr_has(format!("(pid {pid}) is stopped")).stderr_has("kill -CONT").run();
+    }
+    platform.faas(["local", "stop"]).stdout("Stopped the embedded platform\n").run();
 }
 
 #[test]

@@ -58,6 +58,7 @@ impl Bed {
             spec: "spec-1".into(),
             stack: "tests".into(),
             how: How::Upsert,
+            force: false,
         }
     }
 

@@ -204,6 +204,14 @@ fn python_that_raises_answers_500_and_logs_the_traceback() {
 }
 
 #[test]
+fn python_that_exits_answers_500_and_logs_where() {
+    let shim = Shim::python("import sys\ndef handle(req):\n    sys.exit(4)\n");
+    let answer = shim.post("x");
+    assert_eq!((answer.status, answer.body.as_str()), (500, "RuntimeError: exit(4)\n"));
+    assert_eq!(shim.post("x").status, 500, "the function goes on");
+}
+
+#[test]
 fn python_sees_the_request() {
     let shim = Shim::python(
         "def handle(event, context):\n    print('to the log')\n    return {'statusCode': 201, 'headers': {'X-Was': event.method},\n            \

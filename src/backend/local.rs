@@ -54,13 +54,15 @@ pub const CAPABILITIES: Capabilities = Capabilities {
 #[derive(Debug)]
 pub struct Local {
     api: GatewayApi,
+    wait: Duration,
 }
 
 impl Local {
-    /// The embedded platform behind `client`, which should be given [`TIMEOUT`].
+    /// The embedded platform behind `client`, which should be given [`TIMEOUT`]. New processes may take `wait` to
+    /// become ready; zero leaves it to the platform.
     #[must_use]
-    pub fn new(client: Client) -> Self {
-        Self { api: GatewayApi { client } }
+    pub fn new(client: Client, wait: Duration) -> Self {
+        Self { api: GatewayApi { client }, wait }
     }
 }
 
@@ -83,7 +85,7 @@ impl Backend for Local {
     }
 
     async fn apply(&self, change: &Change, progress: &dyn Progress) -> Result<Deployed> {
-        apply::apply(&self.api, change, progress).await
+        apply::apply(&self.api, change, self.wait, progress).await
     }
 
     async fn remove(&self, id: &FunctionId) -> Result<()> {

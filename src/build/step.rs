@@ -76,18 +76,27 @@ pub async fn execute(
     let Some((program, arguments)) = words.split_first() else {
         return Err(Fault::usage("the template has an empty command"));
     };
-    let mut child = Group(
-        Command::new(program)
-            .args(arguments)
-            .current_dir(dir)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .or_fault(|| format!("{name}: can't start `{program}`"))?,
-    );
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    let parent = rustix::process::getpid();
+    let tie = move || {
+        // Should this process be killed without a word.
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+        match rustix::process::getppid() {
+            Some(pid) if pid == parent => Ok(()),
+            _ => Err(std::io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error())),
+        }
+    };
+    // SAFETY: only two system calls, no allocation and no lock, between fork and exec.
+    unsafe { command.pre_exec(tie) };
+    let mut child = Group(command.spawn().or_fault(|| format!("{name}: can't start `{program}`"))?);
     let mut last: VecDeque<String> = VecDeque::with_capacity(SHOWN);
     let mut out = lines(child.0.stdout.take());
     let mut err = lines(child.0.stderr.take());

@@ -73,6 +73,7 @@ impl Generate {
                 spec: spec_hash(function),
                 stack: stack.name.clone(),
                 how: How::Upsert,
+                force: false,
             };
             let service = knative::manifest(&change, &BTreeSet::new())?;
             text.push_str("---\n");
@@ -137,7 +138,8 @@ impl Generate {
                 }
             };
             let (spec, name) = (spec_hash(function), stack.name.clone());
-            let change = Change { function: function.clone(), artifact, spec, stack: name, how: How::Upsert };
+            let change =
+                Change { function: function.clone(), artifact, spec, stack: name, how: How::Upsert, force: false };
             resources.push(lambda::template::resource(&change, &settings, &place)?);
         }
         let template = lambda::template::template(resources);

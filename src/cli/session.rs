@@ -150,14 +150,14 @@ impl Session {
 }
 
 /// The registry of backends: which platform, at which address, with which login.
-#[cfg_attr(not(feature = "openfaas"), expect(unused_variables, reason = "only OpenFaaS is waited for by the client"))]
+#[cfg_attr(not(feature = "openfaas"), expect(unused_variables, reason = "not every platform is waited for"))]
 fn backend(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>, wait: Duration) -> Result<Arc<dyn Backend>> {
     let place = Place::find(context, flags, stack);
     match place.kind {
         #[cfg(feature = "local")]
         ProviderKind::Local => {
             use crate::backend::local::{Local, TIMEOUT};
-            Ok(Arc::new(Local::new(client(context, flags, &place.gateway, TIMEOUT)?)))
+            Ok(Arc::new(Local::new(client(context, flags, &place.gateway, TIMEOUT.max(2 * wait))?, wait)))
         }
         #[cfg(feature = "openfaas")]
         ProviderKind::OpenFaas => Ok(Arc::new(crate::backend::openfaas::OpenFaas::new(
@@ -320,7 +320,10 @@ fn client(context: &Context, flags: &GatewayFlags, gateway: &str, timeout: Durat
 #[cfg(feature = "local")]
 fn own_token(context: &Context, gateway: &str) -> Result<Option<SecretString>> {
     match running(context) {
-        Some(url) if url == gateway => crate::gateway::token(&context.dirs).map(Some),
+        Some(url) if url == gateway => {
+            crate::gateway::ensure_awake(&context.dirs)?;
+            crate::gateway::token(&context.dirs).map(Some)
+        }
         _ => Ok(None),
     }
 }

@@ -19,7 +19,7 @@ use super::serve::Place;
 use super::store::Store;
 use super::{DEFAULT_NAMESPACE, files};
 use crate::error::Result;
-use crate::wire::FunctionDeployment;
+use crate::wire::{FunctionDeployment, Orders};
 
 /// Functions that are started at a time after a restart.
 const STARTING: usize = 4;
@@ -142,7 +142,8 @@ impl Controller {
 
     /// Creates a function, or updates one. The new replicas answer before the old ones stop; when they don't come up,
     /// nothing has changed.
-    pub async fn deploy(&self, deployment: FunctionDeployment, update: bool) -> Result<(), Refused> {
+    pub async fn deploy(&self, mut deployment: FunctionDeployment, update: bool) -> Result<(), Refused> {
+        let orders = deployment.bundle.as_mut().map(|b| std::mem::take(&mut b.orders)).unwrap_or_default();
         let namespace = deployment.namespace.as_deref().filter(|n| !n.is_empty()).unwrap_or(DEFAULT_NAMESPACE);
         self.namespaces.check(namespace)?;
         let key = Key::new(namespace, &deployment.service);
@@ -164,14 +165,14 @@ impl Controller {
         };
         let record = FunctionRecord { deployment, created, replicas: wanted };
         match old {
-            None => self.create(key, record).await,
-            Some(function) => self.update(&function, record).await,
+            None => self.create(key, record, orders).await,
+            Some(function) => self.update(&function, record, orders).await,
         }
     }
 
-    async fn create(&self, key: Key, record: FunctionRecord) -> Result<(), Refused> {
+    async fn create(&self, key: Key, record: FunctionRecord, orders: Orders) -> Result<(), Refused> {
         let log = self.log(&key);
-        let replicas = self.come_up(&key, &record, &log).await?;
+        let replicas = self.come_up(&key, &record, &log, orders).await?;
         if let Err(fault) = self.store.put_function(&key, &record).await {
             self.retire(replicas);
             return Err(fault.into());
@@ -182,16 +183,16 @@ impl Controller {
         Ok(())
     }
 
-    async fn update(&self, function: &Arc<Function>, record: FunctionRecord) -> Result<(), Refused> {
+    async fn update(&self, function: &Arc<Function>, record: FunctionRecord, orders: Orders) -> Result<(), Refused> {
         let running = function.replicas();
         let now = function.record();
         let healthy = running.len() == record.replicas as usize && running.iter().all(|r| r.is_ready());
-        if healthy && same_processes(&now.deployment, &record.deployment) {
+        if healthy && !orders.restart && same_processes(&now.deployment, &record.deployment) {
             self.store.put_function(&function.key, &record).await?;
             function.set(record, running.to_vec());
             return Ok(());
         }
-        let replicas = self.come_up(&function.key, &record, &function.log).await?;
+        let replicas = self.come_up(&function.key, &record, &function.log, orders).await?;
         if let Err(fault) = self.store.put_function(&function.key, &record).await {
             self.retire(replicas);
             return Err(fault.into());
@@ -207,6 +208,7 @@ impl Controller {
         key: &Key,
         record: &FunctionRecord,
         log: &Arc<FunctionLog>,
+        orders: Orders,
     ) -> Result<Vec<Arc<Replica>>, Refused> {
         let refused = |why: &dyn std::fmt::Display| {
             Refused::bad(format_args!("unable to start function: {}, error: {why}", key.name))
@@ -214,8 +216,15 @@ impl Controller {
         let replicas = self.start(key, record, log, record.replicas).map_err(|e| refused(&e))?;
         // A deploy that is given up, because the client went away, must leave no process behind.
         let replicas = Unclaimed { controller: self, replicas };
-        let ready = futures_util::future::try_join_all(replicas.replicas.iter().map(|r| r.invoker().wait_ready(READY)));
-        ready.await.map_err(|e| refused(&e))?;
+        let ready = futures_util::future::try_join_all(
+            replicas.replicas.iter().map(|r| r.invoker().wait_ready(orders.ready_within.unwrap_or(READY))),
+        );
+        ready.await.map_err(|e| match e {
+            faas_watchdog::Error::NotReady { .. } => {
+                Refused { status: StatusCode::GATEWAY_TIMEOUT, text: refused(&e).text }
+            }
+            _ => refused(&e),
+        })?;
         Ok(replicas.claim())
     }
 

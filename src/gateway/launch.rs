@@ -106,6 +106,20 @@ pub fn running(dirs: &Dirs) -> Option<Running> {
     })
 }
 
+/// Refuses to ask a daemon that can't answer because somebody stopped its process.
+///
+/// # Errors
+/// When it is so, and how to let it go on.
+pub fn ensure_awake(dirs: &Dirs) -> Result<()> {
+    match running(dirs).filter(|running| running.identity.is_stopped()) {
+        None => Ok(()),
+        Some(Running { pid, .. }) => {
+            Err(Fault::failed(format!("the embedded platform (pid {pid}) is stopped, and answers nobody"))
+                .hint(format!("`kill -CONT {pid}` lets it go on; `faas local stop` ends it")))
+        }
+    }
+}
+
 /// Starts the daemon unless it runs, and waits until it answers. Says whether it was started now.
 ///
 /// # Errors
@@ -242,6 +256,8 @@ pub fn stop(dirs: &Dirs, patience: Duration) -> Result<Stopped> {
         running.identity.signal(signal).or_fault(|| format!("can't signal the embedded platform (pid {})", running.pid))
     };
     signal(Signal::TERM)?;
+    // A stopped process takes no signal but this one and KILL.
+    signal(Signal::CONT)?;
     if running.identity.wait_gone(patience) {
         return Ok(Stopped::Drained);
     }

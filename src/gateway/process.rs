@@ -36,6 +36,13 @@ impl Identity {
         self.boot == boot_id() && start_time(self.pid).is_ok_and(|started| started == self.started)
     }
 
+    /// Whether somebody has stopped it (SIGSTOP, Ctrl-Z): it lives and does nothing.
+    pub fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().next());
+        matches!(state, Some("T" | "t")) && self.alive()
+    }
+
     /// Sends it a signal; nothing when it has gone.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
@@ -94,7 +101,12 @@ pub(super) fn usage(pid: u32) -> Option<(u64, u64)> {
 
 /// Ends every process that a platform of this folder left behind when it was killed; says how many there were.
 pub(super) fn end_orphans(platform: &Path) -> usize {
-    let mark = format!("{MARK}={}", platform.display());
+    end_marked(MARK, platform)
+}
+
+/// Ends every process with this path in this variable of its environment; says how many there were.
+pub(super) fn end_marked(variable: &str, path: &Path) -> usize {
+    let mark = format!("{variable}={}", path.display());
     let own = std::process::id();
     let marked: Vec<Identity> = std::fs::read_dir("/proc")
         .into_iter()
@@ -144,6 +156,9 @@ mod tests {
         while end_orphans(folder.path()) == 0 {}
         assert!(!ours.wait().unwrap().success());
         assert!(other_identity.alive());
+        assert!(!other_identity.is_stopped());
+        other_identity.signal(Signal::STOP).unwrap();
+        while !other_identity.is_stopped() {}
         other.kill().unwrap();
         other.wait().unwrap();
     }

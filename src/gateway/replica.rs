@@ -95,6 +95,12 @@ impl Replica {
         };
         let _ = tokio::time::timeout_at(until, released).await;
         self.invoker.drain(until.saturating_duration_since(tokio::time::Instant::now())).await;
+        // What it started and let go of, outside of its process group.
+        let mark = (FOLDER_VARIABLE, self.folder.join("secrets"));
+        let ended = tokio::task::spawn_blocking(move || process::end_marked(mark.0, &mark.1)).await.unwrap_or(0);
+        if ended > 0 {
+            tracing::info!("ended {ended} processes that {} left behind", self.folder.display());
+        }
         if let Err(e) = files::remove(&self.folder) {
             tracing::warn!("can't remove {}: {e}", self.folder.display());
         }
@@ -145,8 +151,10 @@ fn config(plan: &Plan<'_>, folder: &Path) -> Result<Config, String> {
     if !bundle.dir.is_dir() {
         return Err(format!("the bundle's folder {} is not there", bundle.dir.display()));
     }
-    let command = shell_words::split(&bundle.run.command)
-        .map_err(|e| format!("the command `{}` can't be split into words: {e}", bundle.run.command))?;
+    let own = plan.deployment.env_process.as_ref().filter(|process| !process.trim().is_empty());
+    let line = own.unwrap_or(&bundle.run.command);
+    let command =
+        shell_words::split(line).map_err(|e| format!("the command `{line}` can't be split into words: {e}"))?;
     let mut config = Config::new(mode, command);
     config.cwd = Some(bundle.dir.clone());
     config.env = environment(plan, folder);

@@ -23,6 +23,8 @@ use crate::error::{Fault, OrFault, Result};
 
 /// How long a client may take to send a request's head.
 const HEAD: Duration = Duration::from_secs(30);
+/// How often the state file is looked at.
+const RETELL: Duration = Duration::from_secs(1);
 
 /// What the daemon is told besides its settings.
 pub struct Place {
@@ -85,6 +87,7 @@ async fn serve(place: Place, settings: &Settings) -> Result<()> {
     controller.start_all();
     queue.resume();
     let idle = tokio::spawn(super::idle::watch(Arc::clone(&controller)));
+    let told = tokio::spawn(keep_told(state.clone(), address));
 
     let connections = GracefulShutdown::new();
     let ended = async {
@@ -99,6 +102,8 @@ async fn serve(place: Place, settings: &Settings) -> Result<()> {
     }
     drop(listener);
     idle.abort();
+    told.abort();
+    let _ = told.await;
     tracing::info!("stopping: calls in flight may take {} s", settings.grace.as_secs());
     controller.close_logs();
     let calls = async { tokio::join!(connections.shutdown(), queue.stop(settings.grace)) };
@@ -135,6 +140,20 @@ async fn accept(listener: &TcpListener, gateway: &Arc<Gateway>, connections: &Gr
                 tracing::debug!("connection of {peer}: {e}");
             }
         });
+    }
+}
+
+/// Writes the state file again when somebody broke it: without it nobody finds this daemon, to use it or to stop it.
+async fn keep_told(path: PathBuf, address: SocketAddr) {
+    let told = std::fs::read(&path).ok();
+    loop {
+        tokio::time::sleep(RETELL).await;
+        if std::fs::read(&path).ok() != told
+            && path.parent().is_some_and(Path::is_dir)
+            && let Err(e) = tell_state(&path, address)
+        {
+            tracing::warn!("the state file is broken, and can't be written again: {e}");
+        }
     }
 }
 

@@ -40,7 +40,7 @@ impl Store {
             let fault = Fault::failed(format!("can't open the database {}", path.display())).cause(&e);
             match e {
                 redb::DatabaseError::DatabaseAlreadyOpen => fault.hint("another embedded platform has it open"),
-                _ => fault,
+                _ => fault.hint("if it is damaged, move it away: then the platform starts without functions, and `faas up` brings them back"),
             }
         })?;
         let prepare = || -> Result<(), redb::Error> {

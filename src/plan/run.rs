@@ -212,6 +212,7 @@ async fn try_one(
         spec: spec_hash(function),
         stack: steps.stack.into(),
         how: steps.how,
+        force: steps.force,
     };
     if steps.dry {
         let changes = backend.preview(&change).await?.unwrap_or_default();

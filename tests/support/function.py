@@ -2,6 +2,7 @@
 import http.server
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -50,6 +51,12 @@ class Function(http.server.BaseHTTPRequestHandler):
         if first == "pause":
             time.sleep(0.05)
             return self.answer(LABEL.encode())
+        if first == "hang":
+            while True:
+                time.sleep(1)
+        if first == "daemonise":
+            started = subprocess.Popen(["sleep", "7782"], start_new_session=True, stdout=subprocess.DEVNULL)
+            return self.answer(str(started.pid).encode())
         if first == "crash":
             os._exit(3)
         if first == "mark":

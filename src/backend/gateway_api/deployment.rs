@@ -107,6 +107,7 @@ mod tests {
             spec: "s1".into(),
             stack: "shop".into(),
             how: How::Upsert,
+            force: false,
         }
     }
 

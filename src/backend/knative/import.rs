@@ -350,6 +350,7 @@ mod tests {
             artifact: Artifact::Image { reference: "r/tax:1".into(), digest: Some("sha256:a".into()) },
             stack: "shop".into(),
             how: How::Upsert,
+            force: false,
             function,
         };
         let pull: BTreeSet<String> = ["login".to_owned()].into();

@@ -13,6 +13,7 @@ fn change(function: Function) -> Change {
         spec: "s1".into(),
         stack: "shop".into(),
         how: How::Upsert,
+        force: false,
     }
 }
 

@@ -261,6 +261,7 @@ mod tests {
             spec: spec_hash(&function),
             stack: "shop".into(),
             how: How::Upsert,
+            force: false,
             function: function.clone(),
             artifact: artifact.clone(),
         };

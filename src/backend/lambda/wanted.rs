@@ -435,7 +435,7 @@ mod tests {
             entry: "bootstrap".into(),
             runtime: "python3.13".into(),
         };
-        Change { function, artifact, spec: "s".into(), stack: "shop".into(), how: How::Upsert }
+        Change { function, artifact, spec: "s".into(), stack: "shop".into(), how: How::Upsert, force: false }
     }
 
     fn tax() -> Function {

@@ -1,5 +1,7 @@
 //! Making the embedded platform as a change says. It answers once the new processes are ready, and keeps the old ones
 //! when they don't get ready, so there is nothing to wait for here.
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 
 use super::is_missing;
@@ -8,22 +10,23 @@ use crate::backend::gateway_api::{GatewayApi, deployment};
 use crate::backend::{Change, Deployed, How};
 use crate::error::{Fault, Result};
 use crate::progress::Progress;
-use crate::wire::Bundle;
 use crate::wire::client::Answer;
+use crate::wire::{Bundle, Orders};
 
 /// Sends the deployment.
 ///
 /// # Errors
 /// What the platform refused, and why; the last lines of a process that did not get ready are in it.
-pub async fn apply(api: &GatewayApi, change: &Change, progress: &dyn Progress) -> Result<Deployed> {
+pub async fn apply(api: &GatewayApi, change: &Change, wait: Duration, progress: &dyn Progress) -> Result<Deployed> {
     let id = change.function.id();
     let cannot = || format!("can't deploy {}", id.name);
     let Artifact::Bundle { dir, digest, run } = &change.artifact else {
         return Err(Fault::failed(cannot())
             .cause("the embedded platform runs functions as processes from a bundle, and something else was built"));
     };
-    let bundle =
-        Bundle { dir: dir.clone(), digest: digest.clone(), run: run.clone(), concurrency: change.function.concurrency };
+    let orders = Orders { restart: change.force, ready_within: (!wait.is_zero()).then_some(wait) };
+    let (run, concurrency) = (run.clone(), change.function.concurrency);
+    let bundle = Bundle { dir: dir.clone(), digest: digest.clone(), run, concurrency, orders };
     let deployment = deployment::of(change, format!("bundle:{digest}"), Some(bundle));
     progress.step(&id.name, "deploying");
     let answer = match change.how {
@@ -48,9 +51,11 @@ pub async fn apply(api: &GatewayApi, change: &Change, progress: &dyn Progress) -
 fn explain(answer: &Answer, what: &str, how: How) -> Fault {
     if answer.text.starts_with("unable to start function") {
         // Whole, unlike other refusals: the process's own last words are in it.
-        return Fault::failed(what)
+        let late = answer.status == StatusCode::GATEWAY_TIMEOUT;
+        let fault = if late { Fault::timed_out(what) } else { Fault::failed(what) };
+        return fault
             .cause(answer.text.trim())
-            .hint("`faas logs` shows what it said before; if it was deployed before, it still runs as it was");
+            .hint("`faas logs NAME` shows what it said before; if it was deployed before, it still runs as it was");
     }
     let fault = answer.fault(what);
     if how == How::Create && answer.text.contains("already exists") {

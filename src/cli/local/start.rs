@@ -1,4 +1,5 @@
 //! `faas local start`: starts the embedded platform in the background, unless it runs.
+use std::net::ToSocketAddrs;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,6 +9,7 @@ use crate::cli::{Global, stack_file};
 use crate::context::Context;
 use crate::error::{Fault, Result};
 use crate::gateway::{self, DEFAULT_ADDRESS, Settings};
+use crate::problem::Problem;
 use crate::stack::ProviderKind;
 
 /// Start the embedded platform in the background
@@ -84,6 +86,9 @@ impl Start {
         let in_stack = if named { None } else { stack_address(context, global)? };
         let settings = self.how.settings(in_stack.as_deref().unwrap_or(DEFAULT_ADDRESS))?;
         let (running, started) = gateway::start(&context.dirs, &settings)?;
+        if started && let Some(warning) = exposed(&settings.listen) {
+            context.out.problem(&warning);
+        }
         let any_port = settings.listen.ends_with(":0");
         if !started && named && !any_port && !running.url.ends_with(&format!("//{}", settings.listen)) {
             return Err(Fault::failed(format!("the embedded platform runs already, on {}", running.url))
@@ -93,6 +98,17 @@ impl Start {
         let text = format!("{line} {}\n", running.url);
         context.out.result(&Started { running, started }, || text)
     }
+}
+
+/// What to know about an address that others than this machine can reach.
+pub(super) fn exposed(listen: &str) -> Option<Problem> {
+    let mut addresses = listen.to_socket_addrs().ok()?;
+    if addresses.all(|address| address.ip().is_loopback()) {
+        return None;
+    }
+    let message = format!("the functions can be called by everybody who reaches {listen}: calls ask for no password");
+    let hint = "deploying and secrets do; `--port N` listens on this machine only";
+    Some(Problem::warning("listen", message).hint(hint))
 }
 
 /// `provider.gateway` of a stack file that is for the embedded platform.

@@ -41,6 +41,7 @@ impl Status {
             return Err(Fault::not_found("the embedded platform does not run")
                 .hint("`faas local start` starts it; `faas up` does so by itself when the provider is `local`"));
         };
+        gateway::ensure_awake(&context.dirs)?;
         let auth = Auth::Basic { user: gateway::USER.into(), password: gateway::token(&context.dirs)? };
         let client = Client::new(&daemon.url, Options { auth, ..Options::default() })?;
         let functions = runtime::block_on(rows(&client))?;

@@ -283,7 +283,7 @@ class Server:
                 pass
         except (ConnectionError, TimeoutError):
             pass  # the caller has gone; there is nobody to tell
-        except Exception:
+        except (Exception, SystemExit):
             traceback.print_exc()
         finally:
             reader.close()
@@ -307,7 +307,7 @@ class Server:
             keep = "close" not in tokens and (version == "HTTP/1.1" or "keep-alive" in tokens)
             try:
                 status, fields, body = self.handle(Event(method, target, headers, body))
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # a handler that exits ends its request, not the function
                 traceback.print_exc()
                 status, fields = 500, [("Content-Type", TEXT)]
                 body = f"{type(error).__name__}: {error}\n".encode("utf-8", "replace")
