@@ -31,6 +31,7 @@ mod logout;
 mod logs;
 mod namespace;
 mod new;
+mod password;
 mod pipeline;
 mod plan;
 #[cfg(feature = "image")]

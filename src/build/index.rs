@@ -6,6 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Result;
+
 /// A file that changed so shortly before it was looked at (nanoseconds) may change again without the disk telling.
 pub const TICK: i128 = 50_000_000;
 
@@ -54,6 +56,17 @@ impl Index {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Record> {
         self.state().as_ref()?.records.get(key).cloned()
+    }
+
+    /// The digest of what goes into the build `key`: the known one while `stamp` is as it was, else what `read` finds.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn content(&self, key: &str, stamp: &str, read: impl FnOnce() -> Result<blake3::Hash>) -> Result<String> {
+        match self.get(key).filter(|known| known.stamp == stamp) {
+            Some(known) => Ok(known.content),
+            None => Ok(read()?.to_hex().to_string()),
+        }
     }
 
     /// Keeps what is known under `key`, unless the newest of the files changed too shortly before `looked` to be sure.

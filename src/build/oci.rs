@@ -73,10 +73,7 @@ pub(super) async fn build(
 
     let key = format!("{name}/oci");
     let stamp = tree.stamp()?.to_hex().to_string();
-    let content = match project.index.get(&key).filter(|known| known.stamp == stamp) {
-        Some(known) => known.content,
-        None => tree.digest()?.to_hex().to_string(),
-    };
+    let content = project.index.content(&key, &stamp, || tree.digest())?;
     let base = base_name(function, image, options);
     for argument in function.build.args.keys().chain(options.args.keys()).filter(|name| *name != "BASE") {
         progress.warn(name, &format!("the build argument {argument} changes nothing without an engine"));

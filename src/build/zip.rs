@@ -80,10 +80,7 @@ pub(super) async fn build(
     let programs = requires::find(&native, name, project.env)?;
     let key = format!("{name}/zip");
     let stamp = tree.stamp()?.to_hex().to_string();
-    let content = match project.index.get(&key).filter(|known| known.stamp == stamp) {
-        Some(known) => known.content,
-        None => tree.digest()?.to_hex().to_string(),
-    };
+    let content = project.index.content(&key, &stamp, || tree.digest())?;
     let invoker_digest = invoker.digest()?;
     let fingerprint = |content: &str| {
         let mut hasher = blake3::Hasher::new_derive_key("faas 1 zip archive");

@@ -1,16 +1,15 @@
 //! `faas login`: checks a user and password with the gateway, then keeps them.
-use std::io::{IsTerminal, Read};
 use std::time::Duration;
 
 use clap::Args;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
-use super::Global;
 use super::session::GatewayFlags;
 use super::values::duration;
+use super::{Global, password};
 use crate::context::Context;
 use crate::credential::{Kept, Logins, Store};
-use crate::error::{Fault, Kind, OrFault, Result};
+use crate::error::{Fault, Kind, Result};
 use crate::wire::client::{Auth, Client, Options};
 
 /// Log in to a gateway: the login is checked, then kept
@@ -79,23 +78,9 @@ impl Login {
     }
 
     fn read_password(&self, context: &Context) -> Result<SecretString> {
-        let password = if let Some(password) = &self.password {
-            context.out.warn("--password can be seen by other users of this machine; --password-stdin can't");
-            SecretString::from(password.clone())
-        } else if self.password_stdin {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).or_fault(|| "can't read the password from stdin".into())?;
-            SecretString::from(text.trim().to_owned())
-        } else if std::io::stdin().is_terminal() {
-            let prompt = dialoguer::Password::new().with_prompt(format!("Password for {}", self.username));
-            SecretString::from(prompt.interact().or_fault(|| "can't ask for the password".into())?)
-        } else {
-            return Err(Fault::usage("no password is given").hint("cat password.txt | faas login --password-stdin"));
-        };
-        if password.expose_secret().is_empty() {
-            return Err(Fault::usage("the password is empty"));
-        }
-        Ok(password)
+        let prompt = format!("Password for {}", self.username);
+        let example = "cat password.txt | faas login --password-stdin";
+        password::read(context, self.password.as_deref(), self.password_stdin, &prompt, example)
     }
 }
 

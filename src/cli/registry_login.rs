@@ -1,5 +1,5 @@
 //! `faas registry-login`: a login for a registry, in a file that builders and clusters take.
-use std::io::{IsTerminal, Read, Write};
+use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
-use super::Global;
+use super::{Global, password};
 use crate::context::Context;
 use crate::error::{Fault, OrFault, Result};
 use crate::registry::login::HUB;
@@ -95,23 +95,9 @@ impl RegistryLogin {
     }
 
     fn read_password(&self, context: &Context, user: &str) -> Result<SecretString> {
-        let password = if let Some(password) = &self.password {
-            context.out.warn("--password can be seen by other users of this machine; --password-stdin can't");
-            SecretString::from(password.clone())
-        } else if self.password_stdin {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).or_fault(|| "can't read the password from stdin".into())?;
-            SecretString::from(text.trim().to_owned())
-        } else if std::io::stdin().is_terminal() {
-            let prompt = dialoguer::Password::new().with_prompt(format!("Password for {user} at {}", self.server));
-            SecretString::from(prompt.interact().or_fault(|| "can't ask for the password".into())?)
-        } else {
-            return Err(Fault::usage("no password is given").hint("cat token.txt | faas registry-login -u NAME -s"));
-        };
-        if password.expose_secret().is_empty() {
-            return Err(Fault::usage("the password is empty"));
-        }
-        Ok(password)
+        let prompt = format!("Password for {user} at {}", self.server);
+        let example = "cat token.txt | faas registry-login -u NAME -s";
+        password::read(context, self.password.as_deref(), self.password_stdin, &prompt, example)
     }
 }
 
