@@ -39,10 +39,8 @@ if [ ${#missing[@]} -gt 0 ]; then
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-features=()
-[ -z "${FAAS_TEST_FULL:-}" ] || features=(--features lambda)
 say "building"
-cargo build --locked --workspace --all-targets "${features[@]}"
+cargo build --locked --workspace --all-targets
 scripts/watchdog.sh dev >&2
 scripts/completions.sh --check
 
@@ -74,7 +72,7 @@ else
 fi
 
 status=0
-cargo test --locked --workspace "${features[@]}" --no-fail-fast -- --test-threads=4 2>&1 | tee "$out" || status=$?
+cargo test --locked --workspace --no-fail-fast -- --test-threads=4 2>&1 | tee "$out" || status=$?
 if [ -n "$started" ]; then
     say "stopping the services"
     tests/beds/stop.sh >&2 || true
