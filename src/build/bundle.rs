@@ -67,7 +67,7 @@ pub(super) async fn build(
     std::fs::create_dir_all(&temporary.path).map_err(|error| cant_write(&temporary.path, &error))?;
     mark(&temporary.path)?;
     // What is written counts, not what was there when it was looked at before.
-    let content = tree.write(&temporary.path, None)?.to_hex().to_string();
+    let content = tree.write(&temporary.path)?.to_hex().to_string();
     let digest = fingerprint(&content);
     let dir = folder(project, name, &digest);
     if dir.exists() {

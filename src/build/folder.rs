@@ -1,9 +1,11 @@
 //! The context folder `build/NAME`, laid out as faas-cli does; made whole or not at all, and only when something changed.
 use std::ffi::OsStr;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustix::fs::Stat;
 use serde::Serialize;
 
 use super::index::{Record, now};
@@ -13,7 +15,7 @@ use super::{Options, Project};
 use crate::error::{Fault, Kind, OrFault, Result};
 use crate::function::Function;
 use crate::progress::Progress;
-use crate::template::file::cant_write;
+use crate::template::file::{Below, cant_write};
 
 /// A context folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -27,8 +29,9 @@ pub struct Shrinkwrapped {
     /// The digest of everything in it.
     pub content: String,
     /// What was looked at to see that it is as it was.
+    // Boxed: it is as large as a page of memory, and there may be thousands.
     #[serde(skip)]
-    pub seen: Option<Seen>,
+    pub seen: Option<Box<Seen>>,
 }
 
 impl Shrinkwrapped {
@@ -213,21 +216,29 @@ pub(super) fn prepare(function: &Function, project: &Project<'_>, options: &Opti
     let dir = project.build_dir.join(&function.name);
     let stamp = tree.stamp()?.to_hex().to_string();
     let known = project.index.get(&function.name);
-    let mut seen = Seen::of(&tree, project);
-    if let Some(known) = known.filter(|known| known.stamp == stamp)
-        && output(&dir, &tree, project, seen.as_mut()).is_some_and(|output| output == known.output)
-    {
-        let done = Shrinkwrapped { name: function.name.clone(), dir, rebuilt: false, content: known.content, seen };
-        return Ok((done, tree));
+    if let Some(known) = known.filter(|known| known.stamp == stamp) {
+        let mut seen = Seen::of(&tree, project).map(Box::new);
+        if output(&dir, &tree, project, Looked::Not(seen.as_deref_mut())).is_some_and(|output| output == known.output) {
+            let done = Shrinkwrapped { name: function.name.clone(), dir, rebuilt: false, content: known.content, seen };
+            return Ok((done, tree));
+        }
     }
     // Nothing of that name is there: they were swept away when the lock was taken.
-    let temporary = Temporary::unfinished(project.build_dir.join(format!(".tmp-{}", function.name)));
-    let content = tree.write(&temporary.path, Some(&project.build_dir))?.to_hex().to_string();
+    let beside = PathBuf::from(format!(".tmp-{}", function.name));
+    let temporary = Temporary::unfinished(project.build_dir.join(&beside));
+    let (content, written) = tree.write_below(&below(project)?, &beside, true)?;
     replace(temporary, &dir)?;
-    let output = output(&dir, &tree, project, None).unwrap_or_default();
-    let newest = tree.newest();
+    let output = output(&dir, &tree, project, Looked::Just(&written)).unwrap_or_default();
+    let (content, newest) = (content.to_hex().to_string(), tree.newest());
     project.index.set(&function.name, Record { stamp, content: content.clone(), output }, newest, looked);
     Ok((Shrinkwrapped { name: function.name.clone(), dir, rebuilt: true, content, seen: None }, tree))
+}
+
+/// The build folder, by way of the lock's handle on it.
+fn below<'p>(project: &'p Project<'_>) -> Result<Below<'p>> {
+    let folder =
+        project.lock.get().ok_or_else(|| Fault::failed(format!("{} is not locked", project.build_dir.display())))?;
+    Ok(Below { folder: folder.as_fd(), path: &project.build_dir })
 }
 
 /// Puts the folder in the place of `dir`, in one step where the file system can.
@@ -262,15 +273,29 @@ fn replace(new: Temporary, dir: &Path) -> Result<()> {
     }
 }
 
-/// The stamp of the folder that was made from `tree`; `None` when something of it is missing. `seen` gets to know what
-/// was looked at.
-fn output(dir: &Path, tree: &Tree, project: &Project<'_>, mut seen: Option<&mut Seen>) -> Option<String> {
+/// What is known of the files of a folder before its stamp is taken.
+enum Looked<'a> {
+    /// Nothing; who is here gets to know what was looked at.
+    Not(Option<&'a mut Seen>),
+    /// They were written just now, and this is what the disk said.
+    Just(&'a [Stat]),
+}
+
+/// The stamp of the folder that was made from `tree`; `None` when something of it is missing.
+fn output(dir: &Path, tree: &Tree, project: &Project<'_>, looked: Looked<'_>) -> Option<String> {
     use rustix::fs::{AtFlags, statat};
     // By way of the lock's handle on the build folder: thousands of lookups are shorter by the way there.
     let base = project.lock.get()?;
+    let (mut seen, written) = match looked {
+        Looked::Not(seen) => (seen, None),
+        Looked::Just(written) => (None, Some(written)),
+    };
     let mut hasher = blake3::Hasher::new();
-    let mut add = |path: &Path| {
-        let stat = statat(base, path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    let mut add = |path: &Path, known: Option<&Stat>| {
+        let stat = match known {
+            Some(stat) => *stat,
+            None => statat(base, path, AtFlags::SYMLINK_NOFOLLOW).ok()?,
+        };
         hasher.update(&stat.st_ino.to_le_bytes());
         hasher.update(&stat.st_size.to_le_bytes());
         hasher.update(&stat.st_mtime.to_le_bytes());
@@ -284,17 +309,17 @@ fn output(dir: &Path, tree: &Tree, project: &Project<'_>, mut seen: Option<&mut 
     let name = dir.file_name()?;
     let mut folders: Vec<&OsStr> = Vec::new();
     let mut path = PathBuf::new();
-    for file in &tree.files {
+    for (n, file) in tree.files.iter().enumerate() {
         path.as_mut_os_string().clear();
         path.push(name);
         path.push(&file.path);
-        add(&path)?;
+        add(&path, written.and_then(|written| written.get(n)))?;
         folders.extend(file.path.ancestors().skip(1).map(Path::as_os_str));
     }
     folders.sort_unstable();
     folders.dedup();
     for folder in folders {
-        add(&Path::new(name).join(folder))?;
+        add(&Path::new(name).join(folder), None)?;
     }
     Some(hasher.finalize().to_hex().to_string())
 }

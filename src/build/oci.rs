@@ -132,7 +132,7 @@ pub(super) async fn build(
     }
     let folder = store.temporary()?;
     // What is written counts, not what was there when it was looked at before.
-    let content = tree.write(folder.path(), None)?.to_hex().to_string();
+    let content = tree.write(folder.path())?.to_hex().to_string();
     let own = layer::files(folder.path())?;
     let mut checked = false;
     let mut images = Vec::with_capacity(parts.len());
@@ -236,7 +236,7 @@ async fn install(
     if steps.is_empty() {
         return Ok(Vec::new());
     }
-    tree.write(at, None)?;
+    tree.write(at)?;
     let before: std::collections::BTreeSet<_> = layer::files(at)?.into_iter().map(|file| file.path).collect();
     for one in &steps {
         if step::applies(one, at)? {

@@ -3,12 +3,14 @@ use std::cell::Cell;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use rustix::fs::Stat;
+
 use super::ignore::Ignore;
 use super::watchdog::NAME as WATCHDOG;
 use super::{Options, Project};
 use crate::error::{Fault, OrFault, Result};
 use crate::function::Function;
-use crate::template::file::{self, Content, File, Stamp};
+use crate::template::file::{self, Below, Content, File, Stamp};
 use crate::template::{Manifest, Template};
 
 /// What handlers leave out of a build, by the rules of `.dockerignore`.
@@ -236,32 +238,55 @@ impl Tree {
         self.files.iter().map(changed).max().unwrap_or(0)
     }
 
-    /// Writes all files into the folder `into`, which must be empty or not there, and gives the digest of it all. The
-    /// watchdog is linked to the one in `links`, which is given where folders of many functions lie side by side.
+    /// Writes all files into the folder `into`, which must be empty or not there, and gives the digest of it all.
     ///
     /// # Errors
     /// When a file can't be read or written.
-    pub fn write(&self, into: &Path, links: Option<&Path>) -> Result<blake3::Hash> {
-        std::fs::create_dir_all(into).map_err(|error| file::cant_write(into, &error))?;
-        let mut digests = Vec::with_capacity(self.files.len());
+    pub fn write(&self, into: &Path) -> Result<blake3::Hash> {
+        self.write_below(&Below::root(), into, false).map(|(whole, _)| whole)
+    }
+
+    /// The same for the folder `into` in the folder `below`, where those of other functions lie beside it: the watchdog
+    /// is linked to one copy of all. Gives what the disk says of the files, too, in their order.
+    ///
+    /// # Errors
+    /// When a file can't be read or written.
+    pub fn write_below(&self, below: &Below<'_>, into: &Path, beside: bool) -> Result<(blake3::Hash, Vec<Stat>)> {
+        let folder = |path: &Path| {
+            use rustix::io::Errno;
+            let made = match rustix::fs::mkdirat(below.folder, path, 0o777.into()) {
+                Ok(()) | Err(Errno::EXIST) => Ok(()),
+                Err(Errno::NOENT) => std::fs::create_dir_all(below.path.join(path)),
+                Err(error) => Err(error.into()),
+            };
+            made.map_err(|error| file::cant_write(&below.path.join(path), &error))
+        };
+        folder(into)?;
+        let (mut digests, mut stats) = (Vec::with_capacity(self.files.len()), Vec::with_capacity(self.files.len()));
         let mut made = Path::new("");
+        let mut to = PathBuf::new();
         for file in &self.files {
-            let to = into.join(&file.path);
             // Made before it is missed: the files of a folder lie side by side here.
-            if let Some(folder) = file.path.parent().filter(|folder| *folder != made) {
-                let folder_there = into.join(folder);
-                std::fs::create_dir_all(&folder_there).map_err(|error| file::cant_write(&folder_there, &error))?;
-                made = folder;
+            if let Some(parent) = file.path.parent().filter(|parent| *parent != made) {
+                if parent != Path::new("") {
+                    folder(&into.join(parent))?;
+                }
+                made = parent;
             }
-            digests.push(match links.filter(|_| file.path == Path::new(WATCHDOG)) {
-                Some(links) => link(file, links, &to)?,
-                None => file.write_to(&to)?,
-            });
+            to.as_mut_os_string().clear();
+            to.push(into);
+            to.push(&file.path);
+            let (digest, stat) = match beside && file.path == Path::new(WATCHDOG) {
+                true => link(file, below, &to)?,
+                false => file.write_below(below, &to)?,
+            };
+            digests.push(digest);
+            stats.push(stat);
         }
         let whole = self.whole(&digests);
         // Those of what was written count, and nobody asked for others before.
         let _ = self.digests.set(digests);
-        Ok(whole)
+        Ok((whole, stats))
     }
 
     /// The digest of it all, as [`Tree::write`] gives it, without writing anything.
@@ -291,21 +316,21 @@ impl Tree {
     }
 }
 
-/// Links `to` to the copy of `file` in the folder `links`, which is made when it is not there; some megabytes in each of
+/// Links `to` to the copy of `file` in the folder `below`, which is made when it is not there; some megabytes in each of
 /// a thousand folders are too many.
-fn link(file: &File, links: &Path, to: &Path) -> Result<blake3::Hash> {
+fn link(file: &File, below: &Below<'_>, to: &Path) -> Result<(blake3::Hash, Stat)> {
+    use rustix::fs::{AtFlags, linkat, statat};
     let digest = file.digest()?;
-    let shared = links.join(format!(".{WATCHDOG}-{}", &digest.to_hex()[..16]));
-    if std::fs::hard_link(&shared, to).is_ok() {
-        return Ok(digest);
+    let shared = format!(".{WATCHDOG}-{}", &digest.to_hex()[..16]);
+    let hard_link = |from: &Path, to: &Path| linkat(below.folder, from, below.folder, to, AtFlags::empty());
+    if hard_link(Path::new(&shared), to).is_ok() {
+        let stat = statat(below.folder, to, AtFlags::SYMLINK_NOFOLLOW);
+        return Ok((digest, stat.or_fault(|| format!("can't read {}", below.path.join(to).display()))?));
     }
-    if !shared.exists() {
-        // By way of a name of its own: two threads may be here at once.
-        file.write_to(to)?;
-        let _ = std::fs::hard_link(to, &shared);
-        return Ok(digest);
-    }
-    file.write_to(to)
+    let written = file.write_below(below, to)?;
+    // There already when two threads are here at once, and then each has its own.
+    let _ = hard_link(to, Path::new(&shared));
+    Ok(written)
 }
 
 /// The digest of files: paths, contents, and whether they may be executed. Other permission bits depend on the umask

@@ -125,7 +125,7 @@ pub(super) async fn build(
     let folder = Temporary::new(archives.join(format!(".tmp-{name}")));
     std::fs::create_dir_all(&folder.path).map_err(|error| cant_write(&folder.path, &error))?;
     // What is written counts, not what was there when it was looked at before.
-    let content = tree.write(&folder.path, None)?.to_hex().to_string();
+    let content = tree.write(&folder.path)?.to_hex().to_string();
     let cache = step::cache(project, name);
     for (steps, what) in [
         (&lambda.install, "installing dependencies for Lambda"),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use faas_watchdog::BoxError;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
+use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::mpsc;
 
@@ -15,6 +16,9 @@ use crate::error::{Fault, Kind};
 /// Content type of all texts.
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
+/// How much of a refused body is taken in, in bytes, and for how long.
+const DISCARDED: usize = 256 << 20;
+const DISCARDING: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What an answer's body is made of.
 pub(super) enum Body {
@@ -53,6 +57,21 @@ impl hyper::body::Body for Body {
             Self::Pieces(_) => SizeHint::default(),
         }
     }
+}
+
+/// Takes in, for a while, what a refused client still sends: most look for an answer only when they are done, and a
+/// connection that is closed before that takes the answer with it.
+pub(super) async fn discard(body: &mut hyper::body::Incoming) {
+    let reading = async {
+        let mut taken = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            taken += frame.data_ref().map_or(0, Bytes::len);
+            if taken > DISCARDED {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DISCARDING, reading).await;
 }
 
 impl Body {

@@ -57,7 +57,8 @@ async fn accept(
     let file = queue.body_path(number);
     // Removed again unless the call is accepted, also when the client goes away.
     let file = tempfile::TempPath::try_from_path(file).map_err(|e| unkept(&e))?;
-    let inline = keep_body(body, &file, queue.body_limit()).await?;
+    let waits = headers.contains_key(http::header::EXPECT);
+    let inline = keep_body(body, waits, &file, queue.body_limit()).await?;
     let call = QueuedCall {
         call_id: stamp.call_id.to_str().unwrap_or_default().to_owned(),
         called,
@@ -98,8 +99,9 @@ fn callback_url(url: &HeaderValue) -> Result<String, Refused> {
     }
 }
 
-/// The body's bytes, or `None` when they are in the file.
-async fn keep_body(mut body: Incoming, file: &Path, limit: u64) -> Result<Option<Bytes>, Refused> {
+/// The body's bytes, or `None` when they are in the file. A client that `waits` to be asked for a body isn't asked for
+/// one that is too large.
+async fn keep_body(mut body: Incoming, waits: bool, file: &Path, limit: u64) -> Result<Option<Bytes>, Refused> {
     let too_large = || {
         Refused::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -107,6 +109,9 @@ async fn keep_body(mut body: Incoming, file: &Path, limit: u64) -> Result<Option
         )
     };
     if body.size_hint().lower() > limit {
+        if !waits {
+            answer::discard(&mut body).await;
+        }
         return Err(too_large());
     }
     let mut start = BytesMut::new();
@@ -117,6 +122,7 @@ async fn keep_body(mut body: Incoming, file: &Path, limit: u64) -> Result<Option
         let Ok(data) = frame.into_data() else { continue };
         size += data.len() as u64;
         if size > limit {
+            answer::discard(&mut body).await;
             return Err(too_large());
         }
         if rest.is_none() && start.len() + data.len() > INLINE {

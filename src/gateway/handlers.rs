@@ -97,10 +97,11 @@ impl Asked {
     }
 }
 
-async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Refused> {
-    let bytes = match Limited::new(body, BODY).collect().await {
+async fn read<T: DeserializeOwned>(mut body: Incoming) -> Result<T, Refused> {
+    let bytes = match Limited::new(&mut body, BODY).collect().await {
         Ok(whole) => whole.to_bytes(),
         Err(e) if e.is::<http_body_util::LengthLimitError>() => {
+            answer::discard(&mut body).await;
             return Err(Refused::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 format_args!("the body is larger than {BODY} bytes"),

@@ -1,11 +1,13 @@
 //! Files on their way into a build: from this binary or from the disk, found by a walk that refuses what is no file.
 use std::borrow::Cow;
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use include_dir::{Dir, DirEntry};
+use rustix::fs::Stat;
 
 use crate::error::{Fault, OrFault, Result};
 
@@ -130,34 +132,81 @@ impl File {
     /// # Errors
     /// When it can't be read or written.
     pub fn write_to(&self, to: &Path) -> Result<blake3::Hash> {
+        self.write_below(&Below::root(), to).map(|(digest, _)| digest)
+    }
+
+    /// The same for the path `to` below an open folder; gives what the disk says of the new file, too.
+    ///
+    /// # Errors
+    /// When it can't be read or written.
+    pub fn write_below(&self, below: &Below<'_>, to: &Path) -> Result<(blake3::Hash, Stat)> {
+        let cant = |error: &std::io::Error| cant_write(&below.path.join(to), error);
+        let write = |bytes: &[u8]| {
+            let mut file = below.create(to, self.mode)?;
+            file.write_all(bytes)?;
+            Ok(rustix::fs::fstat(&file)?)
+        };
         if let Some((bytes, digest)) = self.kept()? {
-            write(to, bytes, self.mode)?;
-            return Ok(*digest);
+            return Ok((*digest, write(bytes).map_err(|error| cant(&error))?));
         }
         match &self.content {
-            Content::Disk(from, stamp) if stamp.size > IN_MEMORY => self.stream_to(from, to),
+            Content::Disk(from, stamp) if stamp.size > IN_MEMORY => {
+                let mut file = below.create(to, self.mode).map_err(|error| cant(&error))?;
+                let digest = stream(from, &mut file, &cant)?;
+                Ok((digest, rustix::fs::fstat(&file).map_err(|error| cant(&error.into()))?))
+            }
             content => {
                 let bytes = content.read()?;
-                write(to, &bytes, self.mode)?;
-                Ok(blake3::hash(&bytes))
+                Ok((blake3::hash(&bytes), write(&bytes).map_err(|error| cant(&error))?))
             }
         }
     }
+}
 
-    fn stream_to(&self, from: &Path, to: &Path) -> Result<blake3::Hash> {
-        use std::io::Read;
-        let mut reader = std::fs::File::open(from).or_fault(|| format!("can't read {}", from.display()))?;
-        let mut writer = create(to, self.mode).map_err(|error| cant_write(to, &error))?;
-        let mut hasher = blake3::Hasher::new();
-        let mut buffer = vec![0; 256 * 1024];
-        loop {
-            let n = reader.read(&mut buffer).or_fault(|| format!("can't read {}", from.display()))?;
-            if n == 0 {
-                return Ok(hasher.finalize());
+/// An open folder that paths lead on from, which is shorter for thousands of them than the whole way each time.
+pub struct Below<'a> {
+    /// The folder.
+    pub folder: BorrowedFd<'a>,
+    /// Its path, for messages and for the rare ways that need one.
+    pub path: &'a Path,
+}
+
+impl Below<'_> {
+    /// The folder we are in; absolute paths lead where they say.
+    #[must_use]
+    pub fn root() -> Self {
+        Self { folder: rustix::fs::CWD, path: Path::new("") }
+    }
+
+    fn create(&self, to: &Path, mode: u32) -> std::io::Result<std::fs::File> {
+        use rustix::fs::{Mode, OFlags, openat};
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        #[allow(clippy::useless_conversion, clippy::cast_possible_truncation, clippy::unnecessary_cast)]
+        let mode = Mode::from_raw_mode((mode | 0o200) as rustix::fs::RawMode);
+        let open = || openat(self.folder, to, flags, mode).map(Into::into).map_err(std::io::Error::from);
+        open().or_else(|error: std::io::Error| {
+            if error.kind() != std::io::ErrorKind::NotFound {
+                return Err(error);
             }
-            hasher.update(&buffer[..n]);
-            writer.write_all(&buffer[..n]).map_err(|error| cant_write(to, &error))?;
+            self.path.join(to).parent().map_or(Ok(()), std::fs::create_dir_all)?;
+            open()
+        })
+    }
+}
+
+/// Copies by pieces; gives the digest of what was copied.
+fn stream(from: &Path, writer: &mut std::fs::File, cant: &dyn Fn(&std::io::Error) -> Fault) -> Result<blake3::Hash> {
+    use std::io::Read;
+    let mut reader = std::fs::File::open(from).or_fault(|| format!("can't read {}", from.display()))?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let n = reader.read(&mut buffer).or_fault(|| format!("can't read {}", from.display()))?;
+        if n == 0 {
+            return Ok(hasher.finalize());
         }
+        hasher.update(&buffer[..n]);
+        writer.write_all(&buffer[..n]).map_err(|error| cant(&error))?;
     }
 }
 
@@ -178,20 +227,9 @@ fn read(path: &Path, size: u64) -> std::io::Result<Vec<u8>> {
 /// Larger files are copied by pieces.
 const IN_MEMORY: u64 = 4 * 1024 * 1024;
 
-fn create(to: &Path, mode: u32) -> std::io::Result<std::fs::File> {
-    let open = || std::fs::OpenOptions::new().write(true).create_new(true).mode(mode | 0o200).open(to);
-    open().or_else(|error| {
-        if error.kind() != std::io::ErrorKind::NotFound {
-            return Err(error);
-        }
-        to.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-        open()
-    })
-}
-
 /// Writes a new file with its mode; the folders on the way are made.
 pub(crate) fn write(to: &Path, content: &[u8], mode: u32) -> Result<()> {
-    create(to, mode).and_then(|mut file| file.write_all(content)).map_err(|error| cant_write(to, &error))
+    Below::root().create(to, mode).and_then(|mut file| file.write_all(content)).map_err(|error| cant_write(to, &error))
 }
 
 /// The fault for a file that can't be written; a full disk is told with what to do.
