@@ -1,10 +1,9 @@
 //! `faas build` as at a prompt: context folders, native bundles, what is refused, and what happens on a full disk.
-mod support;
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use support::{Done, Test};
+use crate::support::{Done, Test};
 
 const STACK: &str =
     "provider: {name: openfaas}\nfunctions:\n  tax:\n    lang: mine\n    handler: ./tax\n    image: tax:1\n";

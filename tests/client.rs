@@ -1,12 +1,9 @@
 //! What the commands send to a gateway, and what they make of its answers, on a server that remembers.
-#[path = "support/server.rs"]
-mod server;
-mod support;
 
 use std::process::Stdio;
 
-use server::{Server, answer};
-use support::Test;
+use crate::support::Test;
+use crate::support::server::{Server, answer};
 
 const JSON: &str = "application/json";
 

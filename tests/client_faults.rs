@@ -1,14 +1,11 @@
 //! A gateway that is not there, not trusted, not a gateway, or breaks in the middle: one clear error each.
-#[path = "support/server.rs"]
-mod server;
-mod support;
 
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use server::{Server, answer};
-use support::Test;
+use crate::support::Test;
+use crate::support::server::{Server, answer};
 
 const JSON: &str = "application/json";
 

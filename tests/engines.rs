@@ -1,7 +1,5 @@
 //! Where images are built: contexts, ssh, Podman, a buildkitd of its own; and engines that are not there, or not for long.
 //! Needs the test beds (`make test`).
-#![cfg(feature = "image")]
-mod support;
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Done, Test, bed};
+use crate::support::{Done, Test, bed};
 
 fn image(registry: &str, name: &str) -> String {
     format!("{registry}/test/{name}-{}", std::process::id())
@@ -120,7 +118,7 @@ fn an_engine_is_reached_by_ssh() {
 #[test]
 fn engines_that_do_not_answer_are_named_with_what_to_do() {
     let test = || project("r.example", "none", "FROM BASE\n");
-    let port = support::free_port();
+    let port = crate::support::free_port();
     for (host, said) in [
         ("unix:///nowhere/docker.sock".to_owned(), "No such file or directory"),
         (format!("tcp://127.0.0.1:{port}"), "Connection refused"),
@@ -352,7 +350,7 @@ fn manifest(registry: &str, name: &str, digest: &str) -> serde_json::Value {
 #[test]
 fn a_builder_that_is_not_there_is_named() {
     let test = || project("r.example", "nobuilder", "FROM BASE\n");
-    let port = support::free_port();
+    let port = crate::support::free_port();
     let host = format!("tcp://127.0.0.1:{port}");
     test()
         .env("BUILDKIT_HOST", &host)

@@ -1,17 +1,16 @@
 //! The seeds' two functions, unchanged: as processes on the embedded platform, as containers behind an OpenFaaS gateway
 //! and on Knative.
-mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::mpsc;
 
-use support::{Local, Test, bed, free_port};
+use crate::support::{Local, Test, bed, free_port};
 
 fn example(name: &str) -> impl FnOnce(&Path) {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name);
-    move |to: &Path| support::copy_tree(&from, to)
+    move |to: &Path| crate::support::copy_tree(&from, to)
 }
 
 /// A webhook that takes one POST and hands over its body.

@@ -1,12 +1,10 @@
 //! The 75 questions of `tests/beds/openfaas/contract.py`, put to the embedded platform: answered as OpenFaaS's programs
 //! answered them, or otherwise in a way that `docs/gateway-answers.md` gives the reason for.
-#![cfg(feature = "local")]
-mod support;
 
 use std::process::Command;
 
+use crate::support::platform::Platform;
 use serde_json::{Value, json};
-use support::platform::Platform;
 
 /// Where we answer otherwise: the question, and what has to be changed in OpenFaaS's answer (as RFC 7386 says it) to
 /// get ours.

@@ -1,6 +1,5 @@
 //! Help, version, completion and usage errors, as a newcomer meets them.
-mod support;
-use support::Test;
+use crate::support::Test;
 
 #[test]
 fn version_is_one_line() {

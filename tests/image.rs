@@ -1,8 +1,6 @@
 //! Images by a real engine, pushed to a real registry. Needs the test beds (`make test`).
-#![cfg(feature = "image")]
-mod support;
 
-use support::{Done, Test, bed};
+use crate::support::{Done, Test, bed};
 
 /// The registry, and a name in it that no other run uses.
 fn image(name: &str) -> Option<(String, String)> {

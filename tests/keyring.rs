@@ -1,12 +1,9 @@
 //! Logins in a real keyring: gnome-keyring on a D-Bus session of its own, where both are installed.
-#[path = "support/server.rs"]
-mod server;
-mod support;
 
 use std::process::Command;
 
-use server::{Server, answer};
-use support::Test;
+use crate::support::Test;
+use crate::support::server::{Server, answer};
 
 /// A script in a session whose keyring is unlocked; `None` where there are no such programs.
 fn session(script: &str, server: &Server) -> Option<String> {

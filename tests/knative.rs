@@ -1,5 +1,4 @@
 //! The Knative backend against a real cluster: `tests/beds/knative/up.sh` prints the variables that are needed here.
-#![cfg(feature = "knative")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,9 +16,7 @@ use faas::progress::Progress;
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
-mod support;
-
-use support::Test;
+use crate::support::Test;
 
 /// Where the cluster is; `None`, with the reason, when nobody started one.
 struct Bed {

@@ -1,7 +1,5 @@
 //! Provider `lambda` as at a prompt, against moto, with an oracle in between that checks every request: run when
 //! `FAAS_TEST_LAMBDA=1`. What needs no AWS at all is tested always.
-#![cfg(feature = "lambda")]
-mod support;
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -10,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use crate::support::{Done, Test, copy_tree};
 use serde_json::Value;
-use support::{Done, Test, copy_tree};
 
 const HANDLER: &str = "import json\n\n\ndef handle(req):\n    print('asked for tax')\n    return json.dumps({'tax': json.loads(req)['subtotal'] * 0.047})\n";
 const MOTO: &str = "127.0.0.1:5555";
@@ -617,7 +615,7 @@ fn an_image_goes_to_the_accounts_registry_and_is_pinned() {
     if !bed() {
         return;
     }
-    let Some(registry) = support::bed("FAAS_REGISTRY") else { return };
+    let Some(registry) = crate::support::bed("FAAS_REGISTRY") else { return };
     let oracle = Oracle::start("");
     let image = format!("{registry}/lambda-test/ecr-tax:1");
     let stack = format!(

@@ -1,11 +1,9 @@
 //! The embedded platform at a prompt: the daemon's life, functions, calls, secrets, logs, who is let in.
-#![cfg(feature = "local")]
-mod support;
 
 use std::io::{BufRead, BufReader, Read};
 
-use support::Test;
-use support::platform::{Platform, is_alive};
+use crate::support::Test;
+use crate::support::platform::{Platform, is_alive};
 
 #[test]
 fn it_starts_once_says_where_it_is_and_stops() {

@@ -1,15 +1,13 @@
 //! The real faas-cli, where the test cache has it, as a client of the embedded platform.
-#![cfg(feature = "local")]
-mod support;
 
 use std::path::Path;
 use std::process::Command;
 
-use support::platform::Platform;
+use crate::support::platform::Platform;
 
 #[test]
 fn faas_cli_lists_describes_calls_and_removes_functions_and_keeps_secrets() {
-    let Some(folder) = support::bed("FAAS_TESTBED_BIN") else { return };
+    let Some(folder) = crate::support::bed("FAAS_TESTBED_BIN") else { return };
     let program = Path::new(&folder).join("faas-cli");
     if !program.is_file() {
         return eprintln!("skipped: {} is not there", program.display());

@@ -1,7 +1,6 @@
 //! `faas new` as at a prompt: what it writes, and that it writes nothing when it can't write all.
-mod support;
 
-use support::Test;
+use crate::support::Test;
 
 const STACK: &str = "version: 1.0\nprovider:\n  name: local\n  gateway: http://127.0.0.1:8080\nfunctions:\n  tax:\n    lang: python3\n    handler: ./tax\n    image: tax:latest\n";
 

@@ -1,11 +1,11 @@
 //! The OpenFaaS backend and its commands against the gateway of the test bed: the real one, or its stand-in.
-mod support;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::{Test, bed};
 use faas::artifact::Artifact;
 use faas::backend::openfaas::OpenFaas;
 use faas::backend::{Backend, Change, Deployed, How, Scope};
@@ -13,7 +13,6 @@ use faas::error::{Kind, Result};
 use faas::function::Function;
 use faas::progress::Silent;
 use faas::wire::client::{Auth, Client, Options};
-use support::{Test, bed};
 
 /// The gateway, and the name of one function, removed at the end.
 struct Bed {
@@ -354,7 +353,7 @@ fn readiness_and_facts_are_told() {
 #[test]
 fn a_login_is_shared_with_faas_cli() {
     let Some(bed) = Bed::new("login") else { return };
-    let peer = |done: &support::Done, args: &[&str], input: &str| {
+    let peer = |done: &crate::support::Done, args: &[&str], input: &str| {
         let path = bed.peer.as_ref()?;
         let mut child = Command::new(path)
             .args(args)
@@ -378,8 +377,9 @@ fn a_login_is_shared_with_faas_cli() {
         return;
     };
     assert!(theirs.status.success(), "faas-cli can't use our login: {theirs:?}");
-    let file =
-        |done: &support::Done| std::fs::read_to_string(done.home().join(".openfaas/config.yml")).expect("config.yml");
+    let file = |done: &crate::support::Done| {
+        std::fs::read_to_string(done.home().join(".openfaas/config.yml")).expect("config.yml")
+    };
     let other = test().args(["version"]).run();
     let theirs = peer(&other, &["login", "-s"], &bed.password).expect("faas-cli");
     assert!(theirs.status.success(), "{theirs:?}");

@@ -1,16 +1,13 @@
 //! The portability matrix: the same handler in every language, the same requests, the same answers, wherever it runs.
 //! `FAAS_PORTABILITY_WRITE=1` writes what was found to docs/portability.md.
-#![cfg(feature = "local")]
-mod support;
 
-#[path = "portability/requests.rs"]
 mod requests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use support::Test;
-use support::platform::Platform;
+use crate::support::Test;
+use crate::support::platform::Platform;
 
 use requests::{REQUESTS, Target};
 
@@ -111,7 +108,7 @@ fn assert_green(column: &Column) {
 fn every_language_answers_alike_as_a_process() {
     let layout = |to: &Path| {
         for (lang, _, _) in LANGUAGES {
-            support::copy_tree(&handlers().join(lang), &to.join(lang));
+            crate::support::copy_tree(&handlers().join(lang), &to.join(lang));
         }
     };
     let test = with_tools(Test::new().file("stack.yml", stack("local")).layout(layout));
@@ -161,7 +158,7 @@ fn write_matrix(columns: &[(&str, &Column)]) {
         return;
     }
     let mut text = String::from(
-        "# Portability\n\nWritten by `FAAS_PORTABILITY_WRITE=1 cargo test --test portability`: the same handler in every \
+        "# Portability\n\nWritten by `FAAS_PORTABILITY_WRITE=1 cargo test --test suite portability`: the same handler in every \
          template, asked the same\nrequests wherever it ran. A cell says how many were answered alike.\n\n",
     );
     let heads: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();

@@ -1,9 +1,4 @@
 //! Registries, with and without an engine: logins, certificates, retries, digests. Needs the test beds (`make test`).
-#![cfg(feature = "image")]
-mod support;
-
-#[path = "support/registry.rs"]
-mod own;
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -11,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use own::{Fate, Kind, PASSWORD, Proxy, Registry, USER};
-use support::{Done, Test, bed};
+use crate::support::registry::{Fate, Kind, PASSWORD, Proxy, Registry, USER};
+use crate::support::{Done, Test, bed};
 
 /// A project with one function whose image is nothing but a file.
 fn small(image: &str) -> Test {
@@ -333,7 +328,7 @@ fn without_an_engine_images_answer() {
         let base = format!("BASE={registry}/base/{base}");
         let done = test.args(["build", "--engine", "none", "-b", &base]).run();
         push(&done).env("DOCKER_HOST", "tcp://127.0.0.1:1").run();
-        let port = support::free_port();
+        let port = crate::support::free_port();
         let name = format!("faas-test-{lang}-{}", std::process::id());
         let docker = |args: &[&str]| std::process::Command::new("docker").args(args).output().expect("docker");
         let publish = format!("127.0.0.1:{port}:8080");
@@ -402,7 +397,7 @@ fn a_registry_in_trouble_is_tried_again_or_told() {
         move || left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
     };
     let kept = std::cell::RefCell::new(Vec::new());
-    let attempt = |name: &str, fate: Box<dyn Fn(&own::Line) -> Fate + Send + Sync>| {
+    let attempt = |name: &str, fate: Box<dyn Fn(&crate::support::registry::Line) -> Fate + Send + Sync>| {
         let proxy = Proxy::new(&registry.host, fate);
         let done = plain(&format!("{}/test/trouble-{name}", proxy.host), &base.0).arg("build").run();
         let test = push(&done);

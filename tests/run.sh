@@ -40,7 +40,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 say "building"
-cargo build --locked --workspace --all-targets
+cargo build --locked --workspace --bins --tests --examples
 scripts/watchdog.sh dev >&2
 scripts/completions.sh --check
 

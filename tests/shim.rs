@@ -1,5 +1,4 @@
 //! The shims of the templates as the invoker uses them: started with a port, called over HTTP, ended by SIGTERM.
-mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -9,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use faas::template::Catalogue;
 
-use support::free_port;
+use crate::support::free_port;
 
 /// A shim with a handler, running.
 struct Shim {

@@ -1,10 +1,9 @@
 //! `faas up` at a prompt: what changed is deployed, what did not is left alone, failures are told together.
-mod support;
 
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use support::{Done, Local, Test, free_port};
+use crate::support::{Done, Local, Test, free_port};
 
 const ECHO: &str = "def handle(req):\n    return req\n";
 
@@ -160,7 +159,7 @@ fn call(address: &str) -> (u16, String) {
         .expect("request");
     let mut raw = Vec::new();
     socket.read_to_end(&mut raw).expect("answer");
-    let answer = support::platform::parse(&raw);
+    let answer = crate::support::platform::parse(&raw);
     (answer.status, answer.text())
 }
 

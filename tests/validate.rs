@@ -1,6 +1,5 @@
 //! `faas validate`, as a session at a prompt: everything wrong with a stack file, with its place and the way out.
-mod support;
-use support::Test;
+use crate::support::Test;
 
 const GOOD: &str = "\
 version: 1.0

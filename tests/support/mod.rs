@@ -12,6 +12,9 @@ use tempfile::TempDir;
 
 #[cfg(feature = "local")]
 pub mod platform;
+#[cfg(feature = "image")]
+pub mod registry;
+pub mod server;
 
 /// One run of the binary, or several in the same folder: `let dir = Test::new().file(..).args(..).run();` then
 /// `dir.then().args(..).run()`.
@@ -301,7 +304,7 @@ pub fn free_port() -> u16 {
     use std::sync::atomic::{AtomicU16, Ordering};
     static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {
-        let offset = (std::process::id() % 100) as u16 * 100 + NEXT.fetch_add(1, Ordering::Relaxed) % 100;
+        let offset = (std::process::id() % 10) as u16 * 1000 + NEXT.fetch_add(1, Ordering::Relaxed) % 1000;
         let port = 20_000 + offset;
         if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;

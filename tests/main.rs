@@ -1,0 +1,35 @@
+//! Every integration test in one program: what it is linked with is linked once.
+mod support;
+
+mod build;
+mod client;
+mod client_faults;
+#[cfg(feature = "image")]
+mod engines;
+mod examples;
+#[cfg(feature = "local")]
+mod gateway_contract;
+mod help;
+#[cfg(feature = "image")]
+mod image;
+mod keyring;
+#[cfg(feature = "knative")]
+mod knative;
+#[cfg(feature = "lambda")]
+mod lambda;
+#[cfg(feature = "local")]
+mod local;
+#[cfg(feature = "local")]
+mod local_faas_cli;
+#[cfg(feature = "local")]
+mod local_survival;
+mod new;
+mod openfaas;
+#[cfg(feature = "local")]
+mod portability;
+#[cfg(feature = "image")]
+mod registry;
+mod shim;
+mod stack;
+mod up;
+mod validate;
