@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::artifact::{Artifact, ArtifactKind};
 use crate::error::{Fault, Result};
+use crate::finding;
 use crate::function::{Function, FunctionId, Resources};
 use crate::problem::Problem;
 use crate::progress::Progress;
@@ -25,6 +26,7 @@ pub mod local;
 #[cfg(feature = "openfaas")]
 pub mod openfaas;
 
+pub use crate::finding::Finding;
 pub use capabilities::Capabilities;
 
 /// A body, streamed either way.
@@ -39,6 +41,18 @@ pub const SPEC_KEY: &str = "faas.dev/spec";
 pub const ARTIFACT_KEY: &str = "faas.dev/artifact";
 /// Annotation: the stack that owns the function; only such functions are ever pruned.
 pub const STACK_KEY: &str = "faas.dev/stack";
+
+/// The backends of this build, by their names in the stack file.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    let all = [
+        ("knative", cfg!(feature = "knative")),
+        ("local", cfg!(feature = "local")),
+        ("openfaas", cfg!(feature = "openfaas")),
+        ("lambda", cfg!(feature = "lambda")),
+    ];
+    all.into_iter().filter_map(|(name, built)| built.then_some(name)).collect()
+}
 
 /// A platform.
 #[async_trait]
@@ -119,6 +133,13 @@ pub trait Backend: Send + Sync {
 
     /// The platform itself: name, version, address. An error when it can't be reached.
     async fn info(&self) -> Result<Info>;
+
+    /// Everything that can keep this platform from being used, for `faas doctor`: whether it is reached, whether it knows
+    /// the caller, what it lacks. Each look has its own time limit, by [`finding::look`]; nothing is changed.
+    async fn examine(&self) -> Vec<Finding> {
+        let look = async { self.info().await.map(|info| Finding::ok("platform", info.said())) };
+        vec![finding::look("platform", finding::LIMIT, look).await]
+    }
 
     /// Readies the platform's own registry for the image `reference`; `None` where that is not the platform's.
     async fn registry(&self, reference: &str) -> Result<Option<RegistryLogin>> {
@@ -386,6 +407,21 @@ pub struct Info {
     pub address: String,
     /// Everything it told about itself.
     pub details: serde_json::Value,
+}
+
+impl Info {
+    /// What it is and where, in a line.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let Self { provider, orchestration, version, address, .. } = self;
+        let on = if orchestration.is_empty() || orchestration == provider {
+            String::new()
+        } else {
+            format!(" on {orchestration}")
+        };
+        let version = if version.is_empty() { String::new() } else { format!(" {version}") };
+        format!("{provider}{version}{on} at {address}")
+    }
 }
 
 /// Canary, promote, roll back: shares of traffic by revision.

@@ -47,7 +47,7 @@ pub mod prune;
 pub mod publish;
 #[cfg(feature = "image")]
 pub mod push;
-mod requires;
+pub mod requires;
 mod step;
 pub mod tag;
 pub mod test;

@@ -17,6 +17,7 @@ mod completion;
 mod deploy;
 mod describe;
 mod dev;
+mod doctor;
 #[cfg(feature = "knative")]
 mod generate;
 #[cfg(feature = "knative")]

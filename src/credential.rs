@@ -66,6 +66,12 @@ impl Logins {
         Self { folder, bus }
     }
 
+    /// The file of logins, whether there is one or not.
+    #[must_use]
+    pub fn file(&self) -> PathBuf {
+        config::path(&self.folder)
+    }
+
     /// The login for a gateway. The keyring is only asked when it is known to hold this one.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ mod handlers;
 mod idle;
 mod invoke;
 mod launch;
+mod leftovers;
 mod logs;
 mod metrics;
 mod namespaces;
@@ -32,7 +33,8 @@ mod secrets;
 pub mod serve;
 mod store;
 
-pub use launch::{Running, Settings, Stopped, ensure_awake, log_path, running, start, stop};
+pub use launch::{Running, Settings, Stopped, check_free, ensure_awake, log_path, running, start, stop};
+pub use leftovers::{Leftovers, clear_leftovers, leftovers};
 
 /// The namespace of functions that name none.
 pub const DEFAULT_NAMESPACE: &str = "openfaas-fn";

@@ -9,7 +9,9 @@ pub mod build;
 pub mod cli;
 pub mod context;
 pub mod credential;
+pub mod doctor;
 pub mod error;
+pub mod finding;
 pub mod function;
 #[cfg(feature = "local")]
 pub mod gateway;

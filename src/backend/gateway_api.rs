@@ -18,6 +18,7 @@ use crate::wire::client::{Client, LogsRequest, Request, body};
 use crate::wire::{self, FunctionStatus, LogMessage, Quantities};
 
 pub mod deployment;
+pub mod examine;
 
 /// The namespace that a function's URL leaves out.
 const DEFAULT_NAMESPACE: &str = "openfaas-fn";

@@ -4,8 +4,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::capabilities::{Can, Capabilities};
-use super::gateway_api::GatewayApi;
-use super::{Backend, Call, Change, Deployed, Info, LogQuery, LogStream, Namespaces, Reply, Scope, Secrets};
+use super::gateway_api::{GatewayApi, examine};
+use super::{Backend, Call, Change, Deployed, Finding, Info, LogQuery, LogStream, Namespaces, Reply, Scope, Secrets};
 use crate::artifact::ArtifactKind;
 use crate::error::{Fault, Kind, Result};
 use crate::function::{Function, FunctionId};
@@ -110,6 +110,10 @@ impl Backend for Local {
 
     async fn info(&self) -> Result<Info> {
         self.api.info().await
+    }
+
+    async fn examine(&self) -> Vec<Finding> {
+        examine::examine(&self.api).await
     }
 
     fn lists_every_secret(&self) -> bool {

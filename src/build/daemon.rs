@@ -26,6 +26,14 @@ impl Project<'_> {
         self.env.get("BUILDKIT_HOST")
     }
 
+    /// Whether the builder at `BUILDKIT_HOST` answers.
+    ///
+    /// # Errors
+    /// When it doesn't: why, and what to do.
+    pub async fn reach_builder(&self, host: &str) -> Result<()> {
+        self.builder(host).await.map(drop)
+    }
+
     /// The builder at `BUILDKIT_HOST`, found when it is needed.
     async fn builder(&self, host: &str) -> Result<&BuildKit> {
         self.builder.get_or_try_init(|| connect(self, host)).await

@@ -77,6 +77,7 @@ commands! {
     "deploy" => deploy::Deploy, "Deploy the functions of the stack; those that are there as they should be are left alone";
     "describe" => describe::Describe, "Describe a function";
     "dev" => super::dev::Dev, "Keep the functions of the stack deployed while you write them, and show their logs";
+    "doctor" => super::doctor::Doctor, "Look at everything that functions need of this machine and of their platform, and say how to mend what is wrong";
     #[cfg(feature = "knative")]
     "generate" => super::generate::Generate, "Write the functions of the stack as Knative Services or as a template of AWS SAM, for GitOps";
     #[cfg(feature = "knative")]

@@ -32,20 +32,7 @@ impl Version {
         if self.short_version {
             return context.out.raw(format!("{version}\n").as_bytes());
         }
-        let mut backends = Vec::new();
-        if cfg!(feature = "knative") {
-            backends.push("knative");
-        }
-        if cfg!(feature = "local") {
-            backends.push("local");
-        }
-        if cfg!(feature = "openfaas") {
-            backends.push("openfaas");
-        }
-        if cfg!(feature = "lambda") {
-            backends.push("lambda");
-        }
-        let facts = Facts { version, backends };
+        let facts = Facts { version, backends: crate::backend::names() };
         context
             .out
             .result(&facts, || table::fields(&[("version", version.into()), ("backends", facts.backends.join(", "))]))

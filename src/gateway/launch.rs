@@ -83,7 +83,7 @@ pub enum Stopped {
 /// Its state file, below the platform's folder.
 pub(super) const STATE_FILE: &str = "running.json";
 
-fn state_path(dirs: &Dirs) -> PathBuf {
+pub(super) fn state_path(dirs: &Dirs) -> PathBuf {
     dirs.local().join(STATE_FILE)
 }
 
@@ -221,7 +221,10 @@ fn healthy(url: &str) -> bool {
 }
 
 /// Says now, while somebody reads it, that the address can't be had.
-fn check_free(listen: &str) -> Result<()> {
+///
+/// # Errors
+/// By whom it is taken, and how to choose another.
+pub fn check_free(listen: &str) -> Result<()> {
     let addresses: Vec<_> = listen
         .to_socket_addrs()
         .map_err(|e| {

@@ -104,11 +104,16 @@ pub(super) fn end_orphans(platform: &Path) -> usize {
     end_marked(MARK, platform)
 }
 
-/// Ends every process with this path in this variable of its environment; says how many there were.
-pub(super) fn end_marked(variable: &str, path: &Path) -> usize {
+/// How many processes a platform of this folder left behind, when none runs.
+pub(super) fn orphans(platform: &Path) -> usize {
+    marked(MARK, platform).len()
+}
+
+/// Every process with this path in this variable of its environment.
+fn marked(variable: &str, path: &Path) -> Vec<Identity> {
     let mark = format!("{variable}={}", path.display());
     let own = std::process::id();
-    let marked: Vec<Identity> = std::fs::read_dir("/proc")
+    std::fs::read_dir("/proc")
         .into_iter()
         .flatten()
         .flatten()
@@ -119,7 +124,12 @@ pub(super) fn end_marked(variable: &str, path: &Path) -> usize {
             let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
             environment.split(|b| *b == 0).any(|v| v == mark.as_bytes()).then_some(identity)
         })
-        .collect();
+        .collect()
+}
+
+/// Ends every process with this path in this variable of its environment; says how many there were.
+pub(super) fn end_marked(variable: &str, path: &Path) -> usize {
+    let marked = marked(variable, path);
     for orphan in &marked {
         let _ = orphan.signal(Signal::TERM);
     }

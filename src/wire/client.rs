@@ -223,6 +223,42 @@ impl Client {
         self.send(self.request(Method::GET, &["healthz"])?, what).await?.accept(what).map(drop)
     }
 
+    /// The gateway's clock, when it tells; an error when nobody answers there. Needs no login.
+    ///
+    /// # Errors
+    /// When no answer came.
+    pub async fn date(&self) -> Result<Option<jiff::Timestamp>> {
+        let url = address::below(&self.base, &["healthz"])?;
+        let sent = self.system()?.get(url).timeout(self.options.timeout).send().await;
+        let response = sent.map_err(|e| trouble::unanswered(self, "the gateway does not answer", &e))?;
+        let date = response.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
+        Ok(date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()).map(|date| date.timestamp()))
+    }
+
+    /// What calls show to be let in.
+    #[must_use]
+    pub fn auth(&self) -> &Auth {
+        &self.options.auth
+    }
+
+    /// Whether it is reached by https.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.base.scheme() == "https"
+    }
+
+    /// Whether its certificate is checked.
+    #[must_use]
+    pub fn verifies_tls(&self) -> bool {
+        self.options.verify_tls
+    }
+
+    /// Whether it is on this machine.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        address::is_loopback(&self.base)
+    }
+
     /// A function's log, as it comes.
     ///
     /// # Errors
