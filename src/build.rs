@@ -58,7 +58,7 @@ mod watchdog;
 mod zip;
 
 #[cfg(feature = "image")]
-pub use buildkit::Secret;
+pub use buildkit::{Agent, DEFAULT_AGENT, Secret};
 pub use check::{Wrong, check};
 pub use folder::{Shrinkwrapped, shrinkwrap};
 pub use memo::Memo;
@@ -136,6 +136,11 @@ pub struct Options {
     /// Build secrets by id; they win over the function's own.
     #[cfg(feature = "image")]
     pub secrets: BTreeMap<String, Secret>,
+    /// Agents of ssh by id.
+    #[cfg(feature = "image")]
+    pub ssh: BTreeMap<String, Agent>,
+    /// What is attested of images, and how, in BuildKit's words: `sbom`, `provenance`.
+    pub attestations: BTreeMap<String, String>,
 }
 
 /// What a build gave.

@@ -2,7 +2,6 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
@@ -17,6 +16,7 @@ use tokio::sync::{Mutex, OnceCell};
 pub mod login;
 mod trouble;
 mod trust;
+mod upload;
 
 pub use oci_client::Reference;
 
@@ -40,6 +40,18 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const LARGEST: u64 = 4 << 20;
 /// How much of a blob is handed over at a time.
 const PIECE: usize = 256 << 10;
+/// What we call ourselves.
+const AGENT: &str = concat!("faas/", env!("CARGO_PKG_VERSION"));
+
+/// How long is waited before each of the tries after the first.
+fn waits() -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(250))
+        .with_factor(3.0)
+        .with_max_delay(Duration::from_secs(10))
+        .with_max_times(RETRIES)
+        .with_jitter()
+}
 
 /// How registries are talked to.
 pub struct Registries {
@@ -65,8 +77,14 @@ pub struct Talk<'a> {
 /// One registry, logged in.
 pub struct Remote {
     client: oci_client::Client,
+    /// For what the client does not do: uploads that go on, and waits as long as the registry says.
+    http: reqwest::Client,
     auth: RegistryAuth,
     host: String,
+    /// Whether it speaks plain HTTP.
+    plain: bool,
+    /// Tokens for pushes, by repository; none where the registry wants none.
+    tokens: Mutex<HashMap<String, Option<String>>>,
 }
 
 impl Registries {
@@ -123,25 +141,31 @@ impl Registries {
                 .hint(format!("log in with a user and password: `docker login {host}`, or push with an engine")));
             }
         };
-        let protocol = match self.trust.is_plain(&host, self.timeout).await {
-            true => ClientProtocol::Http,
-            false => ClientProtocol::Https,
-        };
+        let plain = self.trust.is_plain(&host, self.timeout).await;
+        let certificates = self.trust.certificates(&host)?;
+        let connecting = self.timeout.min(Duration::from_secs(15));
+        let what = || format!("can't talk to the registry {host}");
+        let mut http =
+            reqwest::Client::builder().user_agent(AGENT).read_timeout(self.timeout).connect_timeout(connecting);
+        for certificate in &certificates {
+            let certificate = reqwest::Certificate::from_pem(&certificate.data).or_fault(what)?;
+            http = http.tls_certs_merge([certificate]);
+        }
+        let http = http.build().or_fault(what)?;
         let config = ClientConfig {
-            protocol,
+            protocol: if plain { ClientProtocol::Http } else { ClientProtocol::Https },
             use_monolithic_push: true,
-            extra_root_certificates: self.trust.certificates(&host)?,
+            extra_root_certificates: certificates,
             read_timeout: Some(self.timeout),
-            connect_timeout: Some(self.timeout.min(Duration::from_secs(15))),
-            user_agent: concat!("faas/", env!("CARGO_PKG_VERSION")),
+            connect_timeout: Some(connecting),
+            user_agent: AGENT,
             ..ClientConfig::default()
         };
-        let client = oci_client::Client::try_from(config)
-            .map_err(|error| Fault::failed(format!("can't talk to the registry {host}")).cause(error))?;
+        let client = oci_client::Client::try_from(config).map_err(|error| Fault::failed(what()).cause(error))?;
         if auth != RegistryAuth::Anonymous || !trust::is_local(&host) {
             client.store_auth_if_needed(&host, &auth).await;
         }
-        Ok(Remote { client, auth, host })
+        Ok(Remote { client, http, auth, host, plain, tokens: Mutex::default() })
     }
 }
 
@@ -163,20 +187,13 @@ impl Remote {
     where
         F: Future<Output = std::result::Result<T, OciError>>,
     {
-        let waits = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(250))
-            .with_factor(3.0)
-            .with_max_delay(Duration::from_secs(10))
-            .with_max_times(RETRIES)
-            .with_jitter();
-        call.retry(waits)
-            .when(trouble::may_pass)
-            .notify(|error, wait| {
-                let said = trouble::said(error);
-                talk.progress
-                    .warn(talk.subject, &format!("{}: {said}; trying again in {:.1}s", self.host, wait.as_secs_f64()));
-            })
-            .await
+        call.retry(waits()).when(trouble::may_pass).notify(|error, wait| self.tell(talk, error, wait)).await
+    }
+
+    fn tell(&self, talk: Talk<'_>, error: &OciError, wait: Duration) {
+        let said = trouble::said(error);
+        let text = format!("{}: {said}; trying again in {:.1}s", self.host, wait.as_secs_f64());
+        talk.progress.warn(talk.subject, &text);
     }
 
     fn fault(&self, talk: Talk<'_>, what: &str, error: &OciError) -> Fault {
@@ -249,44 +266,6 @@ impl Remote {
         }
     }
 
-    /// Sends a file of so many bytes as a blob; `sent` hears how many went so far.
-    ///
-    /// # Errors
-    /// When the file can't be read, or the registry does not take it.
-    pub async fn upload(
-        &self,
-        image: &Reference,
-        (path, size): (&Path, u64),
-        digest: &str,
-        talk: Talk<'_>,
-        sent: &(dyn Fn(u64) + Send + Sync),
-    ) -> Result<()> {
-        let counter = Arc::new(AtomicU64::new(0));
-        let put = || async {
-            let counter = counter.clone();
-            counter.store(0, Ordering::Relaxed);
-            let file = tokio::fs::File::open(path).await.map_err(OciError::IoError)?;
-            let pieces = tokio_util::io::ReaderStream::with_capacity(file, PIECE).map(move |piece| {
-                let piece = piece.map_err(OciError::IoError)?;
-                counter.fetch_add(piece.len() as u64, Ordering::Relaxed);
-                Ok(piece)
-            });
-            self.client.push_blob_stream(image, pieces, digest, Some(size)).await
-        };
-        let work = self.call(talk, put);
-        let mut work = std::pin::pin!(work);
-        let mut tick = tokio::time::interval(Duration::from_millis(100));
-        let done = loop {
-            tokio::select! {
-                done = &mut work => break done,
-                _ = tick.tick() => sent(counter.load(Ordering::Relaxed)),
-            }
-        };
-        done.map_err(|error| self.fault(talk, &format!("can't push {image}"), &error))?;
-        sent(size);
-        Ok(())
-    }
-
     /// Takes a blob over from another registry, as it comes.
     ///
     /// # Errors
@@ -314,10 +293,8 @@ impl Remote {
     /// When the registry does not take it.
     pub async fn put_manifest(&self, image: &Reference, body: Bytes, kind: &str, talk: Talk<'_>) -> Result<()> {
         let kind = http::HeaderValue::from_str(kind).or_fault(|| format!("`{kind}` is no media type"))?;
-        self.call(talk, || self.client.push_manifest_raw(image, body.clone(), kind.clone()))
-            .await
-            .map(|_| ())
-            .map_err(|error| self.fault(talk, &format!("can't push {image}"), &error))
+        let put = self.put(image, (body, kind), talk).await;
+        put.map_err(|error| self.fault(talk, &format!("can't push {image}"), &error))
     }
 }
 

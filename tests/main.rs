@@ -2,8 +2,12 @@
 mod support;
 
 mod build;
+#[cfg(feature = "image")]
+mod buildkit;
 mod client;
 mod client_faults;
+#[cfg(feature = "image")]
+mod engineless;
 #[cfg(feature = "image")]
 mod engines;
 mod examples;
@@ -32,4 +36,6 @@ mod registry;
 mod shim;
 mod stack;
 mod up;
+#[cfg(feature = "image")]
+mod uploads;
 mod validate;

@@ -20,9 +20,17 @@ pub enum Builder<'e> {
 pub async fn choose<'e>(request: &Request<'_>, engine: &'e Engine) -> Result<Builder<'e>> {
     let name = request.name;
     let needs = dockerfile::needs(request.dockerfile);
-    let secret = request.secrets().into_keys().next();
+    let mounted = mounted(request);
     let missing =
         |what: String, why: &str, hint: &str| Err(Fault::unsupported(format!("{name}: {what}")).cause(why).hint(hint));
+    if let Some(kind) = request.options.attestations.keys().next() {
+        let why = format!("the engine at {} keeps images alone", engine.address.shown);
+        return missing(
+            format!("no {kind} can be put beside the image"),
+            &why,
+            "leave --sbom and --provenance out, or set BUILDKIT_HOST to a buildkitd and build with --push",
+        );
+    }
     if request.function.build.platforms.len() > 1 {
         let what = "an image for several platforms can't be kept by the engine".into();
         return missing(
@@ -32,10 +40,10 @@ pub async fn choose<'e>(request: &Request<'_>, engine: &'e Engine) -> Result<Bui
         );
     }
     if engine.is_podman() {
-        return match secret {
-            Some(id) => {
-                let what = format!("the build secret `{id}` needs BuildKit");
-                missing(what, "Podman's API takes no secrets", "set BUILDKIT_HOST to a buildkitd, or use Docker")
+        return match mounted {
+            Some(what) => {
+                let why = "Podman's API takes no secrets and no ssh agents";
+                missing(format!("{what} needs BuildKit"), why, "set BUILDKIT_HOST to a buildkitd, or use Docker")
             }
             None => Ok(Builder::Classic),
         };
@@ -44,9 +52,9 @@ pub async fn choose<'e>(request: &Request<'_>, engine: &'e Engine) -> Result<Bui
     let buildkit = if off { None } else { engine.buildkit().await };
     let at = |need: &Need| format!("{}:{}: {}", request.context.join("Dockerfile").display(), need.line, need.what);
     let Some(buildkit) = buildkit else {
-        let what = match (needs.first(), secret) {
+        let what = match (needs.first(), mounted) {
             (Some(need), _) => format!("{} needs BuildKit", at(need)),
-            (None, Some(id)) => format!("the build secret `{id}` needs BuildKit"),
+            (None, Some(what)) => format!("{what} needs BuildKit"),
             (None, None) => return Ok(Builder::Classic),
         };
         return match off {
@@ -66,6 +74,12 @@ pub async fn choose<'e>(request: &Request<'_>, engine: &'e Engine) -> Result<Bui
     Ok(Builder::BuildKit(buildkit))
 }
 
+/// What the build is given besides files and arguments, which only BuildKit takes.
+fn mounted(request: &Request<'_>) -> Option<String> {
+    let secret = request.secrets().into_keys().next().map(|id| format!("the build secret `{id}`"));
+    secret.or_else(|| request.options.ssh.keys().next().map(|id| format!("the ssh agent `{id}`")))
+}
+
 /// The builder at `at` ended, or the way to it did, before the image of `name` was built.
 pub fn gone(name: &str, at: &str, error: &str) -> Fault {
     Fault::failed(format!("{name}: the image can't be built"))
@@ -82,6 +96,9 @@ pub fn hint(text: &str) -> Option<String> {
         return Some(
             "give it: `build_secrets: {NAME: FILE}` in the stack, or `--build-secret id=NAME,src=FILE`".into(),
         );
+    }
+    if lower.contains("ssh") && has(&["no ssh", "unset ssh forward key", "not forwarded", "no ssh agent"]) {
+        return Some("give it: `--ssh default` for the agent that runs, or `--ssh default=FILE` for a key".into());
     }
     if has(&["no space left on device"]) {
         return Some("the builder's disk is full: `docker builder prune` or `docker system prune` frees some".into());

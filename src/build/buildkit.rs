@@ -18,11 +18,13 @@ use crate::registry::login::server;
 mod connect;
 mod files;
 mod session;
+mod ssh;
 mod trace;
 
 pub use connect::BuildKit;
 pub use session::Secret;
 use session::Session;
+pub use ssh::{Agent, DEFAULT as DEFAULT_AGENT};
 use trace::Trace;
 
 /// BuildKit's own limit of a message.
@@ -86,7 +88,7 @@ pub async fn run(request: &Request<'_>, buildkit: &BuildKit, output: Output<'_>)
     let exports = caches("--cache-to", &request.options.cache_to, project, &mut logins)?;
     logins.extend(output.logins);
     let files = files::Files::new(request.tree, context);
-    let session = Session::new(request, files, logins)?;
+    let session = Session::new(request, files, logins).await?;
     // What ends this future, ends the session, and with it what it is for.
     let session = session.open(buildkit).await.map_err(|error| gone(name, &buildkit.shown, &error))?;
     let reference = Uuid::new_v4().simple().to_string();
@@ -167,6 +169,8 @@ fn attributes(request: &Request<'_>) -> HashMap<String, String> {
     if !platforms.is_empty() {
         attributes.insert("platform".into(), platforms.join(","));
     }
+    let attestations = request.options.attestations.iter();
+    attributes.extend(attestations.map(|(kind, how)| (format!("attest:{kind}"), how.clone())));
     attributes
 }
 

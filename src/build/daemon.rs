@@ -88,6 +88,12 @@ pub async fn build(request: &Request<'_>, host: &str, bases: &[String]) -> Resul
         };
         progress.note(name, &format!("is built because {}", inputs.why(project, name, options, &otherwise)));
     }
+    if let Some(kind) = options.attestations.keys().next().filter(|_| !options.push) {
+        return Err(Fault::usage(format!(
+            "{name}: the builder at {host} puts the {kind} beside the image in a registry"
+        ))
+        .hint("build with --push, or leave --sbom and --provenance out"));
+    }
     super::builder::warn(request);
     let what = if options.push { "building and pushing" } else { "building" };
     progress.step(name, &format!("{what} {reference}"));

@@ -227,7 +227,7 @@ fn wanted(function: &Function, content: &str, args: &BTreeMap<String, String>, o
         hasher.update(text.as_bytes());
     };
     add(content);
-    for (what, map) in [("arg", args), ("label", &options.labels)] {
+    for (what, map) in [("arg", args), ("label", &options.labels), ("attestation", &options.attestations)] {
         for (key, value) in map {
             add(what);
             add(key);

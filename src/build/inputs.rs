@@ -20,6 +20,7 @@ pub struct Inputs {
     arguments: BTreeMap<String, String>,
     labels: BTreeMap<String, String>,
     platforms: Vec<String>,
+    attestations: BTreeMap<String, String>,
     /// Base images and their ids, empty where the engine has none under the name.
     bases: BTreeMap<String, String>,
 }
@@ -50,6 +51,7 @@ impl Inputs {
             arguments: values(args),
             labels: values(&options.labels),
             platforms: function.build.platforms.clone(),
+            attestations: options.attestations.clone(),
             bases,
         })
     }
@@ -105,6 +107,7 @@ impl Inputs {
         for (kind, before, now) in [
             ("the build argument", &before.arguments, &self.arguments),
             ("the label", &before.labels, &self.labels),
+            ("the attestation", &before.attestations, &self.attestations),
             ("the base image", &before.bases, &self.bases),
         ] {
             said.extend(changes(before, now).iter().map(|(name, what)| format!("{kind} {name} {what}")));

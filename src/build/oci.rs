@@ -1,6 +1,6 @@
 //! Images put together without a container engine: a base image out of its registry, and layers of our own over it.
 //! No daemon, no root, and the same bytes for the same files.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;
 
@@ -68,6 +68,8 @@ pub(super) async fn build(
     crate::registry::parse(name, &reference)?;
     let tree = tree::assemble(function, project, options, false)?;
     let (native, image) = fits(function, &tree, options)?;
+    // Who compiles it decides what it will be.
+    let programs = if image.build.is_empty() { Vec::new() } else { requires::find(native, name, project.env)? };
     let platforms = Platform::all(function)?;
     let store = Store::of(project);
 
@@ -84,7 +86,7 @@ pub(super) async fn build(
         let base = base::find(&base, *platform, project, &store, anew, talk).await?;
         parts.push((*platform, base, platform.invoker(name, project)?));
     }
-    let fingerprint = |content: &str| -> Result<String> {
+    let fingerprint = |content: &str, programs: &[requires::Program]| -> Result<String> {
         let mut hasher = blake3::Hasher::new_derive_key("faas 1 image without an engine");
         let mut add = |text: &str| {
             hasher.update(text.as_bytes());
@@ -100,13 +102,16 @@ pub(super) async fn build(
             add(label);
             add(value);
         }
+        for program in programs {
+            add(&program.identity());
+        }
         Ok(hasher.finalize().to_hex().to_string())
     };
     let built = |made: &Made, rebuilt: bool, reason: String| {
         let artifact = Artifact::Image { reference: made.reference.clone(), digest: Some(made.digest.clone()) };
         Ok(Built { artifact, rebuilt, reason })
     };
-    let wanted = fingerprint(&content)?;
+    let wanted = fingerprint(&content, &programs)?;
     let record = |content: String| {
         project.index.set(&key, Record { stamp: stamp.clone(), content, output: String::new() }, tree.newest(), looked);
     };
@@ -130,6 +135,9 @@ pub(super) async fn build(
         let text = format!("{shown} is not static: it only runs in images with the C library of this machine");
         progress.warn(name, &text);
     }
+    for program in &programs {
+        program.check_version(native, name).await?;
+    }
     let folder = store.temporary()?;
     // What is written counts, not what was there when it was looked at before.
     let content = tree.write(folder.path())?.to_hex().to_string();
@@ -138,26 +146,31 @@ pub(super) async fn build(
     let mut images = Vec::with_capacity(parts.len());
     for (platform, base, invoker) in &parts {
         let at = store.temporary()?;
-        let installed = install(&tree, (native, image), *platform, base, at.path(), talk).await?;
+        let Added { dependencies, compiled } =
+            make(&tree, (native, image), (*platform, base), project, at.path(), talk).await?;
         if !std::mem::replace(&mut checked, true) {
-            check(native, project, if installed.is_empty() { folder.path() } else { at.path() }, talk).await?;
+            let made = !dependencies.is_empty() || !compiled.is_empty();
+            check(native, project, if made { at.path() } else { folder.path() }, talk).await?;
         }
         let mut layers = vec![invoker_layer(&store, *platform, invoker)?];
         let kept = |path: &Path| keeps(image, path);
         let wanted = |files: &[layer::File]| files.iter().filter(|file| kept(&file.path)).cloned().collect::<Vec<_>>();
-        let installed = wanted(&installed);
-        if !installed.is_empty() {
-            layers.push(store.pack(&layer::of(layer::under(HOME, &installed), "faas: the function's dependencies"))?);
+        let dependencies = wanted(&dependencies);
+        if !dependencies.is_empty() {
+            let content = layer::of(layer::under(HOME, &dependencies), "faas: the function's dependencies");
+            layers.push(store.pack(&content)?);
         }
-        let files: Vec<layer::File> = wanted(&own).into_iter().filter(|file| !is_left_out(&file.path)).collect();
-        for file in installed.iter().chain(&files) {
+        let mut files: Vec<layer::File> = wanted(&own).into_iter().filter(|file| !is_left_out(&file.path)).collect();
+        files.extend(wanted(&compiled));
+        for file in dependencies.iter().chain(&files) {
             platform.check(name, &file.path, &file.from)?;
         }
         layers.push(store.pack(&layer::of(layer::under(HOME, &files), "faas: the function"))?);
-        let labels = labels(project, options, &fingerprint(&content)?);
+        // The same files make the same image with the same compiler, wherever that is installed.
+        let labels = labels(project, options, &fingerprint(&content, &[])?);
         images.push(assemble(&store, *platform, base, layers, &labels, (native, image), project)?);
     }
-    let fingerprint = fingerprint(&content)?;
+    let fingerprint = fingerprint(&content, &programs)?;
     let made = config::together(&store, &reference, fingerprint, images)?;
     store.keep(&made)?;
     record(content);
@@ -183,14 +196,24 @@ fn fits<'t>(function: &Function, tree: &'t Tree, options: &Options) -> Result<(&
             "build it without `--engine none`, choose another `lang`, or give the template a `native:` and an `image:` block",
         );
     };
-    if !parts.0.build.is_empty() {
+    if !parts.0.build.is_empty() && parts.1.build.is_empty() {
         return needs_engine(
-            format!("lang {lang} is compiled, which needs a container engine"),
-            "build it without `--engine none`",
+            format!("lang {lang} is compiled, and its template does not say how for an image"),
+            "build it without `--engine none`, or give the template `image: {build: …}`",
         );
     }
     if !function.build.secrets.is_empty() {
         return needs_engine("`build_secrets` need a container engine".into(), "build it without `--engine none`");
+    }
+    if let Some(id) = options.ssh.keys().next() {
+        let what = format!("the ssh agent `{id}` needs a container engine");
+        return needs_engine(what, "build it without `--engine none`");
+    }
+    if let Some(kind) = options.attestations.keys().next() {
+        return needs_engine(
+            format!("without an engine, no {kind} is put beside the image"),
+            "leave --sbom and --provenance out, or build with BUILDKIT_HOST set and --push",
+        );
     }
     let packages = ["ADDITIONAL_PACKAGE"].iter().any(|key| {
         [&function.build.args, &options.args].iter().any(|args| args.get(*key).is_some_and(|value| !value.is_empty()))
@@ -218,39 +241,66 @@ fn keeps(image: &Image, path: &Path) -> bool {
     image.keep.is_empty() || image.keep.iter().any(|kept| path.starts_with(kept))
 }
 
-/// Installs the dependencies for the platform in `at`; gives the files that came with them.
-async fn install(
+/// What came to the files of a function in its folder.
+#[derive(Default)]
+struct Added {
+    dependencies: Vec<layer::File>,
+    compiled: Vec<layer::File>,
+}
+
+/// Installs the dependencies for the platform in `at`, and compiles the function there.
+async fn make(
     tree: &Tree,
     (native, image): (&Native, &Image),
-    platform: Platform,
-    base: &Base,
+    (platform, base): (Platform, &Base),
+    project: &Project<'_>,
     at: &Path,
     talk: Talk<'_>,
-) -> Result<Vec<layer::File>> {
-    let steps = |steps: &[Step]| -> Option<Vec<Step>> {
-        steps.iter().map(|step| Some(Step { run: base.fill(&platform.fill(&step.run))?, ..step.clone() })).collect()
+) -> Result<Added> {
+    let (cache, home) = (step::cache(project, talk.subject), project.home.display().to_string());
+    // What was compiled for one platform is nothing to another.
+    let cache = format!("{cache}-{}", platform.architecture());
+    let mut words = platform.words().to_vec();
+    words.extend([("cache", cache.as_str()), ("home", home.as_str())]);
+    let for_base = |steps: &[Step]| -> Option<Vec<Step>> {
+        let filled = |step: &Step| Some(Step { run: base.fill(&step.run)?, ..step.clone() }.filled(&words));
+        steps.iter().map(filled).collect()
     };
-    let own = steps(&image.install).filter(|own| !own.is_empty());
-    let for_base = own.is_some();
-    let steps = own.unwrap_or_else(|| native.install.clone());
-    if steps.is_empty() {
-        return Ok(Vec::new());
+    let own = for_base(&image.install).filter(|own| !own.is_empty());
+    let fits_base = own.is_some();
+    let install = own.unwrap_or_else(|| native.install.iter().map(|step| step.filled(&words)).collect());
+    let Some(build) = for_base(&image.build) else {
+        let message = format!("{}: the base image {} lacks a variable", talk.subject, base.name);
+        return Err(Fault::failed(message).hint("the template's `image: {build: …}` names it; use another BASE"));
+    };
+    if install.is_empty() && build.is_empty() {
+        return Ok(Added::default());
     }
     tree.write(at)?;
-    let before: std::collections::BTreeSet<_> = layer::files(at)?.into_iter().map(|file| file.path).collect();
-    for one in &steps {
-        if step::applies(one, at)? {
-            step::run(one, at, talk.subject, "installing dependencies", talk.progress).await?;
-        }
-    }
-    let after: Vec<layer::File> = layer::files(at)?.into_iter().filter(|file| !before.contains(&file.path)).collect();
-    if !for_base && let Some(compiled) = after.iter().find(|file| platform::machine(&file.from).is_some()) {
-        let shown = compiled.path.display();
+    let paths = || -> Result<BTreeSet<_>> { Ok(layer::files(at)?.into_iter().map(|file| file.path).collect()) };
+    let before = paths()?;
+    run(&install, "installing dependencies", at, talk).await?;
+    let installed = paths()?;
+    run(&build, "compiling", at, talk).await?;
+    let new = layer::files(at)?.into_iter().filter(|file| !before.contains(&file.path));
+    let (dependencies, compiled): (Vec<_>, Vec<_>) = new.partition(|file| installed.contains(&file.path));
+    let program = dependencies.iter().find(|file| platform::machine(&file.from).is_some());
+    if let Some(program) = program.filter(|_| !fits_base) {
+        let shown = program.path.display();
         let text =
             format!("{shown} was built for this machine; the base image {} must have the same runtime", base.name);
         talk.progress.warn(talk.subject, &text);
     }
-    Ok(after)
+    Ok(Added { dependencies, compiled })
+}
+
+async fn run(steps: &[Step], what: &str, at: &Path, talk: Talk<'_>) -> Result<()> {
+    for one in steps {
+        if step::applies(one, at)? {
+            step::run(one, at, talk.subject, what, talk.progress).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Looks for mistakes, where the programs for it are at hand: the image does not need them here.
@@ -258,12 +308,7 @@ async fn check(native: &Native, project: &Project<'_>, at: &Path, talk: Talk<'_>
     if requires::find(native, talk.subject, project.env).is_err() {
         return Ok(());
     }
-    for one in &native.check {
-        if step::applies(one, at)? {
-            step::run(one, at, talk.subject, "checking", talk.progress).await?;
-        }
-    }
-    Ok(())
+    run(&native.check, "checking", at, talk).await
 }
 
 /// The layer with the invoker: the same for all functions, so made once.
@@ -285,8 +330,10 @@ fn assemble(
     (native, image): (&Native, &Image),
     project: &Project<'_>,
 ) -> Result<One> {
-    let mut environment =
-        BTreeMap::from([("fprocess".to_owned(), native.run.clone()), ("mode".to_owned(), native.mode.clone())]);
+    let mut environment = BTreeMap::from([
+        ("fprocess".to_owned(), image.run.as_ref().unwrap_or(&native.run).clone()),
+        ("mode".to_owned(), native.mode.clone()),
+    ]);
     environment.extend(native.ready_path.iter().map(|path| ("ready_path".to_owned(), path.clone())));
     environment.extend(native.environment.clone());
     environment.extend(image.environment.clone());

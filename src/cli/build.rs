@@ -18,6 +18,11 @@ use crate::runtime;
 use crate::stack::{ProviderKind, Stack};
 use crate::template::Catalogue;
 
+#[cfg(feature = "image")]
+mod buildkit;
+#[cfg(feature = "image")]
+use buildkit::BuildKitFlags;
+
 /// Build the functions of the stack; those that did not change are left alone
 #[derive(Args)]
 #[command(after_help = "Examples:\n  faas build\n  faas build --filter 'tax*' --tag sha --parallel 4\n  \
@@ -96,18 +101,9 @@ pub struct BuildFlags {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     fail_fast: bool,
-    /// A registry's cache that BuildKit takes layers from: NAME, or type=registry,ref=NAME
     #[cfg(feature = "image")]
-    #[arg(long, value_name = "CACHE")]
-    cache_from: Vec<String>,
-    /// A registry's cache that BuildKit puts layers into: NAME, or type=registry,ref=NAME,mode=max
-    #[cfg(feature = "image")]
-    #[arg(long, value_name = "CACHE")]
-    cache_to: Vec<String>,
-    /// A build secret, for `RUN --mount=type=secret,id=NAME`
-    #[cfg(feature = "image")]
-    #[arg(long = "build-secret", value_name = "id=NAME,src=FILE|env=VARIABLE")]
-    secrets: Vec<String>,
+    #[command(flatten)]
+    buildkit: BuildKitFlags,
     /// A file or folder of the project to copy into each handler's folder
     #[arg(long, value_name = "PATH")]
     copy_extra: Vec<PathBuf>,
@@ -144,7 +140,7 @@ impl BuildFlags {
     pub fn options(&self, context: &Context) -> Result<Options> {
         let mut args = pairs("--build-arg", &self.build_args)?;
         let packages = args.extract_if(.., |(key, _)| key == "ADDITIONAL_PACKAGE").map(|(_, value)| value).collect();
-        Ok(Options {
+        let options = Options {
             no_cache: self.no_cache,
             pull: self.pull,
             tag: self.tag.tag,
@@ -156,14 +152,11 @@ impl BuildFlags {
             explain: self.explain,
             fail_fast: self.fail_fast,
             engineless: self.engine == Engine::None,
-            #[cfg(feature = "image")]
-            cache_from: self.cache_from.clone(),
-            #[cfg(feature = "image")]
-            cache_to: self.cache_to.clone(),
-            #[cfg(feature = "image")]
-            secrets: self.secrets.iter().map(|text| secret(text, context)).collect::<Result<_>>()?,
             ..Options::default()
-        })
+        };
+        #[cfg(feature = "image")]
+        let options = self.buildkit.lay_over(options, context)?;
+        Ok(options)
     }
 
     /// How many at a time.
@@ -179,40 +172,6 @@ fn pairs(flag: &str, given: &[String]) -> Result<Vec<(String, String)>> {
         _ => Err(Fault::usage(format!("`{flag} {text}` is no KEY=VALUE"))),
     };
     given.iter().map(pair).collect()
-}
-
-/// `id=NAME,src=FILE`, `id=NAME,env=VARIABLE`, or `id=NAME` for the variable or file NAME, as docker reads it.
-#[cfg(feature = "image")]
-fn secret(text: &str, context: &Context) -> Result<(String, build::Secret)> {
-    let wrong = |cause: String| {
-        Fault::usage(format!("`--build-secret {text}` is no secret"))
-            .cause(cause)
-            .hint("write `--build-secret id=NAME,src=FILE` or `--build-secret id=NAME,env=VARIABLE`")
-    };
-    let (mut id, mut file, mut variable) = (None, None, None);
-    for field in text.split(',') {
-        match field.split_once('=') {
-            Some(("id", value)) => id = Some(value),
-            Some(("src" | "source", value)) => file = Some(value),
-            Some(("env", value)) => variable = Some(value),
-            Some(("type", "file" | "env")) => {}
-            _ => return Err(wrong(format!("`{field}` is none of id, src and env"))),
-        }
-    }
-    let id = id.filter(|id| !id.is_empty()).ok_or_else(|| wrong("it has no id".into()))?;
-    let in_env = |name: &str| context.env.raw(name).map(|value| value.as_bytes().to_vec());
-    let value = match (file, variable) {
-        (Some(file), _) => build::Secret::File(context.absolute(std::path::Path::new(file))),
-        (None, Some(name)) => {
-            let value = in_env(name).ok_or_else(|| wrong(format!("the variable {name} is not set")))?;
-            build::Secret::Value(value.into())
-        }
-        (None, None) => match in_env(id) {
-            Some(value) => build::Secret::Value(value.into()),
-            None => build::Secret::File(context.absolute(std::path::Path::new(id))),
-        },
-    };
-    Ok((id.to_owned(), value))
 }
 
 /// The fault, and what shows of it in the stack file, each thing at its place there.

@@ -56,6 +56,11 @@ pub fn check(
     steps: Option<&Steps<'_>>,
     place: impl Fn(&str) -> Option<crate::problem::Place>,
 ) -> Result<Vec<Problem>> {
+    let attests = |steps: &Steps<'_>| !steps.options.attestations.is_empty();
+    if backend.capabilities().provider == "lambda" && steps.is_some_and(attests) {
+        return Err(Fault::unsupported("Lambda refuses images with an SBOM or a provenance beside them")
+            .hint("leave --sbom and --provenance out"));
+    }
     let mut problems: Vec<Problem> = functions.iter().flat_map(|function| backend.check(function)).collect();
     let unbuildable = steps.map_or_else(Vec::new, |steps| {
         let built: Vec<&Function> = functions.iter().filter(|f| is_built(f, backend.wants(f), steps)).collect();

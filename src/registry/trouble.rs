@@ -39,6 +39,11 @@ pub fn may_pass(error: &OciError) -> bool {
     }
 }
 
+/// Whether a registry may be refusing that a blob comes in several pieces.
+pub fn is_about_pieces(error: &OciError) -> bool {
+    matches!(error, OciError::ServerError { code: 400 | 404 | 405 | 411 | 416 | 501, .. })
+}
+
 fn is_tls(error: &dyn Error) -> bool {
     let mut source = error.source();
     while let Some(inner) = source {

@@ -81,8 +81,8 @@ pub struct Native {
 }
 
 /// How an image is put together without a container engine: what `native` says is laid over a base image. In command lines
-/// `{machine}` stands for `x86_64` or `aarch64`, `{cpu}` for `x64` or `arm64`, and `{NAME}` for a variable of the base
-/// image's environment.
+/// `{machine}` stands for `x86_64` or `aarch64`, `{cpu}` for `x64` or `arm64`, `{goarch}` for `amd64` or `arm64`, `{cache}` is
+/// as in [`Native`], `{home}` is the user's home, and `{NAME}` is a variable of the base image's environment.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Image {
@@ -92,6 +92,11 @@ pub struct Image {
     /// that they name, it is what `native` says.
     #[serde(default)]
     pub install: Vec<Step>,
+    /// What compiles the function for the base image, in order. A language whose `native` compiles needs it.
+    #[serde(default)]
+    pub build: Vec<Step>,
+    /// The command line, when it is not that of `native`.
+    pub run: Option<String>,
     /// Environment; over that of `native`, and below the function's own.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
@@ -259,6 +264,10 @@ impl Manifest {
         }
         if build_options.is_empty() {
             build_options.clone_from(&base.build_options);
+        }
+        // An image is put together by what `native` says, so one that is not for the other stays behind.
+        if self.image.is_none() && self.native.is_none() {
+            self.image.clone_from(&base.image);
         }
         if self.native.is_none() {
             self.native.clone_from(&base.native);

@@ -112,8 +112,12 @@ pub enum Fate {
     Pass,
     /// Answers by itself: status and body.
     Answer(u16, &'static str),
+    /// Answers by itself, and says how many seconds to wait.
+    Later(u16, u64),
     /// Closes the connection without a word.
     Cut,
+    /// Lets the head and so many bytes of the body through, then closes the connection.
+    CutAfter(usize),
     /// Says nothing for so long, then closes.
     Silence(Duration),
     /// Lets it through, and changes a byte of the answer's body.
@@ -166,6 +170,20 @@ fn serve(stream: std::net::TcpStream, real: &str, fate: &dyn Fn(&Line) -> Fate) 
     let fate = fate(&first);
     match fate {
         Fate::Cut => Ok(()),
+        Fate::CutAfter(bytes) => {
+            let mut there = std::net::TcpStream::connect(real)?;
+            there.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
+            there.write_all(&body[..bytes.min(body.len())])?;
+            // So that the registry has taken in what came before the cut.
+            std::thread::sleep(Duration::from_millis(300));
+            Ok(())
+        }
+        Fate::Later(status, seconds) => {
+            let head = format!(
+                "HTTP/1.1 {status} x\r\nRetry-After: {seconds}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes())
+        }
         Fate::Silence(time) => {
             std::thread::sleep(time);
             Ok(())

@@ -17,6 +17,7 @@ use bollard_buildkit_proto::moby::filesync::v1::{
     CredentialsRequest, CredentialsResponse, FetchTokenRequest, FetchTokenResponse, GetTokenAuthorityRequest,
     GetTokenAuthorityResponse, VerifyTokenAuthorityRequest, VerifyTokenAuthorityResponse,
 };
+use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::SshServer;
 use futures_util::StreamExt;
 use secrecy::{ExposeSecret, SecretSlice};
 use tokio::sync::oneshot;
@@ -26,6 +27,7 @@ use uuid::Uuid;
 
 use super::connect::{BuildKit, upgraded};
 use super::files::Files;
+use super::ssh::Agents;
 use crate::build::engine::dial::Stream;
 use crate::build::image::Request;
 use crate::error::{Fault, Result};
@@ -59,6 +61,7 @@ pub struct Session {
     files: Files,
     secrets: Arc<HashMap<String, SecretSlice<u8>>>,
     logins: Arc<HashMap<String, DockerCredentials>>,
+    agents: Agents,
     /// Contexts with the same key are taken for the same, so that nothing is sent twice.
     key: String,
 }
@@ -71,17 +74,18 @@ pub struct Open {
 }
 
 impl Session {
-    /// Reads the secrets of the build.
+    /// Reads the secrets of the build, and looks for its ssh agents.
     ///
     /// # Errors
-    /// When one can't be read.
-    pub fn new(request: &Request<'_>, files: Files, logins: HashMap<String, DockerCredentials>) -> Result<Self> {
+    /// When one can't be read, or does not answer.
+    pub async fn new(request: &Request<'_>, files: Files, logins: HashMap<String, DockerCredentials>) -> Result<Self> {
         let mut secrets = HashMap::new();
         for (id, secret) in request.secrets() {
             secrets.insert(id.clone(), value(request.name, &id, &secret)?);
         }
+        let agents = Agents::start(request.name, &request.options.ssh).await?;
         let key = request.fingerprint.to_owned();
-        Ok(Self { files, secrets: Arc::new(secrets), logins: Arc::new(logins), key })
+        Ok(Self { files, secrets: Arc::new(secrets), logins: Arc::new(logins), agents, key })
     }
 
     /// Tells BuildKit of it and serves it from now on.
@@ -95,12 +99,15 @@ impl Session {
             ("x-docker-expose-session-name", "faas".to_owned()),
             ("x-docker-expose-session-sharedkey", self.key.clone()),
         ];
-        for method in [
+        let ssh = ["/moby.sshforward.v1.SSH/CheckAgent", "/moby.sshforward.v1.SSH/ForwardAgent"];
+        let methods = [
             "/moby.filesync.v1.FileSync/DiffCopy",
             "/moby.filesync.v1.Auth/Credentials",
             "/moby.buildkit.secrets.v1.Secrets/GetSecret",
             "/grpc.health.v1.Health/Check",
-        ] {
+        ];
+        // What is not offered is not asked for: a step that wants an agent is told that there is none.
+        for method in methods.into_iter().chain(ssh.into_iter().filter(|_| !self.agents.is_empty())) {
             headers.push(("x-docker-expose-session-grpc-method", method.to_owned()));
         }
         let stream = if buildkit.inside {
@@ -124,12 +131,13 @@ impl Session {
     }
 
     fn services(self) -> tonic::transport::server::Router {
-        let Self { files, secrets, logins, .. } = self;
+        let Self { files, secrets, logins, agents, .. } = self;
         tonic::transport::Server::builder()
             .add_service(HealthServer::new(Alive))
             .add_service(FileSyncServer::new(files).max_encoding_message_size(super::LARGEST))
             .add_service(AuthServer::new(Logins(logins)))
             .add_service(SecretsServer::new(Values(secrets)))
+            .add_service(SshServer::new(agents))
     }
 }
 

@@ -72,11 +72,11 @@ impl Platform {
         }
     }
 
-    /// A command line with `{machine}` and `{cpu}` filled in.
+    /// What stands for it in command lines.
     #[must_use]
-    pub fn fill(self, line: &str) -> String {
+    pub const fn words(self) -> [(&'static str, &'static str); 3] {
         let (machine, cpu, _) = self.names();
-        line.replace("{machine}", machine).replace("{cpu}", cpu)
+        [("machine", machine), ("cpu", cpu), ("goarch", self.architecture())]
     }
 
     /// The invoker for it: beside the one for this machine, with the architecture in its name.

@@ -25,7 +25,7 @@ tag_of() {
         perl) echo perl:5.36 ;;
         java) echo java:17 ;;
         go) echo go:1.19 ;;
-        rust) echo rust:1.63 ;;
+        rust) echo rust:web ;;
         *) die "no base image is called '$1'; see the head of base-images.sh" ;;
     esac
 }
@@ -39,7 +39,8 @@ packages_of() {
         perl) echo perl ;;
         java) echo openjdk-17-jdk-headless maven ;;
         go) echo golang-go ;;
-        rust) echo rustc cargo ;;
+        # Newer than Debian's `rustc`, which is too old for the template.
+        rust) echo rustc-web cargo-web ;;
     esac
 }
 
