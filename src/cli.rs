@@ -20,7 +20,7 @@ mod dev;
 mod doctor;
 #[cfg(feature = "knative")]
 mod generate;
-#[cfg(feature = "knative")]
+#[cfg(any(feature = "knative", feature = "lambda"))]
 mod import;
 mod info;
 mod invoke;
@@ -30,6 +30,8 @@ mod local;
 mod login;
 mod logout;
 mod logs;
+#[cfg(feature = "lambda")]
+mod mfa;
 mod namespace;
 mod new;
 mod password;

@@ -15,6 +15,8 @@ pub mod finding;
 pub mod function;
 #[cfg(feature = "local")]
 pub mod gateway;
+#[cfg(any(feature = "knative", feature = "lambda"))]
+pub mod imported;
 pub mod output;
 pub mod plan;
 pub mod problem;

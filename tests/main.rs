@@ -21,6 +21,10 @@ mod keyring;
 mod knative;
 #[cfg(feature = "lambda")]
 mod lambda;
+#[cfg(feature = "lambda")]
+mod lambda_calls;
+#[cfg(feature = "lambda")]
+mod lambda_deploy;
 #[cfg(feature = "local")]
 mod local;
 #[cfg(feature = "local")]

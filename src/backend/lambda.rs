@@ -13,6 +13,7 @@ use super::{
 use crate::artifact::ArtifactKind;
 use crate::error::{Fault, Result};
 use crate::function::{Function, FunctionId};
+use crate::imported::Imported;
 use crate::problem::Problem;
 use crate::progress::Progress;
 
@@ -20,12 +21,15 @@ mod apply;
 mod aws;
 mod bucket;
 mod check;
+mod create;
 mod event;
 mod extras;
 mod fault;
+pub mod import;
 mod invoke;
 mod logs;
 mod manager;
+mod mfa;
 mod name;
 mod observe;
 mod pace;
@@ -41,13 +45,14 @@ mod settings;
 mod signed;
 mod stream;
 pub mod template;
+pub mod terraform;
 mod traffic;
 mod url;
 mod url_call;
 mod wait;
 mod wanted;
 
-pub use settings::Settings;
+pub use settings::{AskCode, Settings};
 
 use aws::Aws;
 
@@ -86,6 +91,15 @@ impl Lambda {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self { settings: Arc::new(settings), aws: Arc::default(), roles: Arc::default() }
+    }
+
+    /// The function `name` of the account, whoever made it, as an entry of a stack file; and its region.
+    ///
+    /// # Errors
+    /// When there is none, or Lambda can't be asked.
+    pub async fn imported(&self, name: &str) -> Result<(Imported, String)> {
+        let region = self.aws().await?.region.clone();
+        Ok((import::function(self, name).await?, region))
     }
 
     async fn aws(&self) -> Result<&Aws> {

@@ -79,9 +79,9 @@ commands! {
     "dev" => super::dev::Dev, "Keep the functions of the stack deployed while you write them, and show their logs";
     "doctor" => super::doctor::Doctor, "Look at everything that functions need of this machine and of their platform, and say how to mend what is wrong";
     #[cfg(feature = "knative")]
-    "generate" => super::generate::Generate, "Write the functions of the stack as Knative Services or as a template of AWS SAM, for GitOps";
-    #[cfg(feature = "knative")]
-    "import" => super::import::Import, "Write functions of Knative's tools as a stack file: a func.yaml, Services as YAML, or those of a cluster";
+    "generate" => super::generate::Generate, "Write the functions of the stack as Knative Services, as a template of AWS SAM or for Terraform";
+    #[cfg(any(feature = "knative", feature = "lambda"))]
+    "import" => super::import::Import, "Write functions of other tools as a stack file: of a template of SAM, func.yaml, Knative Services or Lambda";
     "info" => info::Info, "Show the platform's name, version and abilities";
     "invoke" => invoke::Invoke, "Call a function: stdin is the request's body, stdout the answer's";
     "list" or "ls" => list::List, "List the functions that are deployed";

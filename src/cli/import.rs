@@ -1,4 +1,4 @@
-//! `faas import`: functions that other tools deployed, as a stack file.
+//! `faas import`: functions that other tools deployed or describe, as a stack file.
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -7,22 +7,25 @@ use serde_json::{Map, Value, json};
 
 use super::session::GatewayFlags;
 use super::{Global, session};
-use crate::backend::knative::import::{Imported, document};
 use crate::context::Context;
 use crate::error::{Fault, OrFault, Result};
+use crate::imported::Imported;
 
 /// The largest file that is read.
 const LARGEST: u64 = 16 << 20;
 
-/// Write functions of Knative's tools as a stack file: a func.yaml, Services as YAML, or those of a cluster
+/// Write functions of other tools as a stack file: of a template of SAM, func.yaml, Knative Services or Lambda
+///
+/// What a stack file has no word for is listed on stderr.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  faas import func.yaml > stack.yml\n  kubectl get ksvc -o yaml | faas import - > stack.yml\n  \
+    after_help = "Examples:\n  faas import template.yaml > stack.yml\n  faas import --lambda tax --lambda shop > stack.yml\n  \
+                  faas import func.yaml > stack.yml\n  kubectl get ksvc -o yaml | faas import - > stack.yml\n  \
                   faas import --service tax --service shop > stack.yml"
 )]
 pub struct Import {
-    /// A func.yaml, or a file with Knative Services; `-` is stdin
-    #[arg(value_name = "FILE", required_unless_present_any = ["service", "all"])]
+    /// A template of AWS SAM or CloudFormation, a func.yaml, or a file with Knative Services; `-` is stdin
+    #[arg(value_name = "FILE", required_unless_present_any = ["service", "all", "lambda"])]
     file: Option<PathBuf>,
     /// A Knative Service of the cluster; may be repeated
     #[arg(long, value_name = "NAME", conflicts_with = "file")]
@@ -30,31 +33,40 @@ pub struct Import {
     /// All Knative Services of the namespace
     #[arg(long, conflicts_with_all = ["file", "service"])]
     all: bool,
+    /// A function of AWS Lambda, by whatever tool; may be repeated
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["file", "service", "all"])]
+    lambda: Vec<String>,
     #[command(flatten)]
     gateway: GatewayFlags,
+}
+
+/// What was found, and for which platform.
+struct Found {
+    provider: Value,
+    functions: Vec<Imported>,
+    /// What is no function.
+    notes: Vec<String>,
 }
 
 impl Import {
     /// Writes it.
     ///
     /// # Errors
-    /// A file that can't be read or is none of these; a Service that is not there.
+    /// A file that can't be read or is none of these; a function that is not there.
     pub fn run(self, context: &Context, _: &Global) -> Result<()> {
-        let imported = match &self.file {
+        let found = match &self.file {
             Some(file) => from_file(context, file)?,
-            None => {
-                let knative = session::knative(context, &self.gateway)?;
-                let namespace = self.gateway.namespace.as_deref();
-                let services = crate::runtime::block_on(knative.raw_services(namespace, &self.service))?;
-                let all: Result<Vec<_>> = services.iter().map(document).collect();
-                all?.into_iter().flatten().collect()
-            }
+            None if !self.lambda.is_empty() => of_lambda(context, &self.gateway, &self.lambda)?,
+            None => of_knative(context, &self.gateway, &self.service)?,
         };
-        if imported.is_empty() {
+        for note in &found.notes {
+            context.out.warn(note);
+        }
+        if found.functions.is_empty() {
             return Err(Fault::not_found("there is no function to import"));
         }
         let mut functions = Map::new();
-        for Imported { name, entry, notes } in imported {
+        for Imported { name, entry, notes } in found.functions {
             for note in notes {
                 context.out.warn(format!("{name}: {note}"));
             }
@@ -63,7 +75,7 @@ impl Import {
                     .hint("import those of one namespace at a time"));
             }
         }
-        let stack = json!({ "version": "1.0", "provider": { "name": "knative" }, "functions": functions });
+        let stack = json!({ "version": "1.0", "provider": found.provider, "functions": functions });
         let options = serde_saphyr::ser_options! { indent_step: 2, compact_list_indent: false };
         let text =
             serde_saphyr::to_string_with_options(&stack, options).or_fault(|| "can't write the stack file".into())?;
@@ -71,23 +83,93 @@ impl Import {
     }
 }
 
-fn from_file(context: &Context, file: &Path) -> Result<Vec<Imported>> {
+fn from_file(context: &Context, file: &Path) -> Result<Found> {
     let name = file.display().to_string();
+    let text = read(context, file, &name)?;
+    #[cfg(feature = "lambda")]
+    {
+        use crate::backend::lambda::import;
+        // Read once more below when it is none: only this keeps CloudFormation's tags.
+        if text.contains("Resources")
+            && let Ok(document) = import::read(&text)
+            && import::is_one(&document)
+        {
+            let (functions, notes) = import::template(&document)?;
+            return Ok(Found { provider: json!({"name": "lambda"}), functions, notes });
+        }
+    }
+    of_documents(&text, &name)
+}
+
+fn read(context: &Context, file: &Path, name: &str) -> Result<String> {
     let what = || format!("can't read {name}");
     let mut text = String::new();
     if name == "-" {
         std::io::stdin().lock().take(LARGEST).read_to_string(&mut text).or_fault(what)?;
-    } else {
-        let path = context.absolute(file);
-        let path = if path.is_dir() { path.join("func.yaml") } else { path };
-        let open = std::fs::File::open(&path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => Fault::not_found(format!("there is no file {}", path.display())),
-            _ => Fault::failed(what()).cause(e),
-        })?;
-        open.take(LARGEST).read_to_string(&mut text).or_fault(what)?;
+        return Ok(text);
     }
+    let path = context.absolute(file);
+    let path = if path.is_dir() {
+        let known = ["func.yaml", "template.yaml", "template.yml"];
+        known.iter().map(|name| path.join(name)).find(|path| path.is_file()).unwrap_or(path.join(known[0]))
+    } else {
+        path
+    };
+    let open = std::fs::File::open(&path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => Fault::not_found(format!("there is no file {}", path.display())),
+        _ => Fault::failed(what()).cause(e),
+    })?;
+    open.take(LARGEST).read_to_string(&mut text).or_fault(what)?;
+    Ok(text)
+}
+
+#[cfg(feature = "knative")]
+fn of_documents(text: &str, name: &str) -> Result<Found> {
     let documents: Vec<Value> =
-        serde_saphyr::from_multiple(&text).map_err(|e| Fault::usage(format!("{name} is no YAML")).cause(e))?;
-    let all: Result<Vec<_>> = documents.iter().filter(|d| !d.is_null()).map(document).collect();
-    Ok(all?.into_iter().flatten().collect())
+        serde_saphyr::from_multiple(text).map_err(|e| Fault::usage(format!("{name} is no YAML")).cause(e))?;
+    let documents = documents.iter().filter(|d| !d.is_null());
+    let all: Result<Vec<_>> = documents.map(crate::backend::knative::import::document).collect();
+    Ok(of_services(all?))
+}
+
+#[cfg(not(feature = "knative"))]
+fn of_documents(_: &str, name: &str) -> Result<Found> {
+    Err(Fault::usage(format!("{name} is no template of AWS SAM or CloudFormation")))
+}
+
+#[cfg(feature = "knative")]
+fn of_services(all: Vec<Vec<Imported>>) -> Found {
+    Found { provider: json!({"name": "knative"}), functions: all.into_iter().flatten().collect(), notes: Vec::new() }
+}
+
+#[cfg(feature = "knative")]
+fn of_knative(context: &Context, flags: &GatewayFlags, names: &[String]) -> Result<Found> {
+    let knative = session::knative(context, flags)?;
+    let services = crate::runtime::block_on(knative.raw_services(flags.namespace.as_deref(), names))?;
+    let all: Result<Vec<_>> = services.iter().map(crate::backend::knative::import::document).collect();
+    Ok(of_services(all?))
+}
+
+#[cfg(not(feature = "knative"))]
+fn of_knative(_: &Context, _: &GatewayFlags, _: &[String]) -> Result<Found> {
+    Err(Fault::unsupported("Knative Services can't be read by this build of faas")
+        .hint("`faas version` lists the backends that it has"))
+}
+
+#[cfg(feature = "lambda")]
+fn of_lambda(context: &Context, flags: &GatewayFlags, names: &[String]) -> Result<Found> {
+    use futures_util::{StreamExt, TryStreamExt};
+    let lambda = session::lambda(context, flags, &Value::Null)?;
+    let asked = names.iter().map(|name| lambda.imported(name));
+    let all: Vec<(Imported, String)> =
+        crate::runtime::block_on(futures_util::stream::iter(asked).buffered(8).try_collect())?;
+    let region = all.first().map(|(_, region)| region.clone()).unwrap_or_default();
+    let provider = json!({"name": "lambda", "lambda": {"region": region}});
+    Ok(Found { provider, functions: all.into_iter().map(|(one, _)| one).collect(), notes: Vec::new() })
+}
+
+#[cfg(not(feature = "lambda"))]
+fn of_lambda(_: &Context, _: &GatewayFlags, _: &[String]) -> Result<Found> {
+    Err(Fault::unsupported("functions of Lambda can't be read by this build of faas")
+        .hint("`faas version` lists the backends that it has"))
 }

@@ -41,6 +41,9 @@ pub struct GatewayFlags {
     /// Knative: the kubeconfig [default: the stack's, else KUBECONFIG, else ~/.kube/config]
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+    /// Lambda: the code of the MFA device that the AWS profile asks for [default: FAAS_MFA_CODE, else you are asked]
+    #[arg(long, value_name = "CODE")]
+    pub mfa_code: Option<String>,
 }
 
 /// The stack, where there is one, and the platform.
@@ -168,9 +171,8 @@ fn backend(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>, wait:
         ProviderKind::Knative => Ok(Arc::new(knative_of(context, flags, stack, wait)?)),
         #[cfg(feature = "lambda")]
         ProviderKind::Lambda => {
-            use crate::backend::lambda::{Lambda, Settings};
             let written = stack.map_or(&serde_json::Value::Null, |stack| &stack.provider.lambda);
-            Ok(Arc::new(Lambda::new(Settings::read(written)?)))
+            Ok(Arc::new(lambda(context, flags, written)?))
         }
         #[cfg(not(all(feature = "local", feature = "openfaas", feature = "knative", feature = "lambda")))]
         kind => {
@@ -178,6 +180,21 @@ fn backend(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>, wait:
                 .hint("`faas version` lists the backends that it has"))
         }
     }
+}
+
+/// The AWS account and region that `written` (`provider.lambda`), environment and profile name.
+///
+/// # Errors
+/// Settings that can't be read.
+#[cfg(feature = "lambda")]
+pub fn lambda(
+    context: &Context,
+    flags: &GatewayFlags,
+    written: &serde_json::Value,
+) -> Result<crate::backend::lambda::Lambda> {
+    use crate::backend::lambda::{Lambda, Settings};
+    let settings = Settings { ask_code: Some(super::mfa::ask(context, flags)), ..Settings::read(written)? };
+    Ok(Lambda::new(settings))
 }
 
 /// The cluster that flags and environment name, without any stack file.

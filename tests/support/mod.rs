@@ -10,6 +10,8 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
+#[cfg(feature = "lambda")]
+pub mod lambda;
 #[cfg(feature = "local")]
 pub mod platform;
 #[cfg(feature = "image")]

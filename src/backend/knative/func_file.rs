@@ -2,9 +2,9 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::import::Imported;
 use super::manifest::SECRETS_PATH;
 use crate::error::{Fault, OrFault, Result};
+use crate::imported::Imported;
 
 /// The keys that are read; others are for building, which stays with `func`.
 #[derive(Deserialize, Default)]

@@ -5,17 +5,7 @@ use super::func_file;
 use super::manifest::{IMAGE_KEY, OWNER_LABEL, SECRETS_PATH, VISIBILITY_LABEL};
 use super::objects::GROUP;
 use crate::error::{Fault, Result};
-
-/// A function found elsewhere, as an entry of a stack file.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Imported {
-    /// Its name.
-    pub name: String,
-    /// What stands under it.
-    pub entry: Map<String, Value>,
-    /// What did not come along, and why.
-    pub notes: Vec<String>,
-}
+use crate::imported::Imported;
 
 /// Labels and annotations that tools write for themselves.
 const OTHERS: [&str; 9] = [

@@ -5,18 +5,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_lambda::primitives::Blob;
-use aws_sdk_lambda::types::{AliasConfiguration, FunctionCode, PackageType};
+use aws_sdk_lambda::types::AliasConfiguration;
 
 use super::Lambda;
 use super::aws::Aws;
+use super::create::{clean, code_of, fresh, refused, unknown_role};
 use super::fault::{code, fault, said};
 use super::name::{ALIAS, EXTRAS_KEY, URL_KEY, escape};
-use super::package::{self, Package};
 use super::role::Role;
 use super::wait::{self, There};
 use super::wanted::{Code, Wanted};
-use super::{bucket, extras, observe, remove, url};
+use super::{extras, observe, remove, url};
 use crate::backend::{ARTIFACT_KEY, Change, Deployed, How, SPEC_KEY};
 use crate::error::{Fault, Kind, Result};
 use crate::progress::Progress;
@@ -27,7 +26,7 @@ const KEPT: usize = 5;
 const BUSY_RETRIES: u32 = 60;
 
 /// A step that ended because somebody else changed the function since it was read.
-enum Stop {
+pub(super) enum Stop {
     Stale(Fault),
     Fault(Fault),
 }
@@ -81,12 +80,8 @@ async fn once(
         }
         Some(there) => there,
         None => {
-            let role = lambda.roles.ensure(aws, wanted, &change.stack).await?;
-            allow(aws, wanted, &change.stack, &role).await?;
             progress.step(subject, "creating");
-            create(aws, wanted, &role).await?;
-            wait::settled(aws, &wanted.name).await?;
-            wait::read(aws, &wanted.name).await?.ok_or_else(|| Fault::not_found(format!("{subject} went away")))?
+            return fresh(lambda, aws, change, wanted).await;
         }
     };
     let alias = get_alias(aws, &wanted.name).await?;
@@ -144,7 +139,7 @@ async fn once(
 }
 
 /// The tags that say what was applied.
-fn marks(change: &Change) -> BTreeMap<String, String> {
+pub(super) fn marks(change: &Change) -> BTreeMap<String, String> {
     BTreeMap::from([(SPEC_KEY.into(), escape(&change.spec)), (ARTIFACT_KEY.into(), escape(change.artifact.identity()))])
 }
 
@@ -159,103 +154,13 @@ async fn role_of(lambda: &Lambda, aws: &Aws, change: &Change, wanted: &Wanted, t
 }
 
 /// Gives the stack's own role what the function needs. A role that was named is somebody else's.
-async fn allow(aws: &Aws, wanted: &Wanted, stack: &str, role: &Role) -> Result<()> {
+pub(super) async fn allow(aws: &Aws, wanted: &Wanted, stack: &str, role: &Role) -> Result<()> {
     if !wanted.has_rights() {
         return Ok(());
     }
     let account = role.arn.split(':').nth(4).unwrap_or_default();
     let statements = wanted.statements(super::role::partition(&aws.region), &aws.region, account);
     super::role::allow(aws, &super::role::name_for(stack), &wanted.name, &statements).await
-}
-
-/// The code for the API; what is too large for a request goes by a bucket.
-async fn code_of(aws: &Aws, wanted: &Wanted) -> Result<FunctionCode> {
-    match &wanted.code {
-        Code::Zip { path, .. } => match package::read(&wanted.name, path)? {
-            Package::Direct(zip) => Ok(FunctionCode::builder().zip_file(Blob::new(zip)).build()),
-            Package::Large(zip) => Ok(bucket::put(aws, wanted.bucket.as_deref(), &wanted.name, zip).await?.code()),
-        },
-        Code::Image { uri, .. } => Ok(FunctionCode::builder().image_uri(uri).build()),
-    }
-}
-
-/// Takes away what was only there for Lambda to fetch.
-async fn clean(aws: &Aws, code: &FunctionCode) {
-    if let (Some(bucket), Some(key)) = (code.s3_bucket(), code.s3_key()) {
-        bucket::remove(aws, &bucket::Object { bucket: bucket.to_owned(), key: key.to_owned() }).await;
-    }
-}
-
-async fn create(aws: &Aws, wanted: &Wanted, role: &Role) -> Result<(), Stop> {
-    let code_of = code_of(aws, wanted).await?;
-    let package = if code_of.image_uri().is_some() { PackageType::Image } else { PackageType::Zip };
-    let tags: HashMap<String, String> = wanted.tags.clone().into_iter().collect();
-    let mut vpc = None;
-    if !wanted.vpc.subnets.is_empty() {
-        vpc = Some(wanted.network());
-    }
-    let request = aws
-        .lambda
-        .create_function()
-        .function_name(&wanted.name)
-        .role(&role.arn)
-        .package_type(package)
-        .set_runtime(wanted.code.runtime())
-        .set_handler(wanted.code.handler())
-        .code(code_of.clone())
-        .description(&wanted.description)
-        .timeout(wanted.timeout)
-        .memory_size(wanted.memory)
-        .architectures(wanted.architecture.clone())
-        .environment(wanted.variables())
-        .ephemeral_storage(wanted.storage()?)
-        .tracing_config(wanted.tracing_config())
-        .set_layers((!wanted.layers.is_empty()).then(|| wanted.layers.clone()))
-        .set_vpc_config(vpc)
-        .set_dead_letter_config(wanted.dead_letter.is_some().then(|| wanted.dead_letters()))
-        .set_tags(Some(tags));
-    let mut waited = Duration::ZERO;
-    let mut pause = Duration::from_secs(1);
-    loop {
-        match request.clone().send().await {
-            Ok(_) => {
-                clean(aws, &code_of).await;
-                return Ok(());
-            }
-            Err(error) if code(&error) == "ResourceConflictException" && said(&error).contains("already exist") => {
-                return Err(Stop::Stale(fault(format!("can't create {}", wanted.name), &error)));
-            }
-            // A new role takes its time until all of AWS knows it.
-            Err(error) if role.young && unknown_role(&error) && waited < super::role::SETTLES => {
-                tokio::time::sleep(pause).await;
-                waited += pause;
-                pause = (pause * 2).min(Duration::from_secs(8));
-            }
-            Err(error) => return Err(Stop::Fault(refused("create", wanted, &error))),
-        }
-    }
-}
-
-fn unknown_role<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
-    let said = said(error);
-    code(error) == "InvalidParameterValueException"
-        && ["cannot be assumed", "KMS", "does not have permissions to call"].iter().any(|words| said.contains(words))
-}
-
-fn refused<E>(verb: &str, wanted: &Wanted, error: &SdkError<E>) -> Fault
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    let fault = fault(format!("can't {verb} {}", wanted.name), error);
-    match said(error) {
-        said if said.contains("cannot be assumed") => {
-            fault.hint("the role must trust lambda.amazonaws.com; leave `role` out and one is made")
-        }
-        said if said.contains("media type") => {
-            fault.hint("Lambda takes single images only: build with --provenance=false --sbom=false, for one platform")
-        }
-        _ => fault,
-    }
 }
 
 /// Sends a change, and again while Lambda still works on the one before.
@@ -374,7 +279,7 @@ pub async fn get_alias(aws: &Aws, name: &str) -> Result<Option<AliasConfiguratio
     }
 }
 
-async fn move_alias(
+pub(super) async fn move_alias(
     aws: &Aws,
     wanted: &Wanted,
     alias: Option<&AliasConfiguration>,
@@ -405,7 +310,7 @@ async fn move_alias(
     super::traffic::point(aws, name, version, None).await
 }
 
-async fn limit(aws: &Aws, wanted: &Wanted, there: Option<i32>) -> Result<()> {
+pub(super) async fn limit(aws: &Aws, wanted: &Wanted, there: Option<i32>) -> Result<()> {
     let name = &wanted.name;
     match wanted.concurrency {
         wanted if wanted == there => Ok(()),
@@ -432,7 +337,7 @@ pub async fn set_concurrency(aws: &Aws, name: &str, limit: i32) -> Result<()> {
     })
 }
 
-async fn tag(aws: &Aws, wanted: &Wanted, there: &There, tags: &BTreeMap<String, String>) -> Result<()> {
+pub(super) async fn tag(aws: &Aws, wanted: &Wanted, there: &There, tags: &BTreeMap<String, String>) -> Result<()> {
     let arn = there.configuration.function_arn().unwrap_or_default();
     let why = || format!("can't tag {}", wanted.name);
     let set: HashMap<_, _> = tags.iter().filter(|(key, value)| there.tags.get(*key) != Some(*value)).collect();

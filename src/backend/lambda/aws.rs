@@ -1,14 +1,17 @@
 //! The SDK's clients: credentials and region as every AWS program finds them, looked for when the first call needs them.
 use std::time::Duration;
 
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_lambda::config::ProvideCredentials;
+use aws_sdk_lambda::config::{ProvideCredentials, SharedCredentialsProvider};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
 
+use super::mfa;
 use super::pace::Paced;
 use super::settings::Settings;
 use crate::error::{Fault, Kind, Result};
@@ -74,7 +77,26 @@ impl Aws {
         if let Some(endpoint) = &settings.endpoint {
             loader = loader.endpoint_url(endpoint);
         }
-        let config = loader.load().await;
+        let mut config = loader.load().await;
+        // A profile that is named in the stack file is meant; one of the environment comes after keys that stand there.
+        let named = settings.profile.is_some();
+        let keys = std::env::var_os("AWS_ACCESS_KEY_ID").is_some_and(|id| !id.is_empty());
+        if named || !keys {
+            let profiles = mfa::profiles(settings).await?;
+            let provider = match mfa::credentials(&profiles, settings, &config, http.clone()).await? {
+                Some(credentials) => Some(SharedCredentialsProvider::new(credentials)),
+                None => settings.profile.as_ref().map(|name| {
+                    let own = ProviderConfig::without_region()
+                        .with_region(config.region().cloned())
+                        .with_http_client(http.clone());
+                    let profile = ProfileFileCredentialsProvider::builder().configure(&own).profile_name(name);
+                    SharedCredentialsProvider::new(profile.build())
+                }),
+            };
+            if let Some(provider) = provider {
+                config = config.into_builder().credentials_provider(provider).build();
+            }
+        }
         let region = config.region().map(|region| region.to_string()).ok_or_else(|| {
             Fault::usage("no AWS region is known")
                 .hint("set `provider.lambda.region` in the stack file, AWS_REGION, or `region` in the profile")

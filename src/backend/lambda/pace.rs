@@ -14,8 +14,9 @@ use tokio::time::Instant;
 /// Calls in a second: what AWS allows for all that neither call functions nor read them.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html#api-requests>
 const RATE: u32 = 15;
-/// Calls that may come at once.
-const BURST: u32 = 30;
+/// Calls that may come at once. AWS tells how fast its own bucket fills, not how large it is: where it is smaller than this, a
+/// 429 empties ours.
+const BURST: u32 = 60;
 /// So long is a call tried again that AWS has no time for.
 const PATIENCE: Duration = Duration::from_secs(100);
 /// The first and the longest wait between two tries.

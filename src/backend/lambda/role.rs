@@ -55,7 +55,7 @@ pub fn name_for_schedules(stack: &str) -> String {
 }
 
 /// What the function may do besides running.
-fn policies(wanted: &Wanted) -> Vec<&'static str> {
+pub(super) fn policies(wanted: &Wanted) -> Vec<&'static str> {
     let mut policies = vec!["service-role/AWSLambdaBasicExecutionRole"];
     if !wanted.vpc.subnets.is_empty() {
         policies.push("service-role/AWSLambdaVPCAccessExecutionRole");

@@ -1,6 +1,7 @@
 //! What the stack file says about Lambda: `provider.lambda` for all functions, `lambda:` for one.
 use std::collections::BTreeMap;
 
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -35,6 +36,36 @@ pub struct Settings {
     /// A registry in ECR's place (emulators have one), as `127.0.0.1:5000`.
     #[serde(default, deserialize_with = "blank_is_none")]
     pub registry: Option<String>,
+    /// Who gives the code of an MFA device.
+    #[serde(skip)]
+    pub ask_code: Option<AskCode>,
+}
+
+/// Asks for the code of an MFA device: given the profile that wants it, and the device.
+#[derive(Clone)]
+pub struct AskCode(std::sync::Arc<Ask>);
+
+type Ask = dyn Fn(&str, &str) -> Result<SecretString> + Send + Sync;
+
+impl AskCode {
+    /// By this function.
+    pub fn new(ask: impl Fn(&str, &str) -> Result<SecretString> + Send + Sync + 'static) -> Self {
+        Self(std::sync::Arc::new(ask))
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// When nobody can be asked.
+    pub fn ask(&self, profile: &str, device: &str) -> Result<SecretString> {
+        (self.0)(profile, device)
+    }
+}
+
+impl std::fmt::Debug for AskCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AskCode")
+    }
 }
 
 /// Where secrets are kept.

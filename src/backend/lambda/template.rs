@@ -20,14 +20,7 @@ pub fn resource(change: &Change, settings: &Settings, code: &str) -> Result<(Str
     let wanted = Wanted::of(change, settings)?;
     let mut properties = Map::new();
     let mut set = |name: &str, value: Value| {
-        let empty = match &value {
-            Value::Null => true,
-            Value::String(text) => text.is_empty(),
-            Value::Array(list) => list.is_empty(),
-            Value::Object(map) => map.is_empty(),
-            _ => false,
-        };
-        if !empty {
+        if !empty(&value) {
             properties.insert(name.to_owned(), value);
         }
     };
@@ -118,7 +111,18 @@ pub fn template(resources: Vec<(String, Value)>) -> Value {
     })
 }
 
-fn present<const N: usize>(fields: [(&str, Option<Value>); N]) -> Map<String, Value> {
+/// Whether there is nothing in it.
+pub(super) fn empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    }
+}
+
+pub(super) fn present<const N: usize>(fields: [(&str, Option<Value>); N]) -> Map<String, Value> {
     fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 

@@ -11,9 +11,9 @@ use crate::error::Result;
 use crate::function::UrlAccess;
 
 /// The statement that lets anyone call the URL.
-const URL: &str = "faas-url";
+pub(super) const URL: &str = "faas-url";
 /// The statement that lets anyone who calls the URL call the function; since October 2025 both are needed.
-const INVOKE: &str = "faas-url-invoke";
+pub(super) const INVOKE: &str = "faas-url-invoke";
 
 /// Makes the URL as it is wanted, and tells it. `there` says whether there is one of ours.
 ///

@@ -84,6 +84,20 @@ pub async fn settled(aws: &Aws, name: &str) -> Result<()> {
     }
 }
 
+/// Waits until a new function and its first version are made.
+///
+/// # Errors
+/// Lambda's reason, when it did not work.
+pub async fn made(aws: &Aws, name: &str, version: &str) -> Result<()> {
+    // The version is ready last. Only GetFunction has a rate of its own, so only that is asked.
+    let wait = aws.lambda.wait_until_function_active_v2().function_name(name).qualifier(version);
+    match wait.wait(LONGEST).await {
+        Ok(_) => Ok(()),
+        // Says why, where the function itself failed.
+        Err(_) => settled(aws, name).await,
+    }
+}
+
 /// Waits until a published version takes calls: before that, none may be sent to it.
 ///
 /// # Errors

@@ -221,8 +221,9 @@ fn http_event(event: &Value) -> Option<Event> {
         Some(true) => STANDARD.decode(body).ok()?,
         _ => body.into_bytes(),
     };
-    // The connection's own fields are for whoever made it.
-    for name in [TRANSFER_ENCODING, http::header::CONNECTION, http::header::UPGRADE] {
+    // The connection's own fields are for whoever made it; and what comes by HTTP is no other event, whatever it says.
+    let raw = HeaderName::from_static("x-faas-event");
+    for name in [TRANSFER_ENCODING, http::header::CONNECTION, http::header::UPGRADE, raw] {
         headers.remove(name);
     }
     headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
@@ -301,7 +302,7 @@ mod tests {
     fn url(body: &str, encoded: bool) -> Value {
         json!({
             "version": "2.0", "rawPath": "/a%20b", "rawQueryString": "x=1&y=%20", "cookies": ["a=1", "b=2"],
-            "headers": {"x-many": "1,2", "content-type": "text/plain", "connection": "close"},
+            "headers": {"x-many": "1,2", "content-type": "text/plain", "connection": "close", "x-faas-event": "raw"},
             "requestContext": {"http": {"method": "PUT"}}, "body": body, "isBase64Encoded": encoded,
         })
     }
@@ -313,7 +314,7 @@ mod tests {
         assert_eq!(&event.body[..], [0xff, 0]);
         assert_eq!(event.headers["cookie"], "a=1; b=2");
         assert_eq!(event.headers["content-length"], "2");
-        assert!(!event.headers.contains_key("connection"));
+        assert!(!event.headers.contains_key("connection") && !event.headers.contains_key("x-faas-event"));
         assert_eq!(&read(&url("plain", false)).body[..], b"plain");
     }
 

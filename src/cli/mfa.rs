@@ -1,0 +1,28 @@
+//! The code of an MFA device, for AWS profiles that want one: from a flag, the environment or the person at the terminal.
+use std::io::IsTerminal;
+
+use secrecy::SecretString;
+
+use super::session::GatewayFlags;
+use crate::backend::lambda::AskCode;
+use crate::context::Context;
+use crate::error::{Fault, OrFault};
+
+/// How the code is got, should one be wanted.
+pub fn ask(context: &Context, flags: &GatewayFlags) -> AskCode {
+    let given = flags.mfa_code.clone().or_else(|| context.env.get("FAAS_MFA_CODE").map(str::to_owned));
+    AskCode::new(move |profile, device| {
+        if let Some(code) = &given {
+            return Ok(SecretString::from(code.clone()));
+        }
+        if !std::io::stderr().is_terminal() {
+            return Err(Fault::unauthorized(format!(
+                "the profile `{profile}` wants a code of the MFA device {device}"
+            ))
+            .hint("pass --mfa-code CODE, set FAAS_MFA_CODE, or run it in a terminal; a session is kept for later"));
+        }
+        // Read from the terminal even where stdin is a file.
+        let prompt = dialoguer::Password::new().with_prompt(format!("MFA code of {device}"));
+        prompt.interact().map(SecretString::from).or_fault(|| "can't ask for the MFA code".into())
+    })
+}

@@ -1,0 +1,231 @@
+//! Provider `lambda`: calls, logs and secrets against moto, and archives under AWS's own emulator; with
+//! `FAAS_TEST_LAMBDA=1`.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::lambda::{Oracle, bed, bridge, post, project, remove, stack, unchanged, with_keys};
+use crate::support::{Test, copy_tree};
+
+#[test]
+fn calls_bring_back_what_the_function_says() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("");
+    let echo = "def handle(event, context):\n    return {'statusCode': 201, 'headers': {'X-Path': event.path}, 'body': bytes(event.body)}\n";
+    let done = oracle.project("calls", "").file("tax/handler.py", echo).arg("up").run();
+    let bytes = [0xff, 0x00, b'a'];
+    let reply = done.then().args(["invoke", "calls-tax", "--path", "/a/b"]).stdin(bytes).run();
+    assert_eq!(reply.raw_stdout, bytes);
+    done.then().args(["invoke", "calls-tax", "--async"]).stdin("x").run();
+    done.then().args(["invoke", "nobody"]).status(4).stderr_has("there is no function nobody in us-east-1").run();
+
+    let broken = done.then().file("tax/handler.py", "import nope\n\n\ndef handle(req):\n    return 1\n");
+    let broken = broken.arg("up").run();
+    broken.then().args(["invoke", "calls-tax"]).status(1).stderr_has("No module named 'nope'").run();
+    broken.then().args(["scale", "calls-tax", "7"]).run();
+    assert!(oracle.seen().contains(&"PutFunctionConcurrency".into()));
+    remove(&done, "calls-tax");
+    oracle.check();
+}
+
+#[test]
+fn logs_show_what_the_function_printed() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("");
+    let handler = "import sys\n\n\ndef handle(req):\n    print('seen ' + req, file=sys.stderr)\n    return ''\n";
+    let done = oracle.project("logs", "").file("tax/handler.py", handler).arg("up").run();
+    for number in 0..2 {
+        done.then().args(["invoke", "logs-tax"]).stdin(format!("call-{number}")).run();
+    }
+    done.then().args(["logs", "logs-tax", "--tail=false"]).stdout_has("seen call-0").stdout_has("seen call-1").run();
+    remove(&done, "logs-tax");
+    oracle.check();
+}
+
+fn secrets(store: &str, settings: &str) {
+    let oracle = Oracle::start("");
+    // The invoker's own calls come from a container, signed with the keys that moto gives to functions.
+    let inside = Oracle::start_at(&bridge(), "", "role-secret-key");
+    let handler = "import os, stat\n\n\ndef handle(req):\n    path = os.environ['FAAS_SECRETS_DIR'] + '/api-key'\n    return open(path).read() + ' %o' % stat.S_IMODE(os.stat(path).st_mode)\n";
+    let name = format!("secret-{store}");
+    let more = format!(
+        "    secrets: [api-key]\n    environment: {{AWS_ENDPOINT_URL: \"http://nobody\", AWS_ENDPOINT_URL_SSM: \"http://{0}\", AWS_ENDPOINT_URL_SECRETS_MANAGER: \"http://{0}\"}}\n",
+        inside.address
+    );
+    let stack = stack(&name, &more).replace("region: us-east-1", &format!("region: us-east-1{settings}"));
+    let project = oracle.project(&name, &more).file("stack.yml", stack).file("tax/handler.py", handler);
+    let done = project.args(["secret", "create", "api-key"]).stdin("s3cret").run();
+    done.then().args(["secret", "list"]).stdout_has("api-key").run();
+    done.then().arg("up").stdout_has("created").run();
+    assert!(oracle.seen().contains(&"PutRolePolicy".into()));
+    unchanged(&done, &oracle);
+    let invoke = |expected: &str| {
+        done.then().args(["invoke", &format!("{name}-tax")]).stdin("x").stdout(expected).run();
+    };
+    invoke("s3cret 600");
+    done.then().args(["secret", "update", "api-key"]).stdin("other").run();
+    invoke("other 600");
+    let described = done.then().args(["describe", &format!("{name}-tax"), "--output", "json"]).run();
+    assert!(described.stdout.contains("api-key") && !described.stdout.contains("other"), "{}", described.stdout);
+    done.then().args(["secret", "update", "nobody"]).stdin("x").status(4).run();
+    done.then().args(["secret", "remove", "api-key"]).run();
+    done.then().args(["secret", "remove", "api-key"]).status(4).run();
+    done.then()
+        .args(["invoke", &format!("{name}-tax")])
+        .stdin("x")
+        .status(1)
+        .stderr_has("the function's secrets can't be read")
+        .run();
+    remove(&done, &format!("{name}-tax"));
+    assert!(oracle.seen().contains(&"DeleteRolePolicy".into()));
+    oracle.check();
+    inside.check();
+}
+
+#[test]
+fn secrets_from_ssm_reach_functions_as_files() {
+    if bed() {
+        secrets("ssm", "");
+    }
+}
+
+#[test]
+fn secrets_from_secrets_manager_reach_functions_as_files() {
+    if bed() {
+        secrets("manager", ", secrets: secretsmanager");
+    }
+}
+
+const ECHO: &str = "import json, sys\n\n\ndef handle(event, context):\n    print('seen ' + event.path, file=sys.stderr)\n    return {'statusCode': 201, 'headers': {'Content-Type': 'text/plain'}, 'body': bytes(event.body)}\n";
+
+#[test]
+fn calls_by_version_by_url_piece_by_piece_and_with_the_log() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("");
+    let done = oracle.project("ways", "    url: iam\n").file("tax/handler.py", ECHO).arg("up").run();
+    let invoke = |more: &[&str]| done.then().args(["invoke", "ways-tax"]).args(more).stdin("hello").stdout("hello");
+    invoke(&["--logs", "--path", "/x"]).stderr_has("seen /x").run();
+    invoke(&["--stream", "--logs", "--path", "/y"]).stderr_has("seen /y").run();
+    invoke(&["--qualifier", "1"]).run();
+    let asked =
+        |part: &str| oracle.requests().iter().any(|r| r["path"].as_str().is_some_and(|path| path.contains(part)));
+    assert!(asked("/invocations?Qualifier=1") && asked("/response-streaming-invocations?Qualifier=live"));
+    done.then().args(["invoke", "ways-tax", "--raw"]).stdin("{\"a\":1}").stdout_has("{\"a\"").run();
+    done.then().args(["invoke", "ways-tax", "--raw"]).stdin("no json").status(2).run();
+    // Signed, as the oracle sees; a public one must not be.
+    invoke(&["--url", "--path", "/a%20b", "--query", "q=1"]).run();
+    let public = done.then().file("stack.yml", stack("ways", "    url: public\n")).arg("up").run();
+    public.then().args(["invoke", "ways-tax", "--url"]).stdin("hello").stdout("hello").run();
+    assert_eq!(oracle.seen().iter().filter(|op| *op == "UrlCall").count(), 2);
+    let closed = public.then().file("stack.yml", stack("ways", "")).arg("up").run();
+    closed.then().args(["invoke", "ways-tax", "--url"]).status(4).stderr_has("has no URL").run();
+
+    oracle.seen();
+    closed.then().args(["remove", "ways-tax", "--keep-logs"]).run();
+    assert!(!oracle.seen().contains(&"DeleteLogGroup".into()));
+    closed.then().args(["logs", "ways-tax", "--tail=false"]).stdout_has("seen /x").run();
+    oracle.check();
+}
+
+#[test]
+fn the_seeds_functions_run_unchanged() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("");
+    let inside = Oracle::start_at(&bridge(), "", "role-secret-key");
+    let hook = TcpListener::bind((bridge(), 0)).unwrap();
+    let address = hook.local_addr().unwrap();
+    let posted = std::thread::spawn(move || {
+        let (mut socket, _) = hook.accept().unwrap();
+        let mut seen = Vec::new();
+        let mut buffer = [0; 4096];
+        while !String::from_utf8_lossy(&seen).contains("a text") {
+            let read = std::io::Read::read(&mut socket, &mut buffer).unwrap();
+            assert!(read > 0, "{}", String::from_utf8_lossy(&seen));
+            seen.extend_from_slice(&buffer[..read]);
+        }
+        socket.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").unwrap();
+        String::from_utf8_lossy(&seen).into_owned()
+    });
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let on_lambda = |example: &str, more: &str| {
+        let text = std::fs::read_to_string(examples.join(example).join("stack.yml")).unwrap();
+        assert!(text.contains("name: local"));
+        let text = text.replace("name: local", "name: lambda\n  lambda: {region: us-east-1}");
+        let test = with_keys(Test::new(), &format!("http://{}", oracle.address));
+        let from = examples.join(example).join(example);
+        test.layout(|dir| copy_tree(&from, &dir.join(example))).file("stack.yml", format!("{text}{more}"))
+    };
+    let done = on_lambda("get-tax", "").arg("up").run();
+    done.then().args(["invoke", "get-tax"]).stdin("{\"subtotal\": 100}").stdout("{\"tax\": 4.7}\n").run();
+    remove(&done, "get-tax");
+
+    let more = format!("    environment: {{AWS_ENDPOINT_URL_SSM: \"http://{}\"}}\n", inside.address);
+    let post = on_lambda("post-message", &more).args(["secret", "create", "webhook-url"]);
+    let done = post.stdin(format!("http://{address}/hook\n")).run();
+    done.then().arg("up").run();
+    let message = "{\"title\": \"a title\", \"txt\": \"a text\"}";
+    done.then().args(["invoke", "post-message"]).stdin(message).stdout_has("{\"posted\": 204}").run();
+    assert!(posted.join().unwrap().ends_with("a title\na text"));
+    remove(&done, "post-message");
+    done.then().args(["secret", "remove", "webhook-url"]).run();
+    oracle.check();
+    inside.check();
+}
+
+// ---- the runtime interface emulator ----
+
+#[test]
+fn an_archive_runs_under_awss_own_emulator() {
+    if !bed() {
+        return;
+    }
+    let done = project("rie", "").args(["build", "--output", "json"]).run();
+    let path = done.json()[0]["artifact"]["path"].as_str().unwrap().to_owned();
+    let task = done.dir().join("task");
+    let unzip = "import os, sys, zipfile\nz = zipfile.ZipFile(sys.argv[1])\nfor i in z.infolist():\n    os.chmod(z.extract(i, sys.argv[2]), i.external_attr >> 16)\n";
+    let status = Command::new("python3").args(["-c", unzip, &path]).arg(&task).status().unwrap();
+    assert!(status.success());
+    let port = |listener: TcpListener| listener.local_addr().unwrap().to_string();
+    let (front, api) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let (front, api) = (port(front), port(api));
+    let cache = std::env::var("FAAS_TESTBED_CACHE")
+        .unwrap_or_else(|_| format!("{}/.cache/faas-testbed", std::env::var("HOME").unwrap()));
+    let mut emulator = Command::new(format!("{cache}/lambda/rie"))
+        .args(["--log-level", "error", "--runtime-interface-emulator-address", &front, "--runtime-api-address", &api])
+        .arg(task.join("bootstrap"))
+        .env("LAMBDA_TASK_ROOT", &task)
+        .env("AWS_LAMBDA_FUNCTION_TIMEOUT", "20")
+        .current_dir(&task)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let event = r#"{"version":"2.0","rawPath":"/","rawQueryString":"","headers":{},"requestContext":{"http":{"method":"POST"}},"body":"{\"subtotal\": 100}","isBase64Encoded":false}"#;
+    let until = Instant::now() + Duration::from_secs(60);
+    let answer = loop {
+        if let Ok(answer) = post(&front, event) {
+            break answer;
+        }
+        assert!(Instant::now() < until, "the emulator does not answer");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let raw = post(&front, "{\"subtotal\": 200}");
+    emulator.kill().unwrap();
+    emulator.wait().unwrap();
+    let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer}"));
+    assert_eq!((&answer["statusCode"], &answer["body"]), (&200.into(), &"asked for tax\n{\"tax\": 4.7}".into()));
+    assert_eq!(raw.unwrap(), "\"asked for tax\\n{\\\"tax\\\": 9.4}\"");
+}

@@ -1,0 +1,272 @@
+//! Provider `lambda`: deploys, against moto through an oracle that checks every request; with `FAAS_TEST_LAMBDA=1`.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::Test;
+use crate::support::lambda::{Oracle, bed, remove, stack, unchanged};
+
+#[test]
+fn deploy_call_change_and_remove() {
+    if !bed() {
+        return;
+    }
+    // A new role that AWS does not know yet, a function in the making, changes under way, throttled calls.
+    let oracle = Oracle::start("role=2,pending=2,inprogress=1,throttle=9");
+    let done = oracle.project("life", "").arg("up").stdout_has("created").run();
+    let seen = oracle.seen();
+    assert!(seen.iter().filter(|op| *op == "CreateFunction").count() >= 3, "{seen:?}");
+    for once in ["CreateRole", "CreateAlias"] {
+        assert_eq!(seen.iter().filter(|op| *op == once).count(), 1, "{once}: {seen:?}");
+    }
+    let invoke = |test: Test| test.args(["invoke", "life-tax"]).stdin("{\"subtotal\": 100}");
+    invoke(done.then()).stdout("asked for tax\n{\"tax\": 4.7}").run();
+
+    // The code alone.
+    let done = done.then().file("tax/handler.py", "def handle(req):\n    return 'second'\n").arg("up").run();
+    let seen = oracle.seen();
+    assert!(seen.contains(&"UpdateFunctionCode".into()), "{seen:?}");
+    assert!(!seen.contains(&"UpdateFunctionConfiguration".into()), "{seen:?}");
+    assert!(seen.contains(&"UpdateAlias".into()), "{seen:?}");
+    invoke(done.then()).stdout("second").run();
+
+    // The configuration alone.
+    let more = "    environment: {RATE: \"7\"}\n    limits: {memory: 512Mi}\n    timeout: 90s\n    labels: {team: a b}\n    annotations: {topic: \"*\"}\n";
+    let done = done.then().file("stack.yml", stack("life", more)).arg("up").run();
+    let seen = oracle.seen();
+    assert!(!seen.contains(&"UpdateFunctionCode".into()), "{seen:?}");
+    assert!(seen.contains(&"UpdateFunctionConfiguration".into()), "{seen:?}");
+    let described = done.then().args(["describe", "life-tax", "--output", "json"]).run().json();
+    let described = described.as_array().map_or(described.clone(), |all| all[0].clone());
+    assert_eq!(described["envVars"], serde_json::json!({"RATE": "7"}), "{described}");
+    assert_eq!(described["limits"]["memory"], "512Mi");
+    assert_eq!(described["labels"]["team"], "a b");
+    assert_eq!(described["annotations"]["topic"], "*");
+    done.then().arg("list").stdout_has("life-tax").run();
+
+    oracle.seen();
+    remove(&done, "life-tax");
+    let seen = oracle.seen();
+    assert!(seen.contains(&"DeleteFunction".into()) && seen.contains(&"DeleteRole".into()), "{seen:?}");
+    oracle.check();
+}
+
+#[test]
+fn what_does_not_change_costs_two_reads() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("");
+    let done = oracle.project("still", "    annotations: {note: \"* * *\"}\n    labels: {a: b}\n").arg("up").run();
+    unchanged(&done, &oracle);
+    remove(&done, "still-tax");
+    oracle.check();
+}
+
+#[test]
+fn a_deploy_that_is_killed_goes_on_where_it_was() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("");
+    let done = oracle.project("killed", "    url: public\n").args(["build"]).run();
+    // After so many requests each time; the last one has fewer left to make.
+    for requests in 1..12 {
+        let before = oracle.requests().len();
+        let test = done.then().file("tax/handler.py", format!("def handle(req):\n    return '{requests}'\n")).arg("up");
+        let mut child = test.spawn();
+        let until = Instant::now() + Duration::from_secs(60);
+        while oracle.requests().len() < before + requests && child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "it makes no requests");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        done.then().arg("up").run();
+        done.then().args(["invoke", "killed-tax"]).stdout(requests.to_string()).run();
+        unchanged(&done, &oracle);
+    }
+    let described = done.then().args(["describe", "killed-tax", "--output", "json"]).run();
+    assert!(described.stdout.contains("https://"), "{}", described.stdout);
+    // Old versions were pruned; moto can't delete a function after that (it loses its ARN), so it stays.
+    let pruned = oracle.requests().iter().filter(|request| request["op"] == "DeleteFunction").count();
+    assert!(pruned >= 3, "{pruned} versions were pruned");
+    oracle.check();
+}
+
+#[test]
+fn a_public_url_has_both_permissions() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("");
+    let done = oracle.project("url", "    url: public\n").arg("up").stdout_has("https://").run();
+    let seen = oracle.seen();
+    assert_eq!(seen.iter().filter(|op| *op == "AddPermission").count(), 2, "{seen:?}");
+    unchanged(&done, &oracle);
+    done.then().file("stack.yml", stack("url", "")).arg("up").run();
+    let seen = oracle.seen();
+    assert!(seen.contains(&"DeleteFunctionUrlConfig".into()), "{seen:?}");
+    unchanged(&done, &oracle);
+    remove(&done, "url-tax");
+    oracle.check();
+}
+
+#[test]
+fn a_canary_gets_a_share_and_is_promoted_or_undone_by_one_call() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("inprogress=1");
+    let done = oracle.project("canary", "").arg("up").run();
+    let changed = done.then().file("tax/handler.py", "def handle(req):\n    return 'two'\n");
+    let changed = changed.args(["up", "--canary", "10"]).run();
+    let shares = |expected: &[(&str, u64)]| {
+        let told = changed.then().args(["rollout", "status", "canary-tax", "--output", "json"]).run().json();
+        let told: Vec<(String, u64)> = told
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|r| (r["name"].as_str().unwrap().to_owned(), r["share"].as_u64().unwrap()))
+            .filter(|(_, share)| *share > 0)
+            .collect();
+        let expected: Vec<(String, u64)> = expected.iter().map(|(name, share)| ((*name).to_owned(), *share)).collect();
+        assert_eq!(told, expected);
+    };
+    shares(&[("2", 10), ("1", 90)]);
+    unchanged(&changed, &oracle);
+    changed.then().args(["rollout", "set", "canary-tax", "2=60", "1=40"]).run();
+    shares(&[("2", 60), ("1", 40)]);
+    changed.then().args(["rollout", "promote", "canary-tax", "--steps", "70,100", "--every", "1s"]).run();
+    shares(&[("2", 100)]);
+    oracle.seen();
+    changed.then().args(["rollout", "undo", "canary-tax"]).run();
+    assert_eq!(oracle.seen().iter().filter(|op| *op == "UpdateAlias").count(), 1);
+    shares(&[("1", 100)]);
+    let memory = stack("canary", "    limits: {memory: 512Mi}\n    environment: {A1: b}\n");
+    oracle.seen();
+    let plan =
+        changed.then().file("stack.yml", memory).args(["plan", "--exit-code", "--output", "json"]).status(3).run();
+    assert!(plan.stdout.contains("MemorySize") && plan.stdout.contains("Environment.Variables.A1"), "{}", plan.stdout);
+    assert!(!plan.stdout.contains("\"Timeout\""), "{}", plan.stdout);
+    assert!(oracle.seen().iter().all(|op| op.starts_with("Get")));
+    remove(&changed, "canary-tax");
+    oracle.check();
+}
+
+#[test]
+fn schedules_queues_warm_instances_and_cors_come_and_go() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("");
+    let queue = "arn:aws:sqs:us-east-1:123456789012:dead";
+    let more = format!(
+        "    url: public\n    schedule: \"*/5 9-17 * * 1-5\"\n    lambda:\n      timezone: Europe/Berlin\n      async: {{retries: 1, max_age: 300, on_failure: \"{queue}\"}}\n      dead_letter: \"{queue}\"\n      provisioned: 2\n      cors: {{origins: [\"https://example.com\"], methods: [GET], max_age: 60}}\n"
+    );
+    let done = oracle.project("extras", &more).arg("up").run();
+    let seen = oracle.seen();
+    for op in ["CreateSchedule", "PutFunctionEventInvokeConfig", "PutProvisionedConcurrencyConfig", "PutRolePolicy"] {
+        assert!(seen.contains(&op.into()), "{op}: {seen:?}");
+    }
+    unchanged(&done, &oracle);
+    done.then().arg("up").arg("--force").run();
+    let seen = oracle.seen();
+    assert!(!seen.contains(&"DeleteSchedule".into()), "{seen:?}");
+    done.then().file("stack.yml", stack("extras", "")).arg("up").run();
+    let seen = oracle.seen();
+    for op in [
+        "DeleteSchedule",
+        "DeleteFunctionEventInvokeConfig",
+        "DeleteProvisionedConcurrencyConfig",
+        "DeleteRolePolicy",
+        "DeleteFunctionUrlConfig",
+    ] {
+        assert!(seen.contains(&op.into()), "{op}: {seen:?}");
+    }
+    unchanged(&done, &oracle);
+    remove(&done, "extras-tax");
+    assert_eq!(oracle.seen().iter().filter(|op| *op == "DeleteRole").count(), 2);
+    oracle.check();
+}
+
+#[test]
+fn a_minute_without_an_answer_but_too_many_requests_is_sat_out() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("storm=20");
+    let done = oracle.project("storm", "").arg("up").stdout_has("created").run();
+    remove(&done, "storm-tax");
+    oracle.check();
+}
+
+#[test]
+fn a_namespace_is_the_start_of_the_name() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("");
+    let done = oracle.project("ns", "").args(["up", "-n", "shop"]).run();
+    done.then().args(["invoke", "ns-tax", "-n", "shop"]).stdin("{\"subtotal\": 10}").stdout_has("0.47").run();
+    done.then().args(["list", "-n", "shop"]).stdout_has("ns-tax").run();
+    assert!(!done.then().arg("list").run().stdout.contains("ns-tax"));
+    done.then().args(["remove", "ns-tax", "-n", "shop"]).run();
+    oracle.check();
+}
+
+#[test]
+fn an_archive_over_50_mb_goes_by_a_bucket_that_is_empty_again_after_it() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("");
+    // What can't be packed: 52 MB from a generator (xorshift).
+    let mut state = 88_172_645_463_325_252_u64;
+    let mut large = Vec::with_capacity(52 << 20);
+    while large.len() < 52 << 20 {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        large.extend_from_slice(&state.to_le_bytes());
+    }
+    let done = oracle.project("large", "").file("tax/model.bin", large).arg("up").stdout_has("created").run();
+    let seen = oracle.seen();
+    for op in ["CreateBucket", "PutObject", "DeleteObject"] {
+        assert!(seen.contains(&op.into()), "{op}: {seen:?}");
+    }
+    unchanged(&done, &oracle);
+    remove(&done, "large-tax");
+    oracle.check();
+}
+
+#[test]
+fn an_image_goes_to_the_accounts_registry_and_is_pinned() {
+    if !bed() {
+        return;
+    }
+    let Some(registry) = crate::support::bed("FAAS_REGISTRY") else { return };
+    let oracle = Oracle::start("");
+    let image = format!("{registry}/lambda-test/ecr-tax:1");
+    let stack = format!(
+        "provider: {{name: lambda, lambda: {{region: us-east-1, registry: \"{registry}\"}}}}\nname: ecr\nfunctions:\n  ecr-tax: {{lang: dockerfile, handler: ./tax, image: \"{image}\"}}\n"
+    );
+    let mut test = oracle.project("ecr", "").file("stack.yml", stack);
+    if let Ok(host) = std::env::var("DOCKER_HOST") {
+        test = test.env("DOCKER_HOST", host);
+    }
+    let done = test.file("tax/Dockerfile", "FROM scratch\nCOPY handler.py /\n").arg("up").stdout_has("created").run();
+    let seen = oracle.seen();
+    for op in ["CreateRepository", "GetAuthorizationToken", "CreateFunction"] {
+        assert!(seen.contains(&op.into()), "{op}: {seen:?}");
+    }
+    // moto tells another image than it was given.
+    let pinned = format!("{registry}/lambda-test/ecr-tax@sha256:");
+    let sent = |r: &Value| r["image"].as_str().is_some_and(|image| image.starts_with(&pinned));
+    assert!(oracle.requests().iter().any(sent), "{:?}", oracle.requests());
+    done.then().arg("push").stdout_has("ecr-tax").run();
+    assert!(!oracle.seen().contains(&"CreateRepository".into()));
+    remove(&done, "ecr-tax");
+    oracle.check();
+}
