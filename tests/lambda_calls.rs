@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::lambda::{Oracle, bed, bridge, post, project, remove, stack, unchanged, with_keys};
+use crate::support::lambda::{Oracle, bed, bridge, cached, post, project, remove, stack, unchanged, with_keys};
 use crate::support::{Test, copy_tree};
 
 #[test]
@@ -201,9 +201,7 @@ fn an_archive_runs_under_awss_own_emulator() {
     let port = |listener: TcpListener| listener.local_addr().unwrap().to_string();
     let (front, api) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
     let (front, api) = (port(front), port(api));
-    let cache = std::env::var("FAAS_TESTBED_CACHE")
-        .unwrap_or_else(|_| format!("{}/.cache/faas-testbed", std::env::var("HOME").unwrap()));
-    let mut emulator = Command::new(format!("{cache}/lambda/rie"))
+    let mut emulator = Command::new(cached("rie"))
         .args(["--log-level", "error", "--runtime-interface-emulator-address", &front, "--runtime-api-address", &api])
         .arg(task.join("bootstrap"))
         .env("LAMBDA_TASK_ROOT", &task)

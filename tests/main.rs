@@ -22,9 +22,15 @@ mod knative;
 #[cfg(feature = "lambda")]
 mod lambda;
 #[cfg(feature = "lambda")]
+mod lambda_accounts;
+#[cfg(feature = "lambda")]
 mod lambda_calls;
 #[cfg(feature = "lambda")]
 mod lambda_deploy;
+#[cfg(feature = "lambda")]
+mod lambda_faults;
+#[cfg(feature = "lambda")]
+mod lambda_import;
 #[cfg(feature = "local")]
 mod local;
 #[cfg(feature = "local")]

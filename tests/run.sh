@@ -54,6 +54,9 @@ if [ "$(id -u)" = 0 ]; then
     . "$bed"
     set +a
     export FAAS_TEST_BEDS=1
+    curl -fs -m 2 -o /dev/null http://127.0.0.1:5555/moto-api/ || moto=yes
+    tests/beds/lambda/testbed.sh up >&2
+    export FAAS_TEST_LAMBDA=1
     if [ -n "${FAAS_TEST_FULL:-}" ]; then
         say "starting Knative (the first time it is built, which takes minutes)"
         cluster=yes
@@ -63,9 +66,6 @@ if [ "$(id -u)" = 0 ]; then
         . "$bed"
         set +a
         export FAAS_TEST_KNATIVE=1
-        # tests/lambda.rs starts what it needs and does not find.
-        export FAAS_TEST_LAMBDA=1
-        curl -fs -m 2 -o /dev/null http://127.0.0.1:5555/moto-api/ || moto=yes
     fi
 else
     say "not root: the container engine can't be started, its tests are skipped"

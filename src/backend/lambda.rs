@@ -7,8 +7,8 @@ use tokio::sync::OnceCell;
 
 use super::capabilities::{Can, Capabilities};
 use super::{
-    Backend, Call, Change, Deployed, Difference, Info, LogQuery, LogStream, RegistryLogin, Reply, Scope, Secrets,
-    Traffic,
+    Backend, Call, Change, Deployed, Difference, Finding, Info, LogQuery, LogStream, RegistryLogin, Reply, Scope,
+    Secrets, Traffic,
 };
 use crate::artifact::ArtifactKind;
 use crate::error::{Fault, Result};
@@ -23,6 +23,7 @@ mod bucket;
 mod check;
 mod create;
 mod event;
+mod examine;
 mod extras;
 mod fault;
 pub mod import;
@@ -177,6 +178,10 @@ impl Backend for Lambda {
             address: aws.address.clone(),
             details: json!({"account": identity.account(), "identity": identity.arn(), "region": aws.region}),
         })
+    }
+
+    async fn examine(&self) -> Vec<Finding> {
+        examine::examine(self).await
     }
 
     async fn registry(&self, reference: &str) -> Result<Option<RegistryLogin>> {

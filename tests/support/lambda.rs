@@ -46,13 +46,18 @@ pub fn bed() -> bool {
             request(MOTO, "/moto-api/reset", "").unwrap();
             return;
         }
-        for arguments in [vec!["build"], vec!["moto", "5555"]] {
-            let status = Command::new(here().join("testbed.sh")).args(&arguments).stdout(Stdio::null()).status();
-            assert!(status.unwrap().success(), "testbed.sh {arguments:?}");
-        }
+        let status = Command::new(here().join("testbed.sh")).args(["up", "5555"]).stdout(Stdio::null()).status();
+        assert!(status.unwrap().success(), "testbed.sh up");
         assert!(TcpStream::connect(MOTO).is_ok(), "moto does not listen on {MOTO}");
     });
     true
+}
+
+/// A file of the bed's cache.
+pub fn cached(path: &str) -> PathBuf {
+    let cache = std::env::var("FAAS_TESTBED_CACHE")
+        .unwrap_or_else(|_| format!("{}/.cache/faas-testbed", std::env::var("HOME").unwrap()));
+    Path::new(&cache).join("lambda").join(path)
 }
 
 pub fn here() -> PathBuf {
@@ -73,11 +78,14 @@ impl Oracle {
 
     /// On an address that containers reach, too, for calls that are signed with `secret`.
     pub fn start_at(host: &str, chaos: &str, secret: &str) -> Self {
-        let cache = std::env::var("FAAS_TESTBED_CACHE")
-            .unwrap_or_else(|_| format!("{}/.cache/faas-testbed", std::env::var("HOME").unwrap()));
+        Self::start_with(host, chaos, secret, &[])
+    }
+
+    /// The same, with more of its flags.
+    pub fn start_with(host: &str, chaos: &str, secret: &str, more: &[&str]) -> Self {
         let address = TcpListener::bind((host, 0)).unwrap().local_addr().unwrap().to_string();
         let log = tempfile::tempdir().unwrap();
-        let child = Command::new(format!("{cache}/lambda/venv/bin/python"))
+        let child = Command::new(cached("venv/bin/python"))
             .arg(here().join("lambda_oracle.py"))
             .args([
                 "--listen",
@@ -91,6 +99,7 @@ impl Oracle {
                 "--out",
             ])
             .arg(log.path().join("requests"))
+            .args(more)
             .stderr(Stdio::null())
             .spawn()
             .unwrap();

@@ -44,6 +44,9 @@ impl From<Fault> for Stop {
 pub async fn apply(lambda: &Lambda, change: &Change, share: Option<u8>, progress: &dyn Progress) -> Result<Deployed> {
     let aws = lambda.aws().await?;
     let wanted = Wanted::of(change, &lambda.settings)?;
+    if let Code::Zip { path, .. } = &wanted.code {
+        super::package::check(&wanted.name, path)?;
+    }
     if change.how == How::Replace {
         match remove::remove(aws, &change.function.id(), remove::What::Function).await {
             Err(fault) if fault.kind != Kind::NotFound => return Err(fault),

@@ -60,7 +60,7 @@ pub(super) async fn fresh(lambda: &Lambda, aws: &Aws, change: &Change, wanted: &
 /// The code for the API; what is too large for a request goes by a bucket.
 pub(super) async fn code_of(aws: &Aws, wanted: &Wanted) -> Result<FunctionCode> {
     match &wanted.code {
-        Code::Zip { path, .. } => match package::read(&wanted.name, path)? {
+        Code::Zip { path, .. } => match package::read(path)? {
             Package::Direct(zip) => Ok(FunctionCode::builder().zip_file(Blob::new(zip)).build()),
             Package::Large(zip) => Ok(bucket::put(aws, wanted.bucket.as_deref(), &wanted.name, zip).await?.code()),
         },

@@ -21,15 +21,24 @@ pub enum Package {
 /// The bytes of an archive.
 ///
 /// # Errors
-/// When it can't be read, or is over Lambda's limits: then the biggest files are named.
-pub fn read(name: &str, path: &Path) -> Result<Package> {
+/// When it can't be read.
+pub fn read(path: &Path) -> Result<Package> {
     let bytes = std::fs::read(path).or_fault(|| format!("can't read {}", path.display()))?;
-    let files = sizes(&bytes).or_fault(|| format!("{} is no zip archive", path.display()))?;
+    let direct = bytes.len() as u64 <= DIRECT;
+    Ok(if direct { Package::Direct(bytes) } else { Package::Large(bytes) })
+}
+
+/// Looks whether Lambda takes an archive, before anything is made for it.
+///
+/// # Errors
+/// When it can't be read, or is over Lambda's limits: then the biggest files are named.
+pub fn check(name: &str, path: &Path) -> Result<()> {
+    let file = std::fs::File::open(path).or_fault(|| format!("can't read {}", path.display()))?;
+    let files = sizes(std::io::BufReader::new(file)).or_fault(|| format!("{} is no zip archive", path.display()))?;
     let unpacked: u64 = files.iter().map(|(_, size)| size).sum();
     let megabytes = |bytes: u64| bytes.div_ceil(1024 * 1024);
     if unpacked <= UNPACKED {
-        let direct = bytes.len() as u64 <= DIRECT;
-        return Ok(if direct { Package::Direct(bytes) } else { Package::Large(bytes) });
+        return Ok(());
     }
     let over = format!("it has {} MB unpacked, and Lambda takes 250", megabytes(unpacked));
     let biggest: Vec<String> =
@@ -40,8 +49,8 @@ pub fn read(name: &str, path: &Path) -> Result<Package> {
 }
 
 /// The files of an archive and their sizes, the biggest first.
-fn sizes(bytes: &[u8]) -> zip::result::ZipResult<Vec<(String, u64)>> {
-    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes))?;
+fn sizes(from: impl std::io::Read + std::io::Seek) -> zip::result::ZipResult<Vec<(String, u64)>> {
+    let mut archive = zip::ZipArchive::new(from)?;
     let mut files = Vec::with_capacity(archive.len());
     for at in 0..archive.len() {
         let file = archive.by_index_raw(at)?;
@@ -72,9 +81,10 @@ mod tests {
     #[test]
     fn one_that_is_too_large_names_its_biggest_files() {
         let small = archive(&[("a.py", 10)]);
-        assert!(matches!(read("tax", small.path()).unwrap(), Package::Direct(bytes) if !bytes.is_empty()));
+        assert!(matches!(read(small.path()).unwrap(), Package::Direct(bytes) if !bytes.is_empty()));
+        check("tax", small.path()).unwrap();
         let large = archive(&[("a.py", 10), ("model.bin", 251 * 1024 * 1024)]);
-        let Err(fault) = read("tax", large.path()) else { panic!("it is taken") };
+        let Err(fault) = check("tax", large.path()) else { panic!("it is taken") };
         assert!(fault.message.contains("252 MB unpacked"), "{fault}");
         assert!(fault.cause.unwrap().starts_with("the biggest files are model.bin (257024 KB), a.py (1 KB)"));
     }
@@ -83,7 +93,7 @@ mod tests {
     fn what_is_no_archive_is_refused() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"no zip").unwrap();
-        let Err(fault) = read("tax", file.path()) else { panic!("it is taken") };
+        let Err(fault) = check("tax", file.path()) else { panic!("it is taken") };
         assert!(fault.message.contains("is no zip archive"), "{fault}");
     }
 }

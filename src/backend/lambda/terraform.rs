@@ -1,5 +1,5 @@
 //! The same functions as Terraform's JSON, for those who deploy by that. Resources and arguments are those of the provider
-//! hashicorp/aws; the second permission of a public URL needs its version 6.28.
+//! hashicorp/aws; the second permission of a public URL needs its version 6.29.
 //!
 //! <https://developer.hashicorp.com/terraform/language/syntax/json>
 use serde_json::{Map, Value, json};
@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::function::UrlAccess;
 
 /// The provider that knows all of this.
-const PROVIDER: &str = ">= 6.28.0";
+const PROVIDER: &str = ">= 6.29.0";
 const ATTACHMENT: &str = "aws_iam_role_policy_attachment";
 /// What stands for partition, region and account until text is escaped, and what they are for Terraform.
 const PLACES: [(&str, &str); 3] = [

@@ -1,0 +1,142 @@
+//! Provider `lambda`: what goes wrong on AWS's side, and what is said of it; with `FAAS_TEST_LAMBDA=1`.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use crate::support::lambda::{Oracle, bed, project, with_keys};
+
+/// An endpoint where one call is refused as AWS would.
+fn refusing(refusal: &str) -> Oracle {
+    Oracle::start_with("127.0.0.1", "", "test", &["--refuse", refusal])
+}
+
+#[test]
+fn a_missing_right_is_told_with_the_policy_to_add() {
+    if !bed() {
+        return;
+    }
+    let oracle = refusing(
+        "CreateFunction=AccessDeniedException:403:User: arn:aws:iam::123456789012:user/me is not authorized to perform: lambda:CreateFunction on resource: arn:aws:lambda:us-east-1:123456789012:function:right-tax because no identity-based policy allows it",
+    );
+    oracle
+        .project("right", "")
+        .arg("up")
+        .status(5)
+        .stderr_has("not authorized to perform: lambda:CreateFunction")
+        .stderr_has(
+            "{\"Effect\":\"Allow\",\"Action\":\"lambda:CreateFunction\",\"Resource\":\"arn:aws:lambda:us-east-1:123456789012:function:right-tax\"}",
+        )
+        .run();
+    oracle.check();
+}
+
+#[test]
+fn expired_and_unknown_credentials_are_told_apart() {
+    if !bed() {
+        return;
+    }
+    let expired =
+        refusing("GetFunction=ExpiredTokenException:403:The security token included in the request is expired");
+    let test = expired.project("expired", "").args(["describe", "expired-tax"]);
+    test.status(5).stderr_has("the credentials have expired").run();
+    let unknown =
+        refusing("GetFunction=UnrecognizedClientException:403:The security token included in the request is invalid.");
+    let test = unknown.project("unknown", "").args(["describe", "unknown-tax"]);
+    test.status(5).stderr_has("AWS does not know these credentials").run();
+}
+
+#[test]
+fn a_role_that_lambda_can_not_assume_is_told_at_once_when_it_is_not_new() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("");
+    let role = "arn:aws:iam::123456789012:role/nobody";
+    oracle
+        .project("role", &format!("    lambda: {{role: \"{role}\"}}\n"))
+        .arg("up")
+        .status(1)
+        .stderr_has("cannot be assumed by Lambda")
+        .stderr_has("the role must trust lambda.amazonaws.com; leave `role` out and one is made")
+        .run();
+    oracle.check();
+}
+
+#[test]
+fn what_somebody_else_changes_in_between_is_read_again_once() {
+    if !bed() {
+        return;
+    }
+    let oracle = refusing(
+        "UpdateFunctionCode=PreconditionFailedException:412:The RevisionId provided does not match the latest RevisionId",
+    );
+    let done = oracle.project("revision", "").arg("up").run();
+    oracle.seen();
+    let changed = done.then().file("tax/handler.py", "def handle(req):\n    return 'two'\n").arg("up");
+    changed.status(1).stderr_has("was changed by somebody else meanwhile").run();
+    assert_eq!(oracle.seen().iter().filter(|op| *op == "UpdateFunctionCode").count(), 2);
+    oracle.check();
+}
+
+#[test]
+fn an_image_that_lambda_does_not_take_is_told_with_the_way_out() {
+    if !bed() {
+        return;
+    }
+    let oracle = refusing(
+        "CreateFunction=InvalidParameterValueException:400:The image manifest, config or layer media type for the source image x is not supported.",
+    );
+    let test = oracle.project("media", "").arg("up").status(1);
+    test.stderr_has("media type").stderr_has("single images only").run();
+}
+
+/// Answers everything with the same.
+fn answering(status: &'static str, body: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let mut socket = socket.unwrap();
+            let _ = socket.read(&mut [0; 8192]);
+            let _ = write!(
+                socket,
+                "HTTP/1.1 {status}\r\nContent-Type: text/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    address
+}
+
+#[test]
+fn another_program_behind_the_address_is_shown() {
+    let xml = "<?xml version=\"1.0\"?><Error><Code>NoSuchBucket</Code></Error>";
+    let address = answering("404 Not Found", xml);
+    with_keys(project("xml", ""), &format!("http://{address}"))
+        .args(["describe", "xml-tax"])
+        .status(1)
+        .stderr_has("no error as AWS writes it")
+        .stderr_has("<Code>NoSuchBucket</Code>")
+        .run();
+    let address = answering("200 OK", "<html>login</html>");
+    with_keys(project("html", ""), &format!("http://{address}")).args(["describe", "html-tax"]).status(1).run();
+}
+
+#[test]
+fn names_and_archives_over_the_limit_are_told_before_anything_is_sent() {
+    let long = "n".repeat(61);
+    let test = with_keys(project(&long, ""), "http://127.0.0.1:9").arg("up").status(2);
+    test.stderr_has("is over 64 characters").stderr_has("nothing was changed").run();
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("");
+    let test = oracle.project("huge", "").layout(|dir| {
+        // Holes: 260 MB that take no place.
+        let file = std::fs::File::create(dir.join("tax/model.bin")).unwrap();
+        file.set_len(260 << 20).unwrap();
+        std::fs::write(dir.join("tax/small.bin"), [0; 9]).unwrap();
+    });
+    test.arg("up").status(1).stderr_has("function/model.bin").stderr_has("package: image").run();
+    assert!(oracle.seen().iter().all(|op| op.starts_with("Get")));
+}
