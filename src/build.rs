@@ -22,6 +22,8 @@ mod check;
 #[cfg(feature = "image")]
 mod classic;
 #[cfg(feature = "image")]
+pub mod container;
+#[cfg(feature = "image")]
 mod daemon;
 #[cfg(feature = "image")]
 pub mod dockerfile;
@@ -47,6 +49,8 @@ pub mod prune;
 pub mod publish;
 #[cfg(feature = "image")]
 pub mod push;
+#[cfg(feature = "image")]
+pub mod remote;
 pub mod requires;
 mod step;
 pub mod tag;
@@ -133,6 +137,9 @@ pub struct Options {
     pub cache_to: Vec<String>,
     /// Put images together without a container engine.
     pub engineless: bool,
+    /// The builder that makes images in the place of an engine here, and pushes them.
+    #[cfg(feature = "image")]
+    pub remote: Option<remote::Remote>,
     /// Build secrets by id; they win over the function's own.
     #[cfg(feature = "image")]
     pub secrets: BTreeMap<String, Secret>,
@@ -215,6 +222,10 @@ pub async fn build(
         let reference = tag::reference(function, options.tag, project.root)?;
         let artifact = Artifact::Image { reference, digest: None };
         return Ok(Built { artifact, rebuilt: false, reason: "made elsewhere (skip_build)".into() });
+    }
+    #[cfg(feature = "image")]
+    if let (ArtifactKind::Image, Some(remote)) = (kind, &options.remote) {
+        return remote::build(function, project, options, remote, progress).await;
     }
     match kind {
         #[cfg(feature = "image")]

@@ -10,15 +10,16 @@ use crate::error::{OrFault, Result};
 use crate::output::{Format, Output};
 use commands::Entry;
 
+mod bashcompletion;
 mod build;
 mod cache;
+mod chart;
 mod commands;
 mod completion;
 mod deploy;
 mod describe;
 mod dev;
 mod doctor;
-#[cfg(feature = "knative")]
 mod generate;
 #[cfg(any(feature = "knative", feature = "lambda"))]
 mod import;
@@ -27,16 +28,22 @@ mod invoke;
 mod list;
 #[cfg(feature = "local")]
 mod local;
+#[cfg(feature = "image")]
+mod local_run;
 mod login;
 mod logout;
 mod logs;
 #[cfg(feature = "lambda")]
 mod mfa;
 mod namespace;
+mod namespaces;
 mod new;
 mod password;
 mod pipeline;
 mod plan;
+#[cfg(feature = "image")]
+mod plugin;
+mod print_token;
 #[cfg(feature = "image")]
 mod publish;
 #[cfg(feature = "image")]
@@ -44,6 +51,8 @@ mod push;
 mod ready;
 #[cfg(feature = "image")]
 mod registry_login;
+#[cfg(feature = "image")]
+mod remote_builder;
 mod remove;
 mod revisions;
 mod rollout;
@@ -51,6 +60,7 @@ mod scale;
 mod secret;
 pub mod session;
 mod stack_file;
+mod store;
 mod template;
 mod test;
 mod up;
@@ -104,6 +114,9 @@ pub struct Global {
 pub fn run() -> ExitCode {
     clap_complete::CompleteEnv::with_factory(command).complete();
     let args: Vec<OsString> = std::env::args_os().collect();
+    if let Some(code) = plugin_in_place(&args) {
+        return ExitCode::from(code);
+    }
     let (global, command) = match parse(&args) {
         Ok(parsed) => parsed,
         Err(error) => {
@@ -122,6 +135,19 @@ pub fn run() -> ExitCode {
             ExitCode::from(fault.kind.exit_code())
         }
     }
+}
+
+/// Runs the plugin that is called by the first argument, in the place of this process. As faas-cli, plugins come before
+/// its own commands; as `faas`, after them.
+fn plugin_in_place(args: &[OsString]) -> Option<u8> {
+    let name = args.get(1).filter(|name| !name.as_encoded_bytes().starts_with(b"-"))?;
+    let is_faas_cli = args.first().is_some_and(|called| std::path::Path::new(called).ends_with("faas-cli"));
+    let is_own = || commands::ALL.iter().any(|entry| name.to_str().is_some_and(|name| entry.is(name)));
+    if !is_faas_cli && is_own() {
+        return None;
+    }
+    let plugin = crate::plugin::find(std::env::var_os("HOME").as_deref(), name)?;
+    Some(crate::plugin::run(&plugin, &args[2..]))
 }
 
 /// What the arguments say. Making the flags of all commands is most of what a short command takes, so they are only

@@ -11,6 +11,7 @@ pub mod context;
 pub mod credential;
 pub mod doctor;
 pub mod error;
+pub mod fetch;
 pub mod finding;
 pub mod function;
 #[cfg(feature = "local")]
@@ -19,12 +20,15 @@ pub mod gateway;
 pub mod imported;
 pub mod output;
 pub mod plan;
+pub mod plugin;
 pub mod problem;
 pub mod progress;
 #[cfg(feature = "image")]
 pub mod registry;
 pub mod runtime;
+pub mod seal;
 pub mod stack;
+pub mod store;
 pub mod template;
 pub mod wire;
 

@@ -245,6 +245,33 @@ impl Remote {
         self.call(talk, get).await.map_err(|error| self.fault(talk, &format!("can't get {digest} of {image}"), &error))
     }
 
+    /// A blob of at most `most` bytes, its digest checked, in a file without a name.
+    ///
+    /// # Errors
+    /// When the registry does not give it, gives another one, or one that is too large.
+    pub async fn download(&self, image: &Reference, digest: &str, most: u64, talk: Talk<'_>) -> Result<std::fs::File> {
+        use std::io::{Seek, Write};
+        let get = || async {
+            let stream = self.client.pull_blob_stream(image, digest).await?;
+            let too_large = || OciError::SpecViolationError(format!("{digest} is too large"));
+            if stream.content_length.is_some_and(|length| length > most) {
+                return Err(too_large());
+            }
+            let mut file = tempfile::tempfile()?;
+            let (mut length, mut pieces) = (0, stream.stream);
+            while let Some(piece) = pieces.try_next().await? {
+                length += piece.len() as u64;
+                if length > most {
+                    return Err(too_large());
+                }
+                file.write_all(&piece)?;
+            }
+            file.rewind()?;
+            Ok(file)
+        };
+        self.call(talk, get).await.map_err(|error| self.fault(talk, &format!("can't get {digest} of {image}"), &error))
+    }
+
     /// Whether the repository of `image` has a blob.
     ///
     /// # Errors

@@ -9,8 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Fault, OrFault, Result};
 
 pub mod file;
+pub mod git;
+pub mod lock;
 pub mod manifest;
+pub mod pull;
 mod render;
+pub mod repository;
+pub mod store;
 
 pub use file::{Content, File, Stamp};
 pub use manifest::Manifest;
@@ -90,6 +95,22 @@ impl Catalogue {
         Ok(Arc::clone(self.known().entry(lang.to_owned()).or_insert(template)))
     }
 
+    /// The template `name` inside this binary, whatever the project has.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn built_in(name: &str) -> Result<Template> {
+        let dir = STORE.get_dir(name).filter(|_| is_name(name));
+        let dir = dir.ok_or_else(|| Fault::not_found(format!("there is no built-in template `{name}`")))?;
+        Template::from_store(name, dir)
+    }
+
+    /// Whether there is something for `lang`: a folder in the project, or a template inside this binary.
+    #[must_use]
+    pub fn has(&self, lang: &str) -> bool {
+        is_name(lang) && (self.root.join("template").join(lang).is_dir() || is_built_in(lang))
+    }
+
     fn known(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Template>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -113,7 +134,10 @@ impl Catalogue {
         let names: Vec<String> = self.list().into_iter().map(|summary| summary.name).collect();
         Fault::not_found(format!("there is no template `{lang}`"))
             .cause(format!("known are {}", names.join(", ")))
-            .hint(format!("choose one of these, or put your own into template/{lang}/ beside the stack file"))
+            .hint(format!(
+                "choose one of these, pull one (`faas template store list`), or put your own into template/{lang}/ beside \
+                 the stack file"
+            ))
     }
 
     /// What was looked at for the templates that were read so far: files and folders with their stamps, and places where
@@ -171,8 +195,15 @@ fn name_of(path: &Path) -> Option<String> {
     Some(path.file_name()?.to_str()?.to_owned())
 }
 
+/// Whether there is a template of this name inside this binary.
+#[must_use]
+pub fn is_built_in(lang: &str) -> bool {
+    STORE.get_dir(lang).is_some()
+}
+
 /// Whether `lang` can be a folder's name below `template/`, and nothing else.
-fn is_name(lang: &str) -> bool {
+#[must_use]
+pub fn is_name(lang: &str) -> bool {
     !lang.is_empty()
         && !lang.starts_with('.')
         && lang.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'@'))

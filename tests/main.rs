@@ -35,6 +35,8 @@ mod lambda_import;
 mod local;
 #[cfg(feature = "local")]
 mod local_faas_cli;
+#[cfg(feature = "image")]
+mod local_run;
 #[cfg(feature = "local")]
 mod local_survival;
 mod new;
@@ -43,8 +45,12 @@ mod openfaas;
 mod portability;
 #[cfg(feature = "image")]
 mod registry;
+#[cfg(feature = "image")]
+mod remote_builder;
 mod shim;
 mod stack;
+mod store;
+mod templates;
 mod up;
 #[cfg(feature = "image")]
 mod uploads;

@@ -19,6 +19,7 @@ use crate::wire::{self, FunctionStatus, LogMessage, Quantities};
 
 pub mod deployment;
 pub mod examine;
+pub mod manifest;
 
 /// The namespace that a function's URL leaves out.
 const DEFAULT_NAMESPACE: &str = "openfaas-fn";

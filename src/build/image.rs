@@ -195,7 +195,7 @@ pub(super) fn short(reference: &str) -> String {
 }
 
 /// The build arguments: the function's, over them the command line's, and the packages of all build options.
-fn arguments(function: &Function, tree: &Tree, options: &Options) -> Result<BTreeMap<String, String>> {
+pub(super) fn arguments(function: &Function, tree: &Tree, options: &Options) -> Result<BTreeMap<String, String>> {
     const PACKAGES: &str = "ADDITIONAL_PACKAGE";
     let mut args = function.build.args.clone();
     args.extend(options.args.clone());

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
+use super::template::missing::TemplateFlags;
 use super::{Global, stack_file};
 use crate::artifact::{Artifact, ArtifactKind};
 use crate::build::{self, Memo, Options, Project, Shrinkwrapped, TagMode};
@@ -15,7 +16,7 @@ use crate::error::{Fault, Result};
 use crate::function::Function;
 use crate::output::progress;
 use crate::runtime;
-use crate::stack::{ProviderKind, Stack};
+use crate::stack::{Configuration, ProviderKind, Stack};
 use crate::template::Catalogue;
 
 #[cfg(feature = "image")]
@@ -107,6 +108,11 @@ pub struct BuildFlags {
     /// A file or folder of the project to copy into each handler's folder
     #[arg(long, value_name = "PATH")]
     copy_extra: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) templates: TemplateFlags,
+    #[cfg(feature = "image")]
+    #[command(flatten)]
+    remote: super::remote_builder::RemoteFlags,
 }
 
 /// One function without a stack file.
@@ -152,11 +158,23 @@ impl BuildFlags {
             explain: self.explain,
             fail_fast: self.fail_fast,
             engineless: self.engine == Engine::None,
+            #[cfg(feature = "image")]
+            remote: self.remote(context)?,
             ..Options::default()
         };
         #[cfg(feature = "image")]
         let options = self.buildkit.lay_over(options, context)?;
         Ok(options)
+    }
+
+    /// The builder that makes the images; `None` for an engine here.
+    #[cfg(feature = "image")]
+    fn remote(&self, context: &Context) -> Result<Option<build::remote::Remote>> {
+        let remote = self.remote.remote(context)?;
+        if remote.is_some() && self.pull {
+            return Err(Fault::usage("--pull is not supported with --remote-builder"));
+        }
+        Ok(remote)
     }
 
     /// How many at a time.
@@ -225,6 +243,12 @@ impl Build {
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
         let options = Options { push: self.pushes(), ..self.flags.options(context)? };
         if let Some(function) = self.alone.function(context) {
+            self.flags.templates.complete(
+                std::slice::from_ref(&function),
+                &Configuration::default(),
+                &context.cwd,
+                context,
+            )?;
             return self.build(&[function], &context.cwd, &[], ProviderKind::OpenFaas, &options, context);
         }
         if self.shrinkwrap {
@@ -235,6 +259,7 @@ impl Build {
         if functions.is_empty() {
             context.out.note(format_args!("there are no functions in {}: nothing to do", origin.name));
         }
+        self.flags.templates.complete(functions, configuration, &origin.root, context)?;
         self.build(functions, &origin.root, &configuration.copy, provider.kind, &options, context)
             .map_err(|fault| placed(fault, &stack, provider.kind, &options, context))
     }
@@ -252,6 +277,7 @@ impl Build {
         }
         let files = RefCell::new(Vec::new());
         let stack = stack_file::load_noting(context, global, &document, &files)?;
+        self.flags.templates.complete(&stack.functions, &stack.configuration, &root, context)?;
         let catalogue = Catalogue::new(&root);
         let project = Project::new(context, &root, &stack.configuration.copy, &catalogue);
         let progress = progress::for_output(&context.out);
@@ -333,7 +359,7 @@ async fn pushed<'f>(
     parallel: usize,
     progress: &dyn crate::progress::Progress,
 ) -> Result<Vec<(&'f Function, build::Built)>> {
-    if project.builder_host().is_some() && !options.engineless {
+    if options.remote.is_some() || project.builder_host().is_some() && !options.engineless {
         return Ok(built);
     }
     let mut images = Vec::new();

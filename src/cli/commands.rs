@@ -3,7 +3,7 @@ use clap::{Args, FromArgMatches};
 
 use super::{
     Global, build, cache, completion, deploy, describe, info, invoke, list, login, logout, logs, namespace, new, plan,
-    ready, remove, revisions, rollout, scale, secret, template, up, validate, version,
+    ready, remove, revisions, rollout, scale, secret, store, template, up, validate, version,
 };
 use crate::context::Context;
 use crate::error::Result;
@@ -27,7 +27,8 @@ impl Entry {
 
     /// The command without its flags, for lists of commands.
     pub fn stub(&self) -> clap::Command {
-        clap::Command::new(self.name).about(self.about).visible_aliases(self.aliases.iter().copied())
+        let hidden = ["bashcompletion", "namespaces", "print-token"].contains(&self.name);
+        clap::Command::new(self.name).about(self.about).visible_aliases(self.aliases.iter().copied()).hide(hidden)
     }
 
     /// Whether it goes by this name.
@@ -71,15 +72,16 @@ macro_rules! commands {
 }
 
 commands! {
+    "bashcompletion" => super::bashcompletion::BashCompletion, "Write the completion script for bash to a file";
     "build" => build::Build, "Build the functions of the stack; those that did not change are left alone";
     "cache" => cache::Cache, "Show and clear what builds leave on this machine";
+    "chart" => super::chart::Chart, "Write a Helm chart out as one file a resource";
     "completion" => completion::Completion, "Print the completion script for a shell";
     "deploy" => deploy::Deploy, "Deploy the functions of the stack; those that are there as they should be are left alone";
     "describe" => describe::Describe, "Describe a function";
     "dev" => super::dev::Dev, "Keep the functions of the stack deployed while you write them, and show their logs";
     "doctor" => super::doctor::Doctor, "Look at everything that functions need of this machine and of their platform, and say how to mend what is wrong";
-    #[cfg(feature = "knative")]
-    "generate" => super::generate::Generate, "Write the functions of the stack as Knative Services, as a template of AWS SAM or for Terraform";
+    "generate" => super::generate::Generate, "Write functions as OpenFaaS Functions, Knative Services, a template of AWS SAM or for Terraform";
     #[cfg(any(feature = "knative", feature = "lambda"))]
     "import" => super::import::Import, "Write functions of other tools as a stack file: of a template of SAM, func.yaml, Knative Services or Lambda";
     "info" => info::Info, "Show the platform's name, version and abilities";
@@ -87,12 +89,18 @@ commands! {
     "list" or "ls" => list::List, "List the functions that are deployed";
     #[cfg(feature = "local")]
     "local" => super::local::Local, "Run functions on this machine, on the embedded platform";
+    #[cfg(feature = "image")]
+    "local-run" => super::local_run::LocalRun, "Run functions in containers on this machine, without a platform";
     "login" => login::Login, "Log in to a gateway: the login is checked, then kept";
     "logout" => logout::Logout, "Forget the login of a gateway";
     "logs" => logs::Logs, "Show a function's log, and follow it";
     "namespace" or "ns" => namespace::Namespace, "List, create, change and remove namespaces";
+    "namespaces" => super::namespaces::Namespaces, "List namespaces, as `namespace list` does";
     "new" => new::New, "Make a function from a template, and its stack file";
     "plan" or "diff" => plan::Plan, "Show what `faas deploy` would change; where the platform can say, field by field";
+    #[cfg(feature = "image")]
+    "plugin" => super::plugin::Plugin, "Get plugins: programs in ~/.openfaas/plugins that are called as commands";
+    "print-token" => super::print_token::PrintToken, "Print what a token (JWT) says";
     #[cfg(feature = "image")]
     "publish" => super::publish::Publish, "Build the functions' images, for several platforms if you like, and push them";
     #[cfg(feature = "image")]
@@ -104,8 +112,9 @@ commands! {
     "revisions" => revisions::Revisions, "List and remove the revisions of a function";
     "rollout" => rollout::Rollout, "Move traffic between the revisions of a function";
     "scale" => scale::Scale, "Set the number of a function's replicas";
-    "secret" => secret::Secret, "Create, change, list and remove secrets";
-    "template" => template::Template, "Look at templates";
+    "secret" => secret::Secret, "Create, change, list and remove secrets; make keys, and seal secrets with them";
+    "store" => store::Store, "Look at ready-made functions, and deploy them";
+    "template" => template::Template, "Look at templates, and pull them from git repositories";
     "test" => super::test::Test, "Run the unit tests of the functions' handlers";
     "up" => up::Up, "Build, push and deploy the functions of the stack; what did not change is left alone";
     "validate" => validate::Validate, "Check the stack file and all its targets";

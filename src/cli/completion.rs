@@ -29,14 +29,23 @@ impl Completion {
             .shell
             .or(self.shell_flag)
             .ok_or_else(|| Fault::usage("no shell is given").hint(format!("name one of {names}")))?;
-        let shells = Shells::builtins();
-        let completer = shells
-            .completer(&shell.to_lowercase())
-            .ok_or_else(|| Fault::usage(format!("unknown shell `{shell}`")).hint(format!("name one of {names}")))?;
-        let mut script = Vec::new();
-        completer
-            .write_registration("COMPLETE", "faas", "faas", "faas", &mut script)
-            .map_err(|e| Fault::failed("can't write the completion script").cause(e))?;
-        context.out.raw(&script)
+        context.out.raw(&script(&shell)?)
     }
+}
+
+/// The script for a shell.
+///
+/// # Errors
+/// When it is none that is known.
+pub fn script(shell: &str) -> Result<Vec<u8>> {
+    let names = "bash, zsh, fish, powershell or elvish";
+    let shells = Shells::builtins();
+    let completer = shells
+        .completer(&shell.to_lowercase())
+        .ok_or_else(|| Fault::usage(format!("unknown shell `{shell}`")).hint(format!("name one of {names}")))?;
+    let mut script = Vec::new();
+    completer
+        .write_registration("COMPLETE", "faas", "faas", "faas", &mut script)
+        .map_err(|e| Fault::failed("can't write the completion script").cause(e))?;
+    Ok(script)
 }

@@ -1,100 +1,159 @@
 //! `faas generate`: the platform's own objects as YAML, for GitOps. No platform is asked, and none is changed.
-use std::collections::BTreeSet;
-use std::fmt::Write;
+use std::path::Path;
 
 use clap::Args;
 
-#[cfg(feature = "lambda")]
-mod lambda;
-
 use super::build::TagFlag;
-use super::{Global, stack_file};
-use crate::artifact::Artifact;
-use crate::backend::{Change, How, knative};
-use crate::build::tag;
+use super::{Global, stack_file, store, values};
+use crate::backend::gateway_api::manifest;
+use crate::build::{TagMode, tag};
 use crate::context::Context;
 use crate::error::{Fault, OrFault, Result};
 use crate::function::Function;
-use crate::plan::{run, spec_hash};
-use crate::stack::ProviderKind;
-#[cfg(not(feature = "lambda"))]
-use crate::stack::Stack;
+use crate::stack::{ProviderKind, Stack};
 
-/// The API whose objects are written.
-const API: &str = "serving.knative.dev/v1";
-/// A template of AWS SAM, in YAML.
+#[cfg(feature = "knative")]
+mod knative;
+#[cfg(feature = "lambda")]
+mod lambda;
+
+/// Knative's API.
+const KNATIVE: &str = "serving.knative.dev/v1";
+/// What is no API: a template of AWS SAM, in YAML.
 const SAM: &str = "aws-sam";
 /// Terraform's JSON.
 const TERRAFORM: &str = "terraform";
+/// Where OpenFaaS's functions are unless told otherwise.
+const OPENFAAS_NAMESPACE: &str = "openfaas-fn";
 
-/// Write the functions of the stack as Knative Services, as a template of AWS SAM or for Terraform
+/// Write functions as OpenFaaS Functions, Knative Services, a template of AWS SAM or for Terraform
 #[derive(Args)]
 #[command(after_help = "Examples:\n  faas generate --api serving.knative.dev/v1 > functions.yaml\n  \
                         faas generate -n shop --tag sha | kubectl apply -f -\n  \
-                        faas generate --api terraform > functions.tf.json")]
+                        faas generate --api terraform > functions.tf.json\n  faas generate --from-store figlet")]
 pub struct Generate {
-    /// The API of the objects, or aws-sam, or terraform [default: serving.knative.dev/v1, for provider lambda aws-sam]
+    /// The API of the objects: openfaas.com/v1, serving.knative.dev/v1, aws-sam or terraform [default: that of the stack's provider]
     #[arg(long, value_name = "API")]
     api: Option<String>,
-    /// The namespace of the objects [default: the stack's, else none]
+    /// The namespace of the objects [default: the stack's, else openfaas-fn for OpenFaaS, none for Knative]
     #[arg(short, long, value_name = "NAME")]
     namespace: Option<String>,
     #[command(flatten)]
     tag: TagFlag,
+    /// A function of the store instead of the stack's
+    #[arg(long, value_name = "NAME")]
+    from_store: Option<String>,
+    /// With --from-store: the store [default: OPENFAAS_STORE, else OpenFaaS's]
+    #[arg(short, long, requires = "from_store", value_name = "URL")]
+    url: Option<String>,
+    /// With --from-store: another name for it
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// With --from-store: the platform of the image
+    #[arg(long, default_value = "x86_64", value_name = "PLATFORM")]
+    arch: String,
+    /// With --from-store: an annotation
+    #[arg(long, value_name = "KEY=VALUE", value_parser = values::pair)]
+    annotation: Vec<(String, String)>,
+    /// With --from-store: a label
+    #[arg(long, value_name = "KEY=VALUE", value_parser = values::pair)]
+    label: Vec<(String, String)>,
+}
+
+/// What objects are written of.
+struct Source<'a> {
+    functions: Vec<Function>,
+    /// The stack's name, as the owner's mark.
+    name: &'a str,
+    /// The project's folder.
+    root: &'a Path,
+    /// The stack; `None` for a function of the store.
+    stack: Option<&'a Stack>,
+}
+
+impl<'a> Source<'a> {
+    fn of(stack: &'a Stack, namespace: Option<&str>) -> Self {
+        let namespace = |f: &Function| namespace.map(str::to_owned).or_else(|| f.namespace.clone());
+        let functions = stack.functions.iter().map(|f| Function { namespace: namespace(f), ..f.clone() }).collect();
+        Self { functions, name: &stack.name, root: &stack.origin.root, stack: Some(stack) }
+    }
+
+    #[cfg(feature = "knative")]
+    fn place(&self, field: &str) -> Option<crate::problem::Place> {
+        self.stack.and_then(|stack| stack.place(field))
+    }
 }
 
 impl Generate {
     /// Writes them.
     ///
     /// # Errors
-    /// A stack that is wrong; an API that is not written here.
+    /// A stack that is wrong; an API that is not written here; a function that the store has not.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
-        let stack = stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
-        let api = self.api.as_deref().unwrap_or(match stack.provider.kind {
+        let stack = match &self.from_store {
+            Some(_) => None,
+            None => Some(stack_file::load(context, global)?.ok_or_else(|| {
+                stack_file::missing().hint("name one with `-f FILE`, or a function of the store with --from-store")
+            })?),
+        };
+        let source = match (&stack, &self.from_store) {
+            (Some(stack), _) => Source::of(stack, self.namespace.as_deref()),
+            (None, name) => self.of_store(name.as_deref().unwrap_or_default(), context)?,
+        };
+        let kind = stack.as_ref().map_or(ProviderKind::OpenFaas, |stack| stack.provider.kind);
+        let api = self.api.as_deref().filter(|api| !api.is_empty()).unwrap_or(match kind {
             ProviderKind::Lambda => SAM,
-            _ => API,
+            ProviderKind::OpenFaas => manifest::API,
+            _ => KNATIVE,
         });
-        if [SAM, TERRAFORM].contains(&api) {
-            return self.lambda(context, &stack, api);
+        match api {
+            SAM | TERRAFORM => match &stack {
+                Some(stack) => self.lambda(context, stack, api),
+                None => Err(Fault::unsupported("functions of the store are images of OpenFaaS, none of Lambda's")
+                    .hint("leave --api out, or choose another")),
+            },
+            KNATIVE => self.knative(context, &source),
+            manifest::API => self.openfaas(context, source),
+            _ => Err(Fault::unsupported(format!("objects of {api} are not written here"))
+                .cause(format!("only those of {}, {KNATIVE}, {SAM} and {TERRAFORM} are", manifest::API))
+                .hint("`faas deploy` speaks to the platform itself")),
         }
-        if api != API {
-            return Err(Fault::unsupported(format!("objects of {api} are not written here"))
-                .cause(format!("only those of {API}, {SAM} and {TERRAFORM} are"))
-                .hint("`faas deploy` speaks to OpenFaaS itself"));
+    }
+
+    /// One function of the store.
+    fn of_store<'a>(&self, name: &str, context: &'a Context) -> Result<Source<'a>> {
+        if self.tag.tag == TagMode::Digest {
+            return Err(Fault::usage("digest tag format is not supported for store functions"));
         }
-        let functions: Vec<Function> = stack
-            .functions
-            .iter()
-            .map(|f| Function { namespace: self.namespace.clone().or_else(|| f.namespace.clone()), ..f.clone() })
-            .collect();
-        let platform = knative::Knative::new(knative::Settings::default());
-        for warning in run::check(&functions, &platform, None, |field| stack.place(field))? {
-            context.out.problem(&warning);
-        }
+        let store = store::read(self.url.as_deref(), context)?;
+        let item = store.items.iter().find(|item| item.name == name || item.title == name);
+        let item = item.ok_or_else(|| {
+            Fault::not_found(format!("unable to find '{name}' in store")).hint("`faas store list` names all")
+        })?;
+        let mut function = item.function(self.name.as_deref(), &self.arch)?;
+        function.annotations.extend(self.annotation.iter().cloned());
+        function.labels.extend(self.label.iter().cloned());
+        function.namespace.clone_from(&self.namespace);
+        Ok(Source { functions: vec![function], name: "", root: &context.cwd, stack: None })
+    }
+
+    fn openfaas(&self, context: &Context, source: Source<'_>) -> Result<()> {
+        let Source { mut functions, root, .. } = source;
+        functions.sort_by(|a, b| a.name.cmp(&b.name));
         let mut text = String::new();
         for function in &functions {
-            let reference = tag::reference(function, self.tag.tag, &stack.origin.root)?;
-            let digest = reference.split_once('@').map(|(_, digest)| digest.to_owned());
-            let change = Change {
-                function: function.clone(),
-                artifact: Artifact::Image { reference, digest },
-                spec: spec_hash(function),
-                stack: stack.name.clone(),
-                how: How::Upsert,
-                force: false,
-            };
-            let service = knative::manifest(&change, &BTreeSet::new())?;
+            let image = tag::reference(function, self.tag.tag, root)?;
+            let namespace = function.namespace.as_deref().unwrap_or(OPENFAAS_NAMESPACE);
             text.push_str("---\n");
-            if !function.secrets.is_empty() {
-                let _ = writeln!(text, "# Needs these secrets: {}", function.secrets.join(", "));
-            }
-            text.push_str(&yaml(&service, &function.name)?);
-            for trigger in knative::triggers::of(function) {
-                text.push_str("---\n");
-                text.push_str(&yaml(&trigger, &function.name)?);
-            }
+            text.push_str(&yaml(&manifest::resource(function, &image, namespace), &function.name)?);
         }
         context.out.raw(text.as_bytes())
+    }
+
+    #[cfg(not(feature = "knative"))]
+    fn knative(&self, _: &Context, _: &Source<'_>) -> Result<()> {
+        Err(Fault::unsupported("Knative Services are not written by this build of faas")
+            .hint("`faas version` lists the backends that it has"))
     }
 
     #[cfg(not(feature = "lambda"))]

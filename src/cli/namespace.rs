@@ -108,16 +108,22 @@ impl Namespace {
                 let found = crate::runtime::block_on(namespaces(&session)?.get(&args.name))?;
                 context.out.result(&found, || details(&found))
             }
-            Command::List(args) => {
-                let session = open(&args.gateway)?;
-                let names = crate::runtime::block_on(namespaces(&session)?.list())?;
-                context.out.json_if(args.json).result(&names, || {
-                    let lines: String = names.iter().map(|name| format!(" - {name}\n")).collect();
-                    format!("Namespaces:\n{lines}")
-                })
-            }
+            Command::List(args) => list(context, global, &args.gateway, args.json),
         }
     }
+}
+
+/// Prints the names of all namespaces.
+///
+/// # Errors
+/// When the platform has none, or can't be asked.
+pub fn list(context: &Context, global: &Global, flags: &GatewayFlags, json: bool) -> Result<()> {
+    let session = Session::open(context, global, flags)?;
+    let names = crate::runtime::block_on(namespaces(&session)?.list())?;
+    context.out.json_if(json).result(&names, || {
+        let lines: String = names.iter().map(|name| format!(" - {name}\n")).collect();
+        format!("Namespaces:\n{lines}")
+    })
 }
 
 fn namespaces(session: &Session) -> Result<&dyn Namespaces> {

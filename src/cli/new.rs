@@ -95,6 +95,9 @@ impl New {
                 chosen.lang
             }
         };
+        if !catalogue.has(&lang) {
+            super::template::missing::TemplateFlags::complete_one(&lang, &root, context)?;
+        }
         let template = catalogue.get(&lang)?;
         let handler = self.handler.clone().unwrap_or_else(|| format!("./{name}"));
         let image = match self.prefix.as_deref().map(|prefix| prefix.trim_end_matches('/')).filter(|p| !p.is_empty()) {

@@ -3,13 +3,15 @@ use clap::Args;
 
 use super::build::{Alone, BuildFlags};
 use super::{Global, stack_file};
+use crate::artifact::{Artifact, ArtifactKind};
 use crate::build::publish::publish_all;
-use crate::build::{Project, shrinkwrap};
+use crate::build::{Options, Project, build_all, shrinkwrap};
 use crate::context::Context;
 use crate::error::{Fault, Result};
 use crate::function::Function;
 use crate::output::{progress, table};
 use crate::runtime;
+use crate::stack::Configuration;
 use crate::template::Catalogue;
 
 /// Build the functions' images, for several platforms if you like, and push them
@@ -50,19 +52,20 @@ impl Publish {
             .hint("run it yourself: docker run --rm --privileged multiarch/qemu-user-static --reset -p yes"));
         }
         let options = self.build.options(context)?;
-        let (root, copy, mut functions) = match self.alone.function(context) {
-            Some(function) => (context.cwd.clone(), Vec::new(), vec![function]),
+        let (root, configuration, mut functions) = match self.alone.function(context) {
+            Some(function) => (context.cwd.clone(), Configuration::default(), vec![function]),
             None => {
                 let stack = stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
-                (stack.origin.root, stack.configuration.copy, stack.functions)
+                (stack.origin.root, stack.configuration, stack.functions)
             }
         };
         functions.retain(|function| !function.build.skip);
+        self.build.templates.complete(&functions, &configuration, &root, context)?;
         for function in &mut functions {
             self.platforms(function);
         }
         let catalogue = Catalogue::new(&root);
-        let project = Project::new(context, &root, &copy, &catalogue);
+        let project = Project::new(context, &root, &configuration.copy, &catalogue);
         let progress = progress::for_output(&context.out);
         if self.shrinkwrap {
             let done = shrinkwrap(&functions, &project, &options, progress.as_ref())?;
@@ -71,6 +74,9 @@ impl Publish {
             });
         }
         let parallel = self.build.parallel();
+        if options.remote.is_some() {
+            return self.remote(&functions, &project, &options, context);
+        }
         let work = publish_all(&functions, &project, &options, &self.extra_tags, parallel, progress.as_ref());
         let done = runtime::block_on_parallel(work)?;
         context.out.result(&done, || {
@@ -79,6 +85,37 @@ impl Publish {
             };
             table::columns(&["NAME", "IMAGE", "DIGEST", "PLATFORMS"], &done.iter().map(row).collect::<Vec<_>>())
         })
+    }
+
+    /// By the builder, which pushes what it makes, for all platforms at once.
+    fn remote(
+        &self,
+        functions: &[Function],
+        project: &Project<'_>,
+        options: &Options,
+        context: &Context,
+    ) -> Result<()> {
+        if !self.extra_tags.is_empty() {
+            context.out.warn("--extra-tag is left out: a remote builder gives an image one name");
+        }
+        let progress = progress::for_output(&context.out);
+        let kind = |_: &Function| ArtifactKind::Image;
+        let work = build_all(functions, kind, project, options, self.build.parallel(), progress.as_ref());
+        let built = runtime::block_on_parallel(work)?;
+        let rows: Vec<Vec<String>> = built
+            .iter()
+            .filter_map(|(function, built)| match &built.artifact {
+                Artifact::Image { reference, .. } => {
+                    Some(vec![function.name.clone(), reference.clone(), function.build.platforms.join(",")])
+                }
+                _ => None,
+            })
+            .collect();
+        let objects: Vec<serde_json::Value> = rows
+            .iter()
+            .map(|row| serde_json::json!({ "name": row[0], "image": row[1], "platforms": row[2] }))
+            .collect();
+        context.out.result(&objects, || table::columns(&["NAME", "IMAGE", "PLATFORMS"], &rows))
     }
 
     fn platforms(&self, function: &mut Function) {

@@ -1,4 +1,4 @@
-//! `faas secret`: the platform's secrets. Values go in and never come out.
+//! `faas secret`: the platform's secrets, whose values go in and never come out, and sealed ones, which a key opens.
 use clap::{Args, Subcommand};
 
 use super::Global;
@@ -9,12 +9,18 @@ use crate::error::{Fault, Result};
 
 mod apply;
 mod create;
+pub mod file;
+mod generate;
+mod keygen;
 mod list;
 mod remove;
+mod seal;
+mod sync;
+mod unseal;
 mod update;
 mod value;
 
-/// Create, change, list and remove secrets
+/// Create, change, list and remove secrets; make keys, and seal secrets with them
 #[derive(Args)]
 pub struct Secret {
     #[command(subcommand)]
@@ -25,8 +31,14 @@ pub struct Secret {
 enum Command {
     Apply(apply::Apply),
     Create(create::Create),
+    #[command(visible_alias = "gen")]
+    Generate(generate::Generate),
+    Keygen(keygen::Keygen),
     List(list::List),
     Remove(remove::Remove),
+    Seal(seal::Seal),
+    Sync(sync::Sync),
+    Unseal(unseal::Unseal),
     Update(update::Update),
 }
 
@@ -39,8 +51,13 @@ impl Secret {
         match self.command {
             Command::Apply(command) => command.run(context, global),
             Command::Create(command) => command.run(context, global),
+            Command::Generate(command) => command.run(context),
+            Command::Keygen(command) => command.run(context),
             Command::List(command) => command.run(context, global),
             Command::Remove(command) => command.run(context, global),
+            Command::Seal(command) => command.run(context),
+            Command::Sync(command) => command.run(context, global),
+            Command::Unseal(command) => command.run(context),
             Command::Update(command) => command.run(context, global),
         }
     }

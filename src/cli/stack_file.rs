@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::Global;
 use crate::context::Context;
-use crate::error::{Fault, Kind, OrFault, Result};
+use crate::error::{Fault, OrFault, Result};
+use crate::fetch;
 use crate::runtime;
 use crate::stack::{self, MOST_BYTES, Options, Origin, Stack};
 
@@ -148,70 +149,9 @@ fn limited(from: impl Read, into: &mut Vec<u8>) -> std::io::Result<usize> {
 }
 
 /// The URL, without a password in it, and what it answers.
-async fn fetch(text: &str) -> Result<(String, Vec<u8>)> {
-    let mut url = url::Url::parse(text).map_err(|e| Fault::usage(format!("`{text}` is no URL")).cause(e))?;
-    let name = {
-        let mut shown = url.clone();
-        let _ = shown.set_username("").and_then(|()| shown.set_password(None));
-        shown.to_string()
-    };
-    let failed = |error: &dyn std::error::Error| {
-        let mut cause = error.to_string();
-        let mut source = error.source();
-        while let Some(inner) = source {
-            cause = inner.to_string();
-            source = inner.source();
-        }
-        Fault::failed(format!("can't fetch {name}")).cause(cause).hint("look at the URL and the network")
-    };
-    for _ in 0..10 {
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(Fault::usage(format!("can't fetch {name}: only http and https URLs are fetched")));
-        }
-        let mut response =
-            client(url.scheme() == "https").map_err(|e| failed(&e))?.get(url.clone()).send().await.map_err(|e| {
-                if e.is_timeout() {
-                    Fault::timed_out(format!("{name} didn't answer"))
-                } else {
-                    failed(&e.without_url())
-                }
-            })?;
-        let status = response.status();
-        if status.is_redirection() {
-            let location = response.headers().get(http::header::LOCATION).and_then(|l| l.to_str().ok());
-            let next = location.and_then(|l| url.join(l).ok());
-            url = next
-                .ok_or_else(|| Fault::failed(format!("can't fetch {name}: it answers {status} and leads nowhere")))?;
-            continue;
-        }
-        if !status.is_success() {
-            let kind = match status.as_u16() {
-                401 | 403 => Kind::Unauthorized,
-                404 | 410 => Kind::NotFound,
-                _ => Kind::Failed,
-            };
-            return Err(Fault::new(kind, format!("can't fetch {name}")).cause(format!("it answers {status}")));
-        }
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| failed(&e.without_url()))? {
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() > MOST_BYTES {
-                return Err(stack::too_big(&name));
-            }
-        }
-        return Ok((name, bytes));
-    }
-    Err(Fault::failed(format!("can't fetch {name}: it redirects again and again")))
-}
-
-/// A client that follows no redirects. Without TLS the system's certificates, 40 ms of them, aren't loaded.
-fn client(tls: bool) -> reqwest::Result<reqwest::Client> {
-    // A second installation changes nothing.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = reqwest::Client::builder()
-        .user_agent(concat!("faas/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(Duration::from_secs(10))
-        .timeout(Duration::from_secs(60));
-    if tls { builder.build() } else { builder.tls_certs_only([]).build() }
+async fn fetch(url: &str) -> Result<(String, Vec<u8>)> {
+    let request =
+        fetch::Request { url, what: "a stack file", most: MOST_BYTES, timeout: Duration::from_secs(60), etag: None };
+    let document = fetch::get(request).await?;
+    Ok((document.name, document.bytes.unwrap_or_default()))
 }

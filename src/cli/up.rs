@@ -35,13 +35,20 @@ impl Up {
     /// A stack that is wrong; every function that failed.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
         let stack = stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
+        self.build.templates.complete(&stack.functions, &stack.configuration, &stack.origin.root, context)?;
+        let options = self.build.options(context)?;
+        // A remote builder pushes what it makes.
+        #[cfg(feature = "image")]
+        let pushed_there = options.remote.is_some();
+        #[cfg(not(feature = "image"))]
+        let pushed_there = false;
         let pipeline = pipeline::Pipeline {
-            options: self.build.options(context)?,
+            options,
             parallel: self.build.parallel(),
             gateway: self.gateway,
             deploy: self.deploy,
             build: true,
-            push: !self.skip_push,
+            push: !self.skip_push && !pushed_there,
             deploys: !self.skip_deploy,
             dry: false,
         };

@@ -30,6 +30,31 @@ pub fn columns(heading: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Rows as Go's tabwriter sets them for faas-cli: each column but the last as wide as its widest cell and a space more.
+#[must_use]
+pub fn tabbed(heading: &[&str], rows: &[Vec<String>]) -> String {
+    let clean = |cell: &String| crate::output::plain(cell).replace(['\n', '\t'], " ");
+    let mut all: Vec<Vec<String>> = vec![heading.iter().map(|&cell| cell.to_owned()).collect()];
+    all.retain(|row| !row.is_empty());
+    all.extend(rows.iter().map(|row| row.iter().map(clean).collect()));
+    let columns = all.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0) + 1
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in &all {
+        for (nth, cell) in row.iter().enumerate() {
+            text += cell;
+            if nth + 1 < row.len() {
+                text.extend(std::iter::repeat_n(' ', widths[nth] - cell.chars().count()));
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
 /// `Name:  value` lines, the values in one column.
 #[must_use]
 pub fn fields(rows: &[(&str, String)]) -> String {

@@ -16,6 +16,7 @@ pub mod lambda;
 pub mod platform;
 #[cfg(feature = "image")]
 pub mod registry;
+pub mod repository;
 pub mod server;
 
 /// One run of the binary, or several in the same folder: `let dir = Test::new().file(..).args(..).run();` then
@@ -95,6 +96,12 @@ impl Test {
     pub fn args<I: IntoIterator<Item = S>, S: Into<OsString>>(mut self, args: I) -> Self {
         self.args.extend(args.into_iter().map(Into::into));
         self
+    }
+
+    /// Other arguments in the place of those so far.
+    pub fn replace_args<I: IntoIterator<Item = S>, S: Into<OsString>>(mut self, args: I) -> Self {
+        self.args.clear();
+        self.args(args)
     }
 
     pub fn arg(self, arg: impl Into<OsString>) -> Self {
