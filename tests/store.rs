@@ -62,6 +62,9 @@ fn bug_26_flags_win_over_the_store() {
     let server = Server::new(|asked| match asked.line.as_str() {
         "PUT /system/functions" => answer("404 Not Found", &[], ""),
         "POST /system/functions" => answer("202 Accepted", &[], ""),
+        line if line.starts_with("GET /system/function/banner") => {
+            answer("200 OK", &[("Content-Type", "application/json")], "{\"name\": \"banner\", \"replicas\": 1}")
+        }
         line if line.starts_with("GET /system/functions") => {
             answer("200 OK", &[("Content-Type", "application/json")], "[]")
         }
