@@ -94,7 +94,7 @@ pub struct Project<'a> {
     pub watchdog: Option<PathBuf>,
     watchdog_file: OnceLock<File>,
     index: Index,
-    lock: OnceLock<std::fs::File>,
+    lock: OnceLock<folder::Lock>,
     #[cfg(feature = "image")]
     engine: tokio::sync::OnceCell<engine::Engine>,
     #[cfg(feature = "image")]

@@ -28,6 +28,10 @@ pub enum Kind {
     TimedOut,
     /// The user ended it (Ctrl-C).
     Interrupted,
+    /// The terminal it ran in has gone (SIGHUP).
+    HungUp,
+    /// Another program ended it (SIGTERM).
+    Terminated,
 }
 
 impl Kind {
@@ -42,7 +46,10 @@ impl Kind {
             Self::Unauthorized => 5,
             Self::Unsupported => 6,
             Self::TimedOut => 124,
+            // As shells say of who was ended by a signal: 128 and its number.
+            Self::HungUp => 129,
             Self::Interrupted => 130,
+            Self::Terminated => 143,
         }
     }
 }
@@ -105,6 +112,18 @@ impl Fault {
     #[must_use]
     pub fn interrupted() -> Self {
         Self::new(Kind::Interrupted, "interrupted")
+    }
+
+    /// The terminal has gone.
+    #[must_use]
+    pub fn hung_up() -> Self {
+        Self::new(Kind::HungUp, "the terminal has gone")
+    }
+
+    /// Another program ended it.
+    #[must_use]
+    pub fn terminated() -> Self {
+        Self::new(Kind::Terminated, "terminated")
     }
 
     /// Adds why it failed, in the platform's own words.

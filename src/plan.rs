@@ -110,7 +110,7 @@ pub fn decide(function: &Function, artifact: &Artifact, observed: Option<&Deploy
     }
     // Marks are set before the function answers: one that never came up is not as it should be.
     if observed.replicas > 0 && observed.available == Some(0) {
-        return decision(Action::Updated, "none of its replicas answers");
+        return decision(Action::Updated, "none of its replicas answers, or stays up");
     }
     let drifted = drift::fields(function, artifact, observed);
     if drifted.is_empty() {
@@ -232,7 +232,7 @@ mod tests {
     fn what_does_not_answer_is_deployed_again_and_what_sleeps_is_not() {
         let there = deployed(&tax(), &image("a"));
         let dead = Deployed { replicas: 1, available: Some(0), ..there.clone() };
-        assert_eq!(decide(&tax(), &image("a"), Some(&dead)).reason, "none of its replicas answers");
+        assert_eq!(decide(&tax(), &image("a"), Some(&dead)).reason, "none of its replicas answers, or stays up");
         let asleep = Deployed { replicas: 0, available: Some(0), ..there };
         assert_eq!(decide(&tax(), &image("a"), Some(&asleep)).action, Action::Unchanged);
     }

@@ -4,7 +4,7 @@ use std::future::Future;
 use crate::error::{Fault, OrFault, Result};
 
 /// Runs a future on this thread; Ctrl-C, SIGTERM or SIGHUP drops it, which ends its children, and gives
-/// [`crate::error::Kind::Interrupted`].
+/// [`crate::error::Kind::Interrupted`], [`crate::error::Kind::Terminated`] or [`crate::error::Kind::HungUp`].
 ///
 /// # Errors
 /// Those of the future.
@@ -42,8 +42,8 @@ fn run<T>(builder: &mut tokio::runtime::Builder, future: impl Future<Output = Re
         tokio::select! {
             result = future => result,
             _ = tokio::signal::ctrl_c() => Err(Fault::interrupted()),
-            _ = terminate.recv() => Err(Fault::interrupted()),
-            () = hung_up() => Err(Fault::interrupted()),
+            _ = terminate.recv() => Err(Fault::terminated()),
+            () = hung_up() => Err(Fault::hung_up()),
         }
     });
     // A blocked read of stdin must not keep the process from ending.

@@ -54,6 +54,9 @@ fn what_is_remembered_is_forgotten_when_anything_changes() {
         std::thread::sleep(std::time::Duration::from_millis(120));
         shrinkwrap(done.then()).run();
         shrinkwrap(done.then()).stdout(unchanged).run();
+        let hidden = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with('.');
+        let left = std::fs::read_dir(done.dir().join("build")).expect("build").flatten().filter(hidden).count();
+        assert_eq!(left, 0, "a build leaves nothing but contexts");
         let kept = std::fs::read_dir(done.faas_home().join("cache/builds")).unwrap();
         let kept = kept.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "seen"));
         assert_eq!(kept.count(), 1, "nothing was remembered");

@@ -324,6 +324,23 @@ fn waiting_for_readiness_ends_with_124() {
 }
 
 #[test]
+fn waiting_for_what_is_not_there_ends_with_4() {
+    let server = Server::always("404 Not Found", "text/plain", "function not found");
+    run(&server, &["ready", "tax", "--attempts", "2", "--interval", "10ms"])
+        .status(4)
+        .stderr_has("function tax is not ready after 2 attempts")
+        .stderr_has("there is no function tax")
+        .run();
+}
+
+#[test]
+fn a_negative_number_of_replicas_is_told_before_anything_is_asked() {
+    let server = gateway("{}");
+    run(&server, &["scale", "tax", "-1"]).status(2).stderr_has("'-1'").stderr_has("a whole number, 0 or more").run();
+    assert_eq!(server.asked().len(), 0);
+}
+
+#[test]
 fn a_number_of_replicas_that_the_platform_changes_is_told() {
     let server = gateway("{\"name\":\"tax\",\"replicas\":1}");
     run(&server, &["scale", "tax", "3"])

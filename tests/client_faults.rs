@@ -207,6 +207,19 @@ fn a_certificate_that_nobody_signed_is_named() {
     run(&url, &["list", "-q", "--tls-no-verify"]).stdout("tax\n").run();
     let certificate = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/tls/cert.pem");
     run(&url, &["list", "-q"]).env("SSL_CERT_FILE", certificate).stdout("tax\n").run();
+    run(&url, &["list", "-q", "--tls-ca", certificate]).stdout("tax\n").run();
+    run(&url, &["list", "-q"]).env("FAAS_TLS_CA", certificate).stdout("tax\n").run();
+}
+
+#[test]
+fn a_file_that_holds_no_certificate_is_told() {
+    let url = "https://127.0.0.1:1";
+    run(url, &["list", "--tls-ca", "none.pem"]).status(2).stderr_has("none.pem").stderr_has("FAAS_TLS_CA").run();
+    run(url, &["list", "--tls-ca", "empty.pem"])
+        .file("empty.pem", "no certificate\n")
+        .status(2)
+        .stderr_has("empty.pem holds no certificate in PEM form")
+        .run();
 }
 
 #[test]

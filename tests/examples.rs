@@ -182,3 +182,40 @@ fn post_message_posts_from_knative() {
     made.then().args(["remove"]).run();
     made.then().args(["secret", "remove", "webhook-url"]).run();
 }
+
+/// The first lines that `faas new` writes, as an image behind the gateway; `base` is the bed's.
+fn a_template_answers_behind_a_gateway(lang: &str, base: &str) {
+    let (Some(url), Some(password), Some(registry)) =
+        (bed("OPENFAAS_URL"), bed("OPENFAAS_PASSWORD_FILE"), bed("FAAS_REGISTRY"))
+    else {
+        return;
+    };
+    let name = format!("a-tpl-{lang}-{}", std::process::id());
+    let made = Test::new().args(["new", &name, "--lang", lang, "--provider", "openfaas"]).run();
+    let stack = made.read("stack.yml").replace(
+        &format!("image: {name}:latest"),
+        &format!("image: {registry}/a/{name}:latest\n    build_args: {{BASE: {registry}/base/{base}}}"),
+    );
+    assert!(stack.contains("build_args"), "{stack}");
+    let password = std::fs::read(password).expect("password");
+    made.then().file("stack.yml", stack).args(["login", "-g", &url, "--password-stdin"]).stdin(password).run();
+    let up = made.then().args(["up", "-g", &url]).run();
+    up.then().args(["invoke", &name, "-g", &url]).stdin("hello, wörld").stdout_has("hello, wörld").run();
+    up.then().args(["up", "-g", &url]).stderr_has(format!("{name}: unchanged")).run();
+    up.then().args(["remove", "-g", &url]).run();
+}
+
+#[test]
+fn node_answers_behind_an_openfaas_gateway() {
+    a_template_answers_behind_a_gateway("node", "node:18");
+}
+
+#[test]
+fn bash_answers_behind_an_openfaas_gateway() {
+    a_template_answers_behind_a_gateway("bash", "debian:bookworm");
+}
+
+#[test]
+fn a_dockerfile_of_ones_own_answers_behind_an_openfaas_gateway() {
+    a_template_answers_behind_a_gateway("dockerfile", "debian:bookworm");
+}

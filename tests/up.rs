@@ -128,8 +128,8 @@ fn what_can_not_be_built_is_told_with_its_line_and_nothing_is_deployed() {
     Test::new().file("stack.yml", stack(&[])).args(["plan"]).stderr_has("there are no functions in stack.yml").run();
 }
 
-#[test]
-fn ctrl_c_while_a_function_starts_ends_with_130() {
+/// What `up` ends with when it is sent a signal while it waits for a function that is slow to start.
+fn ended_by(signal: rustix::process::Signal) -> Option<i32> {
     let test = Test::new()
         .file("stack.yml", stack(&["slow"]))
         .file("slow/handler.py", "import time\ntime.sleep(60)\n\n\ndef handle(req):\n    return req\n")
@@ -147,8 +147,61 @@ fn ctrl_c_while_a_function_starts_ends_with_130() {
         seen += &String::from_utf8_lossy(&chunk[..n]);
     }
     let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).expect("pid");
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
-    assert_eq!(child.wait().expect("end").code(), Some(130));
+    rustix::process::kill_process(pid, signal).expect("a signal");
+    child.wait().expect("end").code()
+}
+
+#[test]
+fn ctrl_c_while_a_function_starts_ends_with_130() {
+    assert_eq!(ended_by(rustix::process::Signal::INT), Some(130));
+}
+
+#[test]
+fn sigterm_while_a_function_starts_ends_with_143() {
+    assert_eq!(ended_by(rustix::process::Signal::TERM), Some(143));
+}
+
+#[test]
+fn a_function_that_ends_again_and_again_is_not_taken_for_ready() {
+    // It listens before it ends, as one does that fails in a timer or a connection of its own.
+    let falls =
+        "import os, threading\nthreading.Timer(1.5, os._exit, [3]).start()\n\n\ndef handle(req):\n    return req\n";
+    let up = Test::new().file("stack.yml", stack(&["falls"])).file("falls/handler.py", falls).args(["up"]).run();
+    let _stop = Local::of(&up);
+    let until = Instant::now() + Duration::from_secs(60);
+    let ready = || {
+        let listed = up.then().args(["describe", "falls", "--output", "json"]).run().json();
+        listed["available_replicas"].clone()
+    };
+    // Three ends in a row; from then on it does not count, whether it listens or not.
+    loop {
+        let log = up.then().args(["logs", "falls", "--tail=false"]).run().stdout;
+        if log.matches("process ended").count() >= 3 {
+            break;
+        }
+        assert!(Instant::now() < until, "{log}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(ready(), serde_json::json!(0));
+    let again = up.then().args(["plan", "--output", "json"]).run();
+    assert_eq!(actions(&again), [row("falls", "updated", "none of its replicas answers, or stays up")]);
+}
+
+#[test]
+fn an_empty_handler_and_windows_line_ends_are_told_with_the_way_out() {
+    let text = stack(&["empty"]) + "  shell:\n    lang: bash\n    handler: ./shell\n    image: shell:latest\n";
+    let up = Test::new()
+        .file("stack.yml", text)
+        .layout(|dir| std::fs::create_dir(dir.join("empty")).expect("a folder"))
+        .file("shell/handler.sh", "# one\necho hi\r\n")
+        .args(["up"])
+        .status(2)
+        .stderr_has("empty: failed: the handler folder empty is empty")
+        .stderr_has("shell: failed: handler.sh:2 ends as lines do on Windows")
+        .stderr_has("sed -i 's/\\r$//' handler.sh")
+        .run();
+    let _stop = Local::of(&up);
+    up.then().args(["list", "-q"]).stdout("").run();
 }
 
 /// A call of the function `tax`.

@@ -1,7 +1,9 @@
 //! The container engine: where it listens, what it is, and what images it has.
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bollard::models::ImageSummary;
+use bollard::models::{ImageInspect, ImageSummary};
 use bollard::query_parameters::ListImagesOptionsBuilder;
 use bollard::{BollardRequest, ClientVersion, Docker};
 use bytes::Bytes;
@@ -40,12 +42,39 @@ pub struct Engine {
     /// The newest API that it has.
     version: (usize, usize),
     linux: bool,
-    images: OnceCell<Images>,
+    images: Mutex<HashMap<String, Arc<OnceCell<Option<Image>>>>>,
+    list: OnceCell<Vec<Image>>,
     buildkit: OnceCell<Option<BuildKit>>,
 }
 
-/// The images of an engine when it was asked.
-pub struct Images(Vec<ImageSummary>);
+/// An image of an engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Its id.
+    pub id: String,
+    /// Its names with tags.
+    tags: Vec<String>,
+    /// Its names with the digests that registries know it by.
+    digests: Vec<String>,
+    labels: HashMap<String, String>,
+}
+
+impl From<ImageSummary> for Image {
+    fn from(image: ImageSummary) -> Self {
+        Self { id: image.id, tags: image.repo_tags, digests: image.repo_digests, labels: image.labels }
+    }
+}
+
+impl From<ImageInspect> for Image {
+    fn from(image: ImageInspect) -> Self {
+        Self {
+            id: image.id.unwrap_or_default(),
+            tags: image.repo_tags.unwrap_or_default(),
+            digests: image.repo_digests.unwrap_or_default(),
+            labels: image.config.and_then(|config| config.labels).unwrap_or_default(),
+        }
+    }
+}
 
 impl Engine {
     /// Finds it by `DOCKER_HOST`, docker's context, or the usual sockets, and agrees on a version of the API.
@@ -78,26 +107,57 @@ impl Engine {
         let agreed =
             version.min((bollard::API_DEFAULT_VERSION.major_version, bollard::API_DEFAULT_VERSION.minor_version));
         let api = api(&address, agreed).or_fault(|| format!("can't talk to {}", address.shown))?;
-        Ok(Self { api, address, server, version, linux, images: OnceCell::new(), buildkit: OnceCell::new() })
+        Ok(Self {
+            api,
+            address,
+            server,
+            version,
+            linux,
+            images: Mutex::default(),
+            list: OnceCell::new(),
+            buildkit: OnceCell::new(),
+        })
     }
 
-    /// All its images; asked once.
+    /// Its image of this name with tag, or of this id; asked once. Engines with hundreds of images take long to list
+    /// them.
     ///
     /// # Errors
     /// When the engine can't tell.
-    pub async fn images(&self) -> Result<&Images> {
-        self.images.get_or_try_init(|| self.list()).await
+    pub async fn image(&self, name: &str) -> Result<Option<Image>> {
+        if self.is_podman() {
+            return Ok(named(self.list.get_or_try_init(|| self.list()).await?, name));
+        }
+        let cell = {
+            let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(images.entry(name.to_owned()).or_default())
+        };
+        cell.get_or_try_init(|| self.image_now(name)).await.cloned()
     }
 
-    /// All its images now.
+    /// The same, now.
     ///
     /// # Errors
     /// When the engine can't tell.
-    pub async fn list(&self) -> Result<Images> {
+    pub async fn image_now(&self, name: &str) -> Result<Option<Image>> {
+        if self.is_podman() {
+            // It takes short names for other images than docker does.
+            return Ok(named(&self.list().await?, name));
+        }
+        use bollard::errors::Error;
+        match self.api.inspect_image(name).await {
+            Ok(image) => Ok(Some(image.into())),
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+            Err(error) => Err(Fault::failed(format!("can't ask the engine for the image {name}")).cause(said(&error))),
+        }
+    }
+
+    async fn list(&self) -> Result<Vec<Image>> {
         // Podman always tells digests; asked for them, version 4 answers with nothing at all.
         let options = ListImagesOptionsBuilder::default().digests(!self.is_podman()).build();
         let list = self.api.list_images(Some(options)).await;
-        list.map(Images).map_err(|error| Fault::failed("can't list the engine's images").cause(said(&error)))
+        let list = list.map_err(|error| Fault::failed("can't list the engine's images").cause(said(&error)))?;
+        Ok(list.into_iter().map(Image::from).collect())
     }
 
     /// Whether it is Podman, whose builder does what BuildKit does but speaks the classic API.
@@ -161,31 +221,24 @@ fn unreachable(address: &Address, project: &Project<'_>, text: &str) -> Fault {
     Fault::failed(format!("no container engine answers at {}", address.shown)).cause(looked).hint(hint)
 }
 
-impl Images {
-    /// The image that has this name with tag.
-    #[must_use]
-    pub fn tagged(&self, reference: &str) -> Option<&ImageSummary> {
-        let is_it = |tag: &String| tag == reference || super::image::short(tag) == reference;
-        self.0.iter().find(|image| image.repo_tags.iter().any(is_it))
-    }
-
-    /// The image with this id.
-    #[must_use]
-    pub fn by_id(&self, id: &str) -> Option<&ImageSummary> {
-        self.0.iter().find(|image| image.id == id)
-    }
+/// The one of `images` that has this name with tag, or this id.
+fn named(images: &[Image], name: &str) -> Option<Image> {
+    let is_it = |tag: &String| tag == name || super::image::short(tag) == name;
+    images.iter().find(|image| image.id == name || image.tags.iter().any(is_it)).cloned()
 }
 
-/// The fingerprint that an image was labelled with.
-#[must_use]
-pub fn fingerprint(image: &ImageSummary) -> Option<&str> {
-    image.labels.get(FINGERPRINT_KEY).map(String::as_str)
-}
+impl Image {
+    /// The fingerprint that it was labelled with.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.labels.get(FINGERPRINT_KEY).map(String::as_str)
+    }
 
-/// The digest that the registry of `name` (without tag) knows the image by, once it was pushed there or pulled.
-#[must_use]
-pub fn registry_digest<'i>(image: &'i ImageSummary, name: &str) -> Option<&'i str> {
-    image.repo_digests.iter().find_map(|known| known.strip_prefix(name)?.strip_prefix('@'))
+    /// The digest that the registry of `name` (without tag) knows it by, once it was pushed there or pulled.
+    #[must_use]
+    pub fn registry_digest(&self, name: &str) -> Option<&str> {
+        self.digests.iter().find_map(|known| known.strip_prefix(name)?.strip_prefix('@'))
+    }
 }
 
 /// An engine's error with the cause at the bottom, which says more than the wrappers around it.

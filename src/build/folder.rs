@@ -161,12 +161,25 @@ fn open_lock(project: &Project<'_>) -> Result<std::fs::File> {
 }
 
 fn locked(project: &Project<'_>, file: std::fs::File) {
-    if project.lock.set(file).is_ok() {
+    if project.lock.set(Lock { folder: file, path: project.build_dir.clone() }).is_ok() {
         sweep(&project.build_dir);
     }
 }
 
-/// Clears away what killed builds left in `dir`; whoever calls it holds the lock, so nobody uses them.
+/// The folder `build`, which keeps other builds out while it is held.
+pub(super) struct Lock {
+    folder: std::fs::File,
+    path: PathBuf,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // What only builds need is not left in the user's folder.
+        sweep(&self.path);
+    }
+}
+
+/// Clears away what builds leave in `dir` beside their results; whoever calls it holds the lock, so nobody uses them.
 fn sweep(dir: &Path) {
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -238,7 +251,7 @@ pub(super) fn prepare(function: &Function, project: &Project<'_>, options: &Opti
 fn below<'p>(project: &'p Project<'_>) -> Result<Below<'p>> {
     let folder =
         project.lock.get().ok_or_else(|| Fault::failed(format!("{} is not locked", project.build_dir.display())))?;
-    Ok(Below { folder: folder.as_fd(), path: &project.build_dir })
+    Ok(Below { folder: folder.folder.as_fd(), path: &project.build_dir })
 }
 
 /// Puts the folder in the place of `dir`, in one step where the file system can.
@@ -285,7 +298,7 @@ enum Looked<'a> {
 fn output(dir: &Path, tree: &Tree, project: &Project<'_>, looked: Looked<'_>) -> Option<String> {
     use rustix::fs::{AtFlags, statat};
     // By way of the lock's handle on the build folder: thousands of lookups are shorter by the way there.
-    let base = project.lock.get()?;
+    let base = &project.lock.get()?.folder;
     let (mut seen, written) = match looked {
         Looked::Not(seen) => (seen, None),
         Looked::Just(written) => (None, Some(written)),

@@ -7,7 +7,7 @@ use bollard::query_parameters::TagImageOptionsBuilder;
 
 use super::builder::Builder;
 use super::bundle::said as took;
-use super::engine::{Engine, FINGERPRINT_KEY, Images, fingerprint, registry_digest, said};
+use super::engine::{Engine, FINGERPRINT_KEY, said};
 use super::index::{Record, now};
 use super::inputs::Inputs;
 use super::tree::Tree;
@@ -111,22 +111,27 @@ pub(super) async fn build(
         return daemon::build(&request, host, &bases).await;
     }
     let engine = project.engine().await?;
-    let images = engine.images().await?;
+    let tagged = short(&reference);
+    let (there, base_ids) = futures_util::try_join!(engine.image(&tagged), self::base_ids(&bases, engine, false))?;
     let key = format!("{name}/image");
     let known = project.index.get(&key);
     if !options.no_cache && !options.pull {
         // A newer base under the same name counts as a change; where nothing is known of the base, the label decides.
-        let same_base = known.as_ref().is_none_or(|known| known.output == joined(&base_ids(&bases, images)));
-        let have = images.tagged(&short(&reference)).filter(|image| fingerprint(image) == Some(&wanted));
+        let same_base = known.as_ref().is_none_or(|known| known.output == joined(&base_ids));
+        let have = there.as_ref().filter(|image| image.fingerprint() == Some(&wanted));
         if let Some(image) = have.filter(|_| same_base) {
             // Podman tells a digest of its own, which no registry need know.
-            let digest = registry_digest(image, &familiar(tag::split(&reference).0)).filter(|_| !engine.is_podman());
+            let digest = image.registry_digest(&familiar(tag::split(&reference).0)).filter(|_| !engine.is_podman());
             let digest = digest.unwrap_or(&image.id);
-            let artifact = Artifact::Image { reference, digest: Some(digest.to_owned()) };
+            let artifact = Artifact::Image { digest: Some(digest.to_owned()), reference };
             return Ok(Built { artifact, rebuilt: false, reason: "unchanged".into() });
         }
         let untagged = known.as_ref().filter(|known| same_base && known.content == wanted);
-        if let Some(image) = untagged.and_then(|known| images.by_id(&known.stamp)) {
+        let untagged = match untagged {
+            Some(known) => engine.image(&known.stamp).await?,
+            None => None,
+        };
+        if let Some(image) = untagged {
             retag(engine, &image.id, &reference).await?;
             let digest = Some(image.id.clone());
             let reason = format!("unchanged, tagged {reference}");
@@ -139,8 +144,8 @@ pub(super) async fn build(
         progress.warn(name, &text);
     }
     if options.explain {
-        let now = Inputs::of(function, &tree, &args, options, base_ids(&bases, images))?;
-        let otherwise = match images.tagged(&short(&reference)) {
+        let now = Inputs::of(function, &tree, &args, options, base_ids)?;
+        let otherwise = match there {
             None => format!("the engine has no image {reference}"),
             Some(_) => format!("{reference} is another image than the one that was built from this"),
         };
@@ -157,11 +162,10 @@ pub(super) async fn build(
             buildkit::run(&request, buildkit, output).await?;
         }
     }
-    let images = engine.list().await?;
-    let id = images.tagged(&short(&reference)).map(|image| image.id.clone());
+    let id = engine.image_now(&tagged).await?.map(|image| image.id);
     let id = id
         .ok_or_else(|| Fault::failed(format!("{name}: the engine says it built {reference}, but has no such image")))?;
-    let bases = base_ids(&bases, &images);
+    let bases = self::base_ids(&bases, engine, true).await?;
     let record = Record { stamp: id.clone(), content: wanted.clone(), output: joined(&bases) };
     project.index.set(&key, record, 0, looked);
     Inputs::of(function, &tree, &args, options, bases)?.keep(project, name);
@@ -169,10 +173,15 @@ pub(super) async fn build(
     Ok(Built { artifact: Artifact::Image { reference, digest: Some(id) }, rebuilt: true, reason })
 }
 
-/// The base images and their ids, empty where the engine has none under the name.
-fn base_ids(bases: &[String], images: &Images) -> BTreeMap<String, String> {
-    let id = |base: &String| images.tagged(&short(base)).map_or("", |image| image.id.as_str()).to_owned();
-    bases.iter().map(|base| (base.clone(), id(base))).collect()
+/// The base images and their ids, empty where the engine has none under the name; `now` or when it was asked first.
+async fn base_ids(bases: &[String], engine: &Engine, now: bool) -> Result<BTreeMap<String, String>> {
+    let mut ids = BTreeMap::new();
+    for base in bases {
+        let name = short(base);
+        let image = if now { engine.image_now(&name).await? } else { engine.image(&name).await? };
+        ids.insert(base.clone(), image.map(|image| image.id).unwrap_or_default());
+    }
+    Ok(ids)
 }
 
 fn joined(bases: &BTreeMap<String, String>) -> String {

@@ -106,11 +106,33 @@ fn handler(function: &Function, project: &Project<'_>) -> Result<(Vec<File>, Opt
         return Err(Fault::usage(format!("{}: the handler folder {shown} {what}", function.name))
             .hint("`handler:` is relative to the stack file; `faas new` makes a function with its folder"));
     }
+    if let Ok((files, _)) = &walked {
+        if files.is_empty() {
+            return Err(Fault::usage(format!("{}: the handler folder {shown} is empty", function.name))
+                .hint("put the function's code there: `faas new` makes a function with its first lines"));
+        }
+        files.iter().try_for_each(|file| unix_lines(function, file))?;
+    }
     // The list of what to leave out is looked at, and is no file of the build.
     if let (Ok((_, folders)), true) = (&mut walked, listed.get()) {
         *folders = None;
     }
     walked
+}
+
+/// Refuses shell scripts with Windows line ends: a shell takes the carriage return for part of the command, and says
+/// so in words that nobody understands.
+fn unix_lines(function: &Function, file: &File) -> Result<()> {
+    let Content::Disk(path, _) = &file.content else { return Ok(()) };
+    if !path.extension().is_some_and(|extension| extension == "sh" || extension == "bash") {
+        return Ok(());
+    }
+    let text = file.content.read()?;
+    let Some(at) = text.windows(2).position(|pair| pair == b"\r\n") else { return Ok(()) };
+    let line = text[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+    let shown = file.path.display();
+    Err(Fault::usage(format!("{}: {shown}:{line} ends as lines do on Windows, which no shell reads", function.name))
+        .hint(format!("save it with Unix line ends: `sed -i 's/\\r$//' {shown}`")))
 }
 
 /// Where a `copy` path leads.

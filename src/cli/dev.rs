@@ -81,7 +81,7 @@ impl Dev {
             }
         });
         match ended {
-            Err(fault) if fault.kind == Kind::Interrupted => Ok(()),
+            Err(fault) if matches!(fault.kind, Kind::Interrupted | Kind::Terminated) => Ok(()),
             other => other,
         }
     }

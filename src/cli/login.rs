@@ -49,7 +49,7 @@ impl Login {
         let gateway = super::session::gateway(context, global, &self.gateway)?;
         let password = self.read_password(context)?;
         let auth = Auth::Basic { user: self.username.clone(), password: password.clone() };
-        let options = Options { auth, verify_tls: !self.gateway.tls_no_verify, timeout: self.timeout };
+        let options = Options { auth, timeout: self.timeout, ..super::session::tls(context, &self.gateway)? };
         let client = Client::new(&gateway, options)?;
         let address = client.address().to_owned();
         if address.starts_with("http://") && !is_local(&address) {

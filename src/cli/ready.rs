@@ -29,7 +29,7 @@ impl Ready {
     /// Waits.
     ///
     /// # Errors
-    /// [`Kind::TimedOut`] when it is not ready after the last attempt.
+    /// [`Kind::TimedOut`] when it is not ready after the last attempt; [`Kind::NotFound`] when it is not even there then.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
         let session = Session::open(context, global, &self.gateway)?;
         let id = self.name.as_deref().map(|name| session.named(name)).transpose()?;
@@ -65,7 +65,10 @@ impl Ready {
             let waited = humantime::format_duration(Duration::from_secs(start.elapsed().as_secs()));
             let fault = Fault::timed_out(format!("{subject} is not ready after {} attempts, {waited}", self.attempts));
             Err(match last {
-                Some(last) => Fault { hint: last.hint.clone(), ..fault.cause(last) },
+                Some(last) => {
+                    let kind = if last.kind == Kind::NotFound { Kind::NotFound } else { fault.kind };
+                    Fault { kind, hint: last.hint.clone(), ..fault.cause(last) }
+                }
                 None => match &id {
                     Some(id) => fault.hint(format!("`faas logs {id}` may say why")),
                     None => fault,

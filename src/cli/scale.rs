@@ -13,10 +13,15 @@ use crate::error::Result;
 pub struct Scale {
     /// The function
     name: String,
-    /// How many replicas
+    /// How many replicas; 0 lets the function sleep, where the platform can
+    #[arg(allow_negative_numbers = true, value_parser = count)]
     replicas: u32,
     #[command(flatten)]
     gateway: GatewayFlags,
+}
+
+fn count(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "a number of replicas is a whole number, 0 or more".to_owned())
 }
 
 impl Scale {

@@ -29,6 +29,9 @@ pub struct GatewayFlags {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     pub tls_no_verify: bool,
+    /// A file of certificates (PEM) to trust besides the system's, as of a private CA [default: FAAS_TLS_CA]
+    #[arg(long, value_name = "FILE", conflicts_with = "tls_no_verify")]
+    pub tls_ca: Option<PathBuf>,
     /// A token (JWT) to use instead of the saved login
     #[arg(short = 'k', long, value_name = "TOKEN", hide_env_values = true)]
     pub token: Option<String>,
@@ -331,7 +334,21 @@ fn client(context: &Context, flags: &GatewayFlags, gateway: &str, timeout: Durat
             }
         },
     };
-    Client::new(gateway, Options { auth, verify_tls: !flags.tls_no_verify, timeout })
+    Client::new(gateway, Options { auth, timeout, ..tls(context, flags)? })
+}
+
+/// Which certificates of gateways are trusted, by flags and environment.
+///
+/// # Errors
+/// A file of certificates that can't be read, or holds none.
+pub fn tls(context: &Context, flags: &GatewayFlags) -> Result<Options> {
+    let variable = || context.env.get("FAAS_TLS_CA").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let file = flags.tls_ca.clone().or_else(variable).filter(|_| !flags.tls_no_verify);
+    let trusted = match file {
+        Some(path) => crate::wire::client::certificates(&context.absolute(&path))?,
+        None => Vec::new(),
+    };
+    Ok(Options { verify_tls: !flags.tls_no_verify, trusted, ..Options::default() })
 }
 
 #[cfg(feature = "local")]

@@ -52,9 +52,9 @@ impl Function {
         Arc::clone(&self.replicas.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Replicas that answer.
+    /// Replicas that answer, and do not end again and again.
     pub fn available(&self) -> usize {
-        self.replicas().iter().filter(|r| r.is_ready()).count()
+        self.replicas().iter().filter(|r| r.is_steady()).count()
     }
 
     /// Replaces record and replicas; gives the replicas that were there. From now on no call gets one of those.

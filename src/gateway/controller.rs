@@ -186,7 +186,7 @@ impl Controller {
     async fn update(&self, function: &Arc<Function>, record: FunctionRecord, orders: Orders) -> Result<(), Refused> {
         let running = function.replicas();
         let now = function.record();
-        let healthy = running.len() == record.replicas as usize && running.iter().all(|r| r.is_ready());
+        let healthy = running.len() == record.replicas as usize && running.iter().all(|r| r.is_steady());
         if healthy && !orders.restart && same_processes(&now.deployment, &record.deployment) {
             self.store.put_function(&function.key, &record).await?;
             function.set(record, running.to_vec());

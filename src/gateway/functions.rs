@@ -95,7 +95,8 @@ pub(super) fn status(function: &Function) -> FunctionStatus {
         read_only_root_filesystem: d.read_only_root_filesystem,
         invocation_count: (calls > 0).then_some(calls as f64),
         replicas: some(record.replicas as usize),
-        available_replicas: some(function.available()),
+        // Told even when it is none: left out, it would read as if nothing were known.
+        available_replicas: (record.replicas > 0).then(|| function.available() as u64),
         created_at: Some(record.created.to_string()),
         usage: None,
     }

@@ -257,6 +257,11 @@ impl faas_watchdog::LogSink for Sink {
     }
 }
 
+/// Whether any function ever had one.
+pub(super) fn any(platform: &Path) -> bool {
+    platform.join("logs").is_dir()
+}
+
 /// Where a function's log lies below the platform's folder.
 pub(super) fn folder(platform: &Path, key: &Key) -> PathBuf {
     platform.join("logs").join(&key.namespace).join(&key.name)

@@ -70,6 +70,11 @@ impl Replica {
         self.invoker.is_ready()
     }
 
+    /// Whether it is likely to go on doing so: it does not end again and again.
+    pub fn is_steady(&self) -> bool {
+        self.invoker.is_steady()
+    }
+
     /// Calls in flight.
     pub fn load(&self) -> usize {
         self.invoker.in_flight().max(self.holders.load(Ordering::Relaxed))

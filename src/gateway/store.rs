@@ -19,6 +19,9 @@ const DEAD: TableDefinition<u64, &[u8]> = TableDefinition::new("dead");
 /// Most writes that one transaction takes.
 const BATCH: usize = 1024;
 
+const DAMAGED: &str =
+    "if it is damaged, move it away: then the platform starts without functions, and `faas up` brings them back";
+
 type Work = Box<dyn FnOnce(&WriteTransaction) -> Result<(), redb::Error> + Send>;
 
 struct Write {
@@ -36,11 +39,17 @@ pub(super) struct Store {
 impl Store {
     /// Opens the file, or makes it.
     pub fn open(path: &Path) -> Result<Self> {
+        // Opened, it would be filled as a new one, and nobody would be told what was lost.
+        let emptied = std::fs::metadata(path).is_ok_and(|m| m.len() == 0);
+        if emptied && path.parent().is_some_and(super::logs::any) {
+            return Err(Fault::failed(format!("the database {} is empty, and there were functions", path.display()))
+                .hint(DAMAGED));
+        }
         let database = Database::create(path).map_err(|e| {
             let fault = Fault::failed(format!("can't open the database {}", path.display())).cause(&e);
             match e {
                 redb::DatabaseError::DatabaseAlreadyOpen => fault.hint("another embedded platform has it open"),
-                _ => fault.hint("if it is damaged, move it away: then the platform starts without functions, and `faas up` brings them back"),
+                _ => fault.hint(DAMAGED),
             }
         })?;
         let prepare = || -> Result<(), redb::Error> {
@@ -249,6 +258,21 @@ fn write_all(database: &Database, received: &mpsc::Receiver<Write>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_emptied_file_is_not_taken_for_a_new_one_where_functions_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.redb");
+        std::fs::write(&path, "").unwrap();
+        // A start that was killed before its first write leaves this.
+        drop(Store::open(&path).unwrap());
+        std::fs::write(&path, "").unwrap();
+        std::fs::create_dir(folder.path().join("logs")).unwrap();
+        let fault = Store::open(&path).err().unwrap();
+        assert!(fault.to_string().contains("is empty, and there were functions"), "{fault}");
+        assert!(fault.hint.unwrap().contains("move it away"));
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+    }
 
     #[tokio::test]
     async fn what_was_written_is_there_when_the_file_is_opened_again() {

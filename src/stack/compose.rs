@@ -8,6 +8,7 @@ use super::inserted;
 use super::node::{Entry, Node, Value};
 use super::report::{Field, Report};
 use super::source::{Source, Span};
+use crate::problem::Problem;
 
 /// Nodes that aliases may make, all together: 1,000 functions that merge a base of 100 keys stay below it, a bomb
 /// doesn't.
@@ -281,11 +282,26 @@ fn scan_error(source: &Source, error: &ScanError, report: &mut Report) {
         }
         _ => None,
     };
-    let problem = report.error(&Field::ROOT, span, format!("this isn't YAML: {info}"));
-    problem.hint = hint.map(str::to_owned);
-    if let Some(suspect) = inserted::suspect(source, start) {
-        problem.hint = Some(suspect);
+    if let Some(piece) = inserted::suspect(source, start, broken_at) {
+        let message = format!("the value of `{}` breaks the YAML around it: {info}", piece.variable);
+        let written = Span { start: piece.from, end: piece.to };
+        report.add_written(written, Problem::error("", message)).hint =
+            Some("put it in an `environment_file` or a secret, or change the quotes around it".into());
+        return;
     }
+    report.error(&Field::ROOT, span, format!("this isn't YAML: {info}")).hint = hint.map(str::to_owned);
+}
+
+/// Where the text stops being YAML.
+fn broken_at(text: &str) -> Option<usize> {
+    let options = granit_parser::options! { emit_comments: false, emit_unresolved_aliases: true };
+    let mut parser = Parser::new_from_str_with_options(text, options);
+    while let Some(event) = parser.next_event() {
+        if let Err(error) = event {
+            return Some(error.marker().byte_offset().unwrap_or(text.len()));
+        }
+    }
+    None
 }
 
 #[cfg(test)]

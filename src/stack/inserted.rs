@@ -97,26 +97,21 @@ fn containing(scalars: &[Scalar], span: Span) -> Option<&Scalar> {
     scalars[..before].iter().rev().take(2).find(|s| s.span.end >= span.end && s.span.end > s.span.start)
 }
 
-/// For a text that isn't YAML at `at`: the value just before it that may be why.
-pub fn suspect(source: &Source, at: usize) -> Option<String> {
+/// Values tried at most for one that breaks the text.
+const SUSPECTS: usize = 32;
+
+/// For a text that isn't YAML at `at`: the value because of which it isn't. With a plain word in its place the text can
+/// be read, or at least to the end of the line where it broke.
+pub fn suspect(source: &Source, at: usize, broken_at: impl Fn(&str) -> Option<usize>) -> Option<&Piece> {
     let text = source.text();
     // Some errors stand at the quote that opens before the value.
     let line_end = text[at.min(text.len())..].find('\n').map_or(text.len(), |i| at + i);
-    let piece = source.pieces().iter().rfind(|p| p.start <= line_end && !p.variable.is_empty())?;
-    let value = &text[piece.start..piece.end];
-    let risky = value
-        .contains(['\n', '"', '\'', '\\', '{', '}', '[', ']', '#', '&', '*', '!', '|', '>', '%', '@', '`'])
-        || value.contains(": ")
-        || value.ends_with(':')
-        || value.starts_with(['-', '?', ',']);
-    let near = at <= piece.end || text.get(piece.end..at).is_some_and(|between| !between.contains('\n'));
-    (risky && (near || value.contains(['\n', '"', '\'']))).then(|| {
-        let line = source.place_written(Span { start: piece.from, end: piece.to }).line;
-        format!(
-            "the value of `{}`, put in on line {line}, isn't fit for this place: put it in an `environment_file` or a \
-             secret, or change the quotes around it",
-            piece.variable
-        )
+    let plain = |value: &str| value.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '/'));
+    let suspects = source.pieces().iter().rev().filter(|p| p.start <= line_end && !p.variable.is_empty());
+    suspects.filter(|p| !plain(&text[p.start..p.end])).take(SUSPECTS).find(|piece| {
+        let word = format!("{}x{}", &text[..piece.start], &text[piece.end..]);
+        let line_end = (line_end + 1).saturating_sub(piece.end - piece.start);
+        broken_at(&word).is_none_or(|at| at > line_end)
     })
 }
 
@@ -154,6 +149,9 @@ mod tests {
             ("k: [${V}]\n", "a #b"),
             ("k: |\n  ${V}\nl: 1\n", "one\n two"),
             ("k: 1 # ${V}\nl: 1\n", "x\nm: 2"),
+            // Here the text breaks only lines later.
+            ("k: ${V}\nl: 1\nm: {a: 1}\n", "{a"),
+            ("k: \"${V}\"\nl: 1\nm: \"x\"\n", "\""),
         ] {
             let told = told(text, value);
             assert!(told.iter().any(|t| t.contains("the value of `V`")), "{text:?} {value:?}: {told:?}");

@@ -50,13 +50,15 @@ pub struct Options {
     pub auth: Auth,
     /// Whether the server's certificate is checked.
     pub verify_tls: bool,
+    /// Certificates that are trusted besides the system's.
+    pub trusted: Vec<reqwest::Certificate>,
     /// How long a `/system` call may take, logs excepted.
     pub timeout: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { auth: Auth::None, verify_tls: true, timeout: Duration::from_secs(60) }
+        Self { auth: Auth::None, verify_tls: true, trusted: Vec::new(), timeout: Duration::from_secs(60) }
     }
 }
 
@@ -342,6 +344,8 @@ impl Client {
             builder = builder.tls_certs_only([]);
         } else if !self.options.verify_tls {
             builder = builder.tls_danger_accept_invalid_certs(true);
+        } else if !self.options.trusted.is_empty() {
+            builder = builder.tls_certs_merge(self.options.trusted.iter().cloned());
         }
         if address::is_loopback(&self.base) {
             builder = builder.no_proxy();
@@ -365,6 +369,23 @@ fn in_namespace(namespace: Option<&str>) -> Vec<(&'static str, &str)> {
 fn no_function(name: &str, namespace: Option<&str>) -> Fault {
     let place = namespace.map(|ns| format!(" in the namespace {ns}")).unwrap_or_default();
     Fault::not_found(format!("there is no function {name}{place}")).hint("`faas list` shows what is deployed")
+}
+
+/// The certificates in a PEM file.
+///
+/// # Errors
+/// [`crate::error::Kind::Usage`] when it can't be read, or holds none.
+pub fn certificates(path: &std::path::Path) -> Result<Vec<reqwest::Certificate>> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        Fault::usage(format!("can't read the certificates in {}", path.display()))
+            .cause(error)
+            .hint("--tls-ca and FAAS_TLS_CA name a file of certificates in PEM form")
+    })?;
+    match reqwest::Certificate::from_pem_bundle(&bytes) {
+        Ok(found) if !found.is_empty() => Ok(found),
+        _ => Err(Fault::usage(format!("{} holds no certificate in PEM form", path.display()))
+            .hint("it has lines with BEGIN CERTIFICATE; `openssl x509 -inform der -in FILE` makes one of a DER file")),
+    }
 }
 
 /// Chooses the TLS provider of the whole process; needed before any HTTP client is made, harmless when repeated.

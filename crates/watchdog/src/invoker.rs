@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) phase: watch::Sender<Phase>,
     /// The child's process id in http mode; 0 when there is none.
     pub(crate) pid: AtomicU32,
+    /// When the child came up that is there now, after how many that did not stay up.
+    pub(crate) unsteady: Mutex<(u32, Option<Instant>)>,
     /// What the child wrote last.
     pub(crate) last_lines: Mutex<Arc<LastLines>>,
     /// The process groups of the calls that are under way, in the other modes.
@@ -70,6 +72,7 @@ impl Invoker {
             logs,
             phase: watch::Sender::new(if http { Phase::Starting(None) } else { Phase::PerRequest }),
             pid: AtomicU32::new(0),
+            unsteady: Mutex::default(),
             last_lines: Mutex::default(),
             groups: Mutex::default(),
             metrics: Metrics::default(),
@@ -113,6 +116,13 @@ impl Invoker {
     /// Whether a call would be taken right now: not draining, and in [`Mode::Http`] the child listens.
     pub fn is_ready(&self) -> bool {
         !self.shared.draining() && matches!(*self.shared.phase.borrow(), Phase::Ready(_) | Phase::PerRequest)
+    }
+
+    /// Whether it is ready, and likely to stay so: a child that ended by itself soon after its start, twice in a row or
+    /// more, must first stay up for a while.
+    pub fn is_steady(&self) -> bool {
+        let (falls, up) = *self.shared.unsteady.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_ready() && (falls < 2 || up.is_some_and(|up| up.elapsed() >= supervisor::HEALTHY))
     }
 
     /// What a readiness probe should be told: 200, 503 while not ready, 429 while there is no room for a call, or

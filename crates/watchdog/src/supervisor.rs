@@ -19,7 +19,7 @@ use crate::{Config, Error, Upstream, port, upstream};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A child that was up for this long is healthy: its next end is a first one.
-const HEALTHY: Duration = Duration::from_secs(10);
+pub(crate) const HEALTHY: Duration = Duration::from_secs(10);
 const SWEEP: Duration = Duration::from_millis(250);
 /// How long the other calls in a child may take to end once it is to be ended because one ran over its time.
 const LAST_CALLS: Duration = Duration::from_secs(2);
@@ -67,6 +67,19 @@ impl Shared {
             Err(_) => Err(Failure::unavailable("the function is not ready")
                 .because(format!("not ready after {:?}", self.config.start_wait))),
         }
+    }
+}
+
+impl Shared {
+    /// The child that was started then is ready.
+    fn came_up(&self, started: Instant) {
+        self.unsteady.lock().unwrap_or_else(std::sync::PoisonError::into_inner).1 = Some(started);
+    }
+
+    /// The child has ended; `fine` when it was up for long, or was ended on purpose.
+    fn fell(&self, fine: bool) {
+        let mut unsteady = self.unsteady.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *unsteady = (if fine { 0 } else { unsteady.0.saturating_add(1) }, None);
     }
 }
 
@@ -122,9 +135,11 @@ pub(crate) async fn supervise(shared: Arc<Shared>, mut stop: watch::Receiver<Sto
         let life = live(&shared, &mut stop).await;
         shared.pid.store(0, Ordering::SeqCst);
         let Some(end) = life else { break };
-        if started.elapsed() >= HEALTHY || end.overran {
+        let fine = started.elapsed() >= HEALTHY || end.overran;
+        if fine {
             pause = FIRST_PAUSE;
         }
+        shared.fell(fine);
         shared.logs.note(&format!("the function's process ended: {}; started again in {pause:?}", end.trouble.reason));
         let trouble = (!end.was_ready).then(|| Arc::new(end.trouble));
         shared.phase.send_replace(Phase::Starting(trouble));
@@ -152,6 +167,7 @@ struct End {
 
 /// One life of the child; `None` when it was ended on demand.
 async fn live(shared: &Arc<Shared>, stop: &mut watch::Receiver<Stop>) -> Option<End> {
+    let started = Instant::now();
     let (upstream, mut process) = match start(shared).await {
         Ok(started) => started,
         Err(cause) => {
@@ -193,6 +209,7 @@ async fn live(shared: &Arc<Shared>, stop: &mut watch::Receiver<Stop>) -> Option<
             ready = next => if let Some(ready) = ready {
                 let ready = Arc::new(ready);
                 was_ready = true;
+                shared.came_up(started);
                 endpoint = Some(ready.clone());
                 shared.phase.send_replace(Phase::Ready(ready));
             }

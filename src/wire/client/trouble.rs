@@ -62,7 +62,7 @@ fn untrusted(address: &str, error: &rustls::Error) -> Fault {
     let fault = Fault::failed(format!("no trusted connection to {address}")).cause(error);
     match error {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => fault.hint(
-            "nobody this machine trusts has signed the certificate: name the signer's file in SSL_CERT_FILE, or pass --tls-no-verify",
+            "nobody this machine trusts has signed the certificate: name the signer's file by --tls-ca or FAAS_TLS_CA, or pass --tls-no-verify",
         ),
         Error::InvalidCertificate(_) => {
             fault.hint("the certificate is not good for this address; --tls-no-verify goes on without checking it")
