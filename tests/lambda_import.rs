@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::support::Test;
 use crate::support::lambda::{MOTO, Oracle, bed, cached, here, project, remove};
 
-const EVERYTHING: &str = "    schedule: \"0 9 * * 1-5\"\n    url: public\n    secrets: [key]\n    timeout: 20s\n    environment: {FORMAT: \"%{x} a\"}\n    labels: {team: a}\n    scale: {max: 5}\n    lambda:\n      tracing: true\n      log_retention: 7\n      provisioned: 2\n      layers: [\"arn:aws:lambda:us-east-1:123456789012:layer:l:1\"]\n      vpc: {subnets: [subnet-1], security_groups: [sg-1]}\n      async: {retries: 1, max_age: 300, on_failure: \"arn:aws:sqs:us-east-1:123456789012:dead\"}\n      dead_letter: \"arn:aws:sqs:us-east-1:123456789012:dead\"\n      cors: {origins: [\"*\"], max_age: 60}\n";
+const EVERYTHING: &str = "    schedule: \"0 9 * * 1-5\"\n    url: public\n    secrets: [key]\n    timeout: 20s\n    environment: {FORMAT: \"%{x} a\"}\n    labels: {team: a}\n    scale: {max: 5}\n    lambda:\n      tracing: true\n      log_retention: 7\n      provisioned: 2\n      layers: [\"arn:aws:lambda:us-east-1:123456789012:layer:l:1\"]\n      vpc: {subnets: [subnet-0123abcd], security_groups: [sg-0123abcd]}\n      async: {retries: 1, max_age: 300, on_failure: \"arn:aws:sqs:us-east-1:123456789012:dead\"}\n      dead_letter: \"arn:aws:sqs:us-east-1:123456789012:dead\"\n      cors: {origins: [\"*\"], max_age: 60}\n";
 
 #[test]
 fn terraform_gets_resources_that_its_provider_knows() {
