@@ -18,6 +18,7 @@ pub mod function;
 pub mod gateway;
 #[cfg(any(feature = "knative", feature = "lambda"))]
 pub mod imported;
+pub mod manager;
 pub mod output;
 pub mod plan;
 pub mod plugin;

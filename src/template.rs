@@ -25,6 +25,8 @@ static STORE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/template-store/templat
 /// The store's catalogue, in the format of OpenFaaS's template store.
 static CATALOGUE: &str = include_str!("../template-store/templates.json");
 const MANIFEST: &str = "template.yml";
+/// The folder with the shapes that a new handler may have besides that of the handler folder; no part of a build.
+const SHAPES: &str = "shapes";
 
 /// The templates that a project can use.
 pub struct Catalogue {
@@ -45,6 +47,11 @@ pub struct Summary {
     pub source: String,
     /// Whether its functions run as processes, without a container engine.
     pub native: bool,
+    /// The shapes that a handler may have, the one that it has unless another is asked for first.
+    pub shapes: Vec<String>,
+    /// Why no test of this project ever ran it; empty when one did.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub unproven: String,
 }
 
 /// An entry of `templates.json`.
@@ -63,6 +70,8 @@ pub struct Template {
     /// Where it comes from.
     pub origin: Origin,
     files: Vec<File>,
+    /// The files of [`SHAPES`], by paths below it.
+    shapes: Vec<File>,
     /// The folders that its files lie in; `None` when links lead elsewhere.
     folders: Option<Vec<file::Folder>>,
 }
@@ -184,6 +193,11 @@ impl Catalogue {
                 description: described.get(&name).filter(|_| built_in).cloned().unwrap_or_default(),
                 source: if built_in { "built in".into() } else { format!("template/{name}") },
                 native: template.as_ref().is_some_and(|t| t.manifest.native.is_some()),
+                shapes: template
+                    .as_ref()
+                    .map(|t| t.shapes().iter().map(|s| s.name.clone()).collect())
+                    .unwrap_or_default(),
+                unproven: template.as_ref().and_then(|t| t.manifest.unproven.clone()).unwrap_or_default(),
                 name,
             }
         };
@@ -224,7 +238,9 @@ impl Template {
         let (files, folders) = file::walk_filtered(folder, folder, &format!("the template `{name}`"), &|_, _| true)?;
         let files = files.into_iter().map(File::keeping).collect();
         let manifest = Manifest::parse(&text, &shown)?;
-        Self { name: name.into(), manifest, origin: Origin::Folder(folder.to_owned()), files, folders }.extended()
+        let (files, shapes) = apart(files, &manifest);
+        let origin = Origin::Folder(folder.to_owned());
+        Self { name: name.into(), manifest, origin, files, shapes, folders }.with_all_shapes()?.extended()
     }
 
     fn from_store(name: &str, dir: &'static Dir<'static>) -> Result<Self> {
@@ -233,7 +249,53 @@ impl Template {
         let mut files = Vec::new();
         file::embedded(dir, dir.path(), &mut files);
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        Self { name: name.into(), manifest, origin: Origin::BuiltIn, files, folders: Some(Vec::new()) }.extended()
+        let (files, shapes) = apart(files, &manifest);
+        let (origin, folders) = (Origin::BuiltIn, Some(Vec::new()));
+        Self { name: name.into(), manifest, origin, files, shapes, folders }.with_all_shapes()?.extended()
+    }
+
+    /// Refuses a template that names a shape of which there are no files.
+    fn with_all_shapes(self) -> Result<Self> {
+        let missing = |shape: &&manifest::Shape| !self.shapes.iter().any(|file| file.path.starts_with(&shape.name));
+        if let Some(shape) = self.manifest.shapes.iter().skip(1).find(missing) {
+            let fault =
+                Fault::usage(format!("the template `{}` has no files for the shape `{}`", self.name, shape.name));
+            return Err(fault.hint(format!("put its handler into template/{}/{SHAPES}/{}/", self.name, shape.name)));
+        }
+        Ok(self)
+    }
+
+    /// The shapes that a new handler may have; the first is the one that it has unless another is asked for.
+    #[must_use]
+    pub fn shapes(&self) -> &[manifest::Shape] {
+        &self.manifest.shapes
+    }
+
+    /// Whether the file is the starter's own, a path in the template: its handler and what differs between its shapes.
+    /// Such a file is no part of the build of a handler that has none of that name.
+    #[must_use]
+    pub fn is_starter(&self, path: &Path) -> bool {
+        let below = path.strip_prefix(self.manifest.handler_folder());
+        let shaped = |below: &Path| {
+            let in_shape = |file: &File| file.path.components().skip(1).eq(below.components());
+            self.shapes.iter().any(in_shape)
+        };
+        below.is_ok_and(shaped)
+    }
+
+    /// The shape of that name.
+    ///
+    /// # Errors
+    /// A usage fault that names those that there are.
+    pub fn shape(&self, name: &str) -> Result<&manifest::Shape> {
+        self.shapes().iter().find(|shape| shape.name == name).ok_or_else(|| {
+            let names: Vec<&str> = self.shapes().iter().map(|shape| shape.name.as_str()).collect();
+            let fault = Fault::usage(format!("the template `{}` has no shape `{name}`", self.name));
+            match names.as_slice() {
+                [] => fault.hint("its handlers have one shape only: leave --shape out"),
+                names => fault.hint(format!("its shapes are {}", names.join(", "))),
+            }
+        })
     }
 
     /// The template with what it takes from the one that it extends. Its handler folder is never mixed with the other's.
@@ -267,14 +329,18 @@ impl Template {
     }
 
     /// Writes the handler that a new function starts with into the folder `into`, which must not be there yet; files
-    /// ending in `.tera` are rendered for the function `name`.
+    /// ending in `.tera` are rendered for the function `name`. `shape` is one of [`Self::shapes`].
     ///
     /// # Errors
     /// When a file can't be read, rendered or written.
-    pub fn write_handler(&self, name: &str, into: &Path) -> Result<()> {
+    pub fn write_handler(&self, name: &str, shape: Option<&str>, into: &Path) -> Result<()> {
         let handler = self.manifest.handler_folder();
+        let shaped = |file: &'_ File| shape.and_then(|shape| file.path.strip_prefix(shape).ok()).map(Path::to_owned);
+        let over: BTreeMap<PathBuf, &File> =
+            self.shapes.iter().filter_map(|file| Some((shaped(file)?, file))).collect();
         let below = self.files.iter().filter_map(|file| Some((file, file.path.strip_prefix(handler).ok()?)));
-        write_all(below, name, &self.name, into)
+        let below = below.filter(|(_, path)| !over.contains_key(*path));
+        write_all(below.chain(over.iter().map(|(path, file)| (*file, path.as_path()))), name, &self.name, into)
     }
 
     /// Writes the whole template into the folder `into`, as it is.
@@ -301,6 +367,16 @@ impl Template {
         }
         Ok(hasher.finalize())
     }
+}
+
+/// The files of a template, and those of its shapes.
+fn apart(files: Vec<File>, manifest: &Manifest) -> (Vec<File>, Vec<File>) {
+    if manifest.shapes.is_empty() {
+        return (files, Vec::new());
+    }
+    let (shapes, files): (Vec<File>, Vec<File>) = files.into_iter().partition(|file| file.path.starts_with(SHAPES));
+    let below = |file: File| File { path: file.path.strip_prefix(SHAPES).unwrap_or(&file.path).to_owned(), ..file };
+    (files, shapes.into_iter().map(below).collect())
 }
 
 fn write_all<'a>(files: impl Iterator<Item = (&'a File, &'a Path)>, name: &str, lang: &str, into: &Path) -> Result<()> {

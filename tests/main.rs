@@ -6,6 +6,8 @@ mod build;
 mod buildkit;
 mod client;
 mod client_faults;
+#[cfg(feature = "local")]
+mod dev;
 #[cfg(feature = "image")]
 mod engineless;
 #[cfg(feature = "image")]
@@ -39,6 +41,8 @@ mod local_faas_cli;
 mod local_run;
 #[cfg(feature = "local")]
 mod local_survival;
+#[cfg(feature = "local")]
+mod misbehaving;
 mod new;
 mod openfaas;
 #[cfg(feature = "local")]

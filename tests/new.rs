@@ -113,12 +113,12 @@ fn a_bad_name_a_bad_language_and_none() {
         assert!(done.list(".").is_empty());
     }
     let done = new().args(["tax", "--lang", "cobol"]).status(4).stderr_has("there is no template `cobol`").run();
-    assert!(done.stderr.contains("bash, dockerfile, go, java, node, "), "{}", done.stderr);
+    assert!(done.stderr.contains("bash, csharp, dockerfile, go, java, lua, node, "), "{}", done.stderr);
     assert!(done.list(".").is_empty());
     new()
         .arg("tax")
         .status(2)
-        .stderr_has("--lang is missing: the languages are bash, dockerfile, go, java, node, ")
+        .stderr_has("--lang is missing: the languages are bash, csharp, dockerfile, go, java, lua, node, ")
         .run();
 }
 
@@ -205,4 +205,99 @@ fn the_file_that_is_wrong_is_named_and_a_missing_folder_too() {
     let done = new().args(["tax", "--lang", "bash", "-f", "none/s.yml"]).status(2).run();
     assert!(done.stderr.starts_with("error: there is no folder none for the stack file\n"), "{}", done.stderr);
     new().args(["tax", "--lang", "bash", "--quiet"]).stdout("").stderr("").run();
+}
+
+#[test]
+fn a_shape_lays_its_handler_over_the_starter() {
+    let done = new().args(["old", "--lang", "python3", "--shape", "lambda"]).stdout_has("shape is `lambda`").run();
+    assert!(done.read("old/handler.py").contains("def lambda_handler(event, context):"));
+    assert_eq!(done.list("old"), ["__init__.py", "handler.py", "requirements.txt", "test_handler.py"]);
+    let made = new().args(["web", "--lang", "php", "--shape", "server", "--output", "json"]).run();
+    assert_eq!(made.json()["shape"], "server");
+    assert!(made.dir().join("web/router.php").is_file() && made.dir().join("web/composer.json").is_file());
+    let done = new()
+        .args(["x", "--lang", "php", "--shape", "lambda"])
+        .status(2)
+        .stderr("error: the template `php` has no shape `lambda`\nhint: its shapes are request, event, server\n")
+        .run();
+    assert!(done.list(".").is_empty());
+    new().args(["x", "--lang", "bash", "--shape", "event"]).status(2).stderr_has("leave --shape out").run();
+}
+
+#[test]
+fn a_shape_that_the_template_lacks_the_files_of_is_told() {
+    let manifest =
+        "language: mine\nfprocess: cat\nshapes:\n  - {name: one, description: a}\n  - {name: two, description: b}\n";
+    let layout = || new().file("template/mine/template.yml", manifest).file("template/mine/function/a.txt", "one");
+    let two = "template/mine/shapes/two";
+    layout().args(["x", "--lang", "mine"]).status(2).stderr_has("no files for the shape `two`").stderr_has(two).run();
+    let done = layout().file(format!("{two}/a.txt"), "two").args(["x", "--lang", "mine", "--shape", "two"]).run();
+    assert_eq!(done.read("x/a.txt"), "two");
+}
+
+/// On a terminal, with the keys that a user presses.
+fn dialogue(test: Test) -> rexpect::session::PtySession {
+    let mut command = test.env("TERM", "xterm").args(["tax"]).command();
+    command.env_remove("CI");
+    rexpect::session::spawn_command(command, Some(20_000)).unwrap()
+}
+
+#[test]
+fn on_a_terminal_it_asks_for_language_shape_and_platform() {
+    let test = new();
+    let dir = test.dir();
+    let mut session = dialogue(Test::clone_place(&test).arg("new"));
+    session.exp_string("Language").unwrap();
+    session.send("python").unwrap();
+    session.send_line("").unwrap();
+    session.exp_string("Shape").unwrap();
+    session.send("\x1b[B").unwrap();
+    session.send_line("").unwrap();
+    session.exp_string("Platform").unwrap();
+    session.send("\x1b[B").unwrap();
+    session.send_line("").unwrap();
+    session.exp_string("Function created in folder: ./tax").unwrap();
+    session.exp_eof().unwrap();
+    let stack = std::fs::read_to_string(dir.join("stack.yml")).unwrap();
+    assert!(stack.contains("name: openfaas") && stack.contains("lang: python3"), "{stack}");
+    assert!(std::fs::read_to_string(dir.join("tax/handler.py")).unwrap().contains("def handle(event, context):"));
+}
+
+#[test]
+fn what_is_left_out_of_the_command_line_is_all_that_is_asked() {
+    let test = new();
+    let dir = test.dir();
+    let mut session = dialogue(Test::clone_place(&test).args(["new", "--provider", "lambda", "--shape", "server"]));
+    session.exp_string("Language").unwrap();
+    session.send("ruby").unwrap();
+    session.send_line("").unwrap();
+    session.exp_string("Function created").unwrap();
+    session.exp_eof().unwrap();
+    assert!(std::fs::read_to_string(dir.join("stack.yml")).unwrap().contains("name: lambda"));
+    assert!(std::fs::read_to_string(dir.join("tax/handler.rb")).unwrap().contains("TCPServer"));
+}
+
+#[test]
+fn escape_ends_it_and_nothing_is_made() {
+    let test = new();
+    let dir = test.dir();
+    let mut session = dialogue(Test::clone_place(&test).arg("new"));
+    session.exp_string("Language").unwrap();
+    session.send("\x1b").unwrap();
+    session.flush().unwrap();
+    session.exp_eof().unwrap();
+    assert!(std::fs::read_dir(dir).unwrap().next().is_none());
+}
+
+#[test]
+fn in_ci_and_without_a_terminal_it_never_asks() {
+    for (name, value) in [("CI", "true"), ("CI", "1")] {
+        let test = new();
+        let mut command = Test::clone_place(&test).args(["new", "tax"]).env("TERM", "xterm").env(name, value).command();
+        command.env(name, value);
+        let mut session = rexpect::session::spawn_command(command, Some(20_000)).unwrap();
+        let said = session.exp_eof().unwrap();
+        assert!(said.contains("--lang is missing") && !said.contains("Language"), "{said}");
+    }
+    new().arg("tax").status(2).stderr_has("--lang is missing").run();
 }

@@ -1,132 +1,104 @@
-//! The portability matrix: the same handler in every language, the same requests, the same answers, wherever it runs.
-//! `FAAS_PORTABILITY_WRITE=1` writes what was found to docs/portability.md.
+//! The portability matrix: the same handler in every language and shape, the same requests, the same answers, wherever it
+//! runs. `FAAS_PORTABILITY_WRITE=1` writes what was found to docs/portability.md; `FAAS_PORTABILITY_ROWS=a,b` asks some
+//! rows alone.
 
+mod columns;
+mod emulator;
+mod matrix;
 mod requests;
+mod webhook;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
-use crate::support::Test;
 use crate::support::platform::Platform;
+use crate::support::{Done, Test};
 
-use requests::{REQUESTS, Target};
+use columns::{Knative, Lambda, OpenFaas, name, plain, project, secrets, with_tools};
+use matrix::{ROWS, Row, ask_all, assert_green, excluded, keep, rows};
+use requests::{Place, Target};
 
-/// The templates, and the names of requests that their handlers can't answer, with the reason.
-const LANGUAGES: &[(&str, &[&str], &str)] = &[
-    (
-        "bash",
-        &[
-            "a JSON body",
-            "a query",
-            "a header sent twice",
-            "cookies",
-            "a path",
-            "methods",
-            "status codes",
-            "a redirect",
-            "cookies set",
-            "a JSON answer",
-            "a text answer",
-            "a streamed answer",
-            "an error's message",
-        ],
-        "prints a body; status and header fields are the invoker's",
-    ),
-    ("go", &[], ""),
-    ("java", &[], ""),
-    ("node", &[], ""),
-    ("node-express", &[], ""),
-    ("perl", &[], ""),
-    ("php", &[], ""),
-    ("python3", &[], ""),
-    ("python3-flask", &[], ""),
-    ("python3-http", &[], ""),
-    ("ruby", &[], ""),
-    ("rust", &[], ""),
-    ("typescript", &[], ""),
-];
-
-fn handlers() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/portability")
-}
-
-/// A stack with one function a language.
-fn stack(provider: &str) -> String {
-    let mut text = format!("version: 1.0\nprovider: {{name: {provider}}}\nfunctions:\n");
-    for (lang, _, _) in LANGUAGES {
-        text += &format!(
-            "  {lang}:\n    lang: {lang}\n    handler: ./{lang}\n    image: {lang}:latest\n    environment: {{PROBE: set}}\n"
-        );
-    }
-    text
-}
-
-/// Compilers and package managers find what they keep in the home of whoever runs the tests.
-fn with_tools(mut test: Test) -> Test {
-    // Whether it is fast is no question here, how long it takes to compile is.
-    test = test.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0").env("CARGO_PROFILE_RELEASE_DEBUG", "0");
-    let home = std::env::var("HOME").unwrap_or_default();
-    for (name, folder) in [("RUSTUP_HOME", ".rustup"), ("CARGO_HOME", ".cargo"), ("npm_config_cache", ".npm")] {
-        let folder = std::env::var(name).unwrap_or_else(|_| format!("{home}/{folder}"));
-        if Path::new(&folder).is_dir() {
-            test = test.env(name, folder);
-        }
-    }
-    match std::env::var("GOCACHE") {
-        Ok(folder) => test.env("GOCACHE", folder),
-        Err(_) => test.env("GOCACHE", format!("{home}/.cache/go-build")),
-    }
-}
-
-/// What became of each request, by language: nothing when it went well, else why not.
-type Column = BTreeMap<&'static str, BTreeMap<&'static str, Result<(), String>>>;
-
-fn ask_all(target: impl Fn(&str) -> Target) -> Column {
-    let mut column = Column::new();
-    for (lang, lacks, _) in LANGUAGES {
-        let target = target(lang);
-        let asked = REQUESTS.iter().filter(|(name, _)| !lacks.contains(name));
-        column.insert(lang, asked.map(|(name, ask)| (*name, ask(&target))).collect());
-    }
-    column
-}
-
-#[track_caller]
-fn assert_green(column: &Column) {
-    let mut red = String::new();
-    for (lang, answers) in column {
-        for (name, answer) in answers {
-            if let Err(why) = answer {
-                red += &format!("{lang}: {name}: {why}\n");
-            }
-        }
-    }
-    assert!(red.is_empty(), "not alike:\n{red}");
+#[test]
+fn every_handler_answers_alike_as_a_process() {
+    let column = "local, process";
+    let only = std::env::var_os("FAAS_PORTABILITY_ROWS").is_some();
+    let rows: Vec<&Row> = if only { rows() } else { ROWS.iter().collect() };
+    let platform = Platform::with(project("{name: local}", &rows, ""), &[]);
+    secrets(&platform.faas(["validate"]).run(), "127.0.0.1", &["-g", &platform.url]);
+    platform.faas(["up", "-g", &platform.url, "--parallel", "2"]).run();
+    let address = platform.url.trim_start_matches("http://").to_owned();
+    let cells = ask_all(&rows, column, |row| {
+        let place = Place::Http { address: address.clone(), host: None, prefix: format!("/function/{}", name(row)) };
+        Ok(Target { place, plain: plain(row) })
+    });
+    keep(column, &cells);
+    assert_green(&cells);
 }
 
 #[test]
-fn every_language_answers_alike_as_a_process() {
-    let layout = |to: &Path| {
-        for (lang, _, _) in LANGUAGES {
-            crate::support::copy_tree(&handlers().join(lang), &to.join(lang));
-        }
-    };
-    let test = with_tools(Test::new().file("stack.yml", stack("local")).layout(layout));
-    let platform = Platform::with(test, &[]);
-    platform.faas(["up", "-g", &platform.url, "--parallel", "2"]).run();
-    let address = platform.url.trim_start_matches("http://").to_owned();
-    let column = ask_all(|lang| Target { address: address.clone(), prefix: format!("/function/{lang}") });
-    write_matrix(&[("local, process", &column)]);
-    assert_green(&column);
+fn every_handler_answers_alike_as_a_container_behind_openfaas() {
+    let rows = rows();
+    let Some(platform) = OpenFaas::up(&rows) else { return };
+    let cells = ask_all(&rows, "OpenFaaS, container", |row| platform.target(row));
+    keep("OpenFaaS, container", &cells);
+    assert_green(&cells);
+}
+
+#[test]
+fn every_handler_answers_alike_on_knative() {
+    let rows = rows();
+    let Some(platform) = Knative::up(&rows) else { return };
+    let cells = ask_all(&rows, "Knative", |row| platform.target(row));
+    keep("Knative", &cells);
+    assert_green(&cells);
+}
+
+#[test]
+fn every_handler_answers_alike_as_an_archive_on_lambda() {
+    let rows = rows();
+    for (column, wrapped) in [("Lambda, zip as bootstrap", false), ("Lambda, zip by exec wrapper", true)] {
+        let Some(lambda) = Lambda::built(&rows, column) else { return };
+        // Custom runtimes start the bootstrap and nothing else.
+        let can = |row: &&&'static Row| excluded(row, column).is_none() && (!wrapped || lambda.managed(row));
+        let rows: Vec<&Row> = rows.iter().filter(can).copied().collect();
+        let cells = ask_all(&rows, column, |row| lambda.archive(row, wrapped));
+        keep(column, &cells);
+        assert_green(&cells);
+    }
+}
+
+#[test]
+fn every_handler_answers_alike_as_an_image_on_lambda() {
+    let rows = rows();
+    let column = "Lambda, image";
+    let Some(lambda) = Lambda::built(&rows, column) else { return };
+    let cells = ask_all(&rows, column, |row| lambda.image(row));
+    keep(column, &cells);
+    assert_green(&cells);
 }
 
 #[test]
 fn what_new_makes_passes_its_own_tests() {
-    let (first, others) = LANGUAGES.split_first().expect("a language");
-    let made = with_tools(Test::new()).args(["new", first.0, "--lang", first.0]).run();
-    for (lang, _, _) in others {
-        made.then().args(["new", lang, "--lang", lang, "--append", "stack.yml"]).run();
+    let listed = Test::new().args(["template", "list", "--output", "json"]).run().json();
+    let mut names: Vec<String> = Vec::new();
+    let mut made: Option<Done> = None;
+    for template in listed.as_array().expect("templates") {
+        let lang = template["name"].as_str().expect("a name");
+        if lang == "dockerfile" || template["unproven"].is_string() {
+            continue;
+        }
+        let shapes: Vec<&str> =
+            template["shapes"].as_array().into_iter().flatten().filter_map(|s| s.as_str()).collect();
+        for shape in if shapes.is_empty() { vec![""] } else { shapes } {
+            let name = format!("{lang}{}{shape}", if shape.is_empty() { "" } else { "-" });
+            let test = made.as_ref().map_or_else(|| with_tools(Test::new()), Done::then);
+            let mut test = test.args(["new", &name, "--lang", lang]);
+            if !shape.is_empty() {
+                test = test.args(["--shape", shape]);
+            }
+            let done = if made.is_some() { test.args(["--append", "stack.yml"]).run() } else { test.run() };
+            made.get_or_insert(done);
+            names.push(name);
+        }
     }
+    let made = made.expect("a template");
     let done = made.then().args(["test", "--parallel", "2", "--output", "json"]).run();
     let lines = done.json();
     let passed: Vec<&str> = lines
@@ -136,7 +108,7 @@ fn what_new_makes_passes_its_own_tests() {
         .filter(|line| line["outcome"] == "passed" && line["code"] == 0)
         .filter_map(|line| line["name"].as_str())
         .collect();
-    assert_eq!(passed, LANGUAGES.iter().map(|(lang, _, _)| *lang).collect::<Vec<_>>(), "{lines}");
+    assert_eq!(passed, names, "{lines}");
 }
 
 #[test]
@@ -150,43 +122,4 @@ fn tests_that_fail_are_shown_and_end_with_1() {
     let lines = done.then().args(["test", "tax", "--output", "json"]).status(1).run().json();
     assert_eq!((&lines[0]["outcome"], &lines[0]["code"]), (&"failed".into(), &1.into()));
     done.then().args(["test", "vat"]).status(4).stderr_has("no function `vat`").run();
-}
-
-/// Writes docs/portability.md when that was asked for.
-fn write_matrix(columns: &[(&str, &Column)]) {
-    if std::env::var_os("FAAS_PORTABILITY_WRITE").is_none() {
-        return;
-    }
-    let mut text = String::from(
-        "# Portability\n\nWritten by `FAAS_PORTABILITY_WRITE=1 cargo test --test suite portability`: the same handler in every \
-         template, asked the same\nrequests wherever it ran. A cell says how many were answered alike.\n\n",
-    );
-    let heads: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-    text += &format!("| template | {} | can't |\n|---|{}---|\n", heads.join(" | "), "---|".repeat(heads.len()));
-    for (lang, lacks, why) in LANGUAGES {
-        let cells = columns.iter().map(|(_, column)| match column.get(lang) {
-            Some(answers) => {
-                let good = answers.values().filter(|answer| answer.is_ok()).count();
-                format!("{good} of {}", answers.len())
-            }
-            None => "not run".into(),
-        });
-        let lacking = if lacks.is_empty() { String::new() } else { format!("{}: {why}", lacks.join(", ")) };
-        text += &format!("| {lang} | {} | {lacking} |\n", cells.collect::<Vec<_>>().join(" | "));
-    }
-    text += "\nThe requests:\n\n";
-    for (name, _) in REQUESTS {
-        text += &format!("- {name}\n");
-    }
-    for (column, answers) in columns {
-        for (lang, answers) in answers.iter() {
-            for (name, answer) in answers {
-                if let Err(why) = answer {
-                    text += &format!("\n{column}, {lang}, {name}: {why}\n");
-                }
-            }
-        }
-    }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/portability.md");
-    std::fs::write(path, text).expect("docs/portability.md");
 }

@@ -33,6 +33,10 @@ need ruby ruby
 need php php-cli
 need perl perl
 need javac default-jdk-headless
+need lua5.3 lua5.3
+lua5.3 -e 'require("posix"); require("cjson")' 2>/dev/null || missing+=(lua-posix lua-cjson)
+need mcs mono-mcs
+need mono mono-runtime
 if [ ${#missing[@]} -gt 0 ]; then
     [ "$(id -u)" = 0 ] || { say "install ${missing[*]}, or run as root"; exit 1; }
     say "installing ${missing[*]}"
@@ -58,6 +62,8 @@ if [ "$(id -u)" = 0 ]; then
     tests/beds/lambda/testbed.sh up >&2
     export FAAS_TEST_LAMBDA=1
     if [ -n "${FAAS_TEST_FULL:-}" ]; then
+        say "making the base images of all languages"
+        tests/beds/openfaas/base-images.sh debian python node ruby php perl java go rust >&2
         say "starting Knative (the first time it is built, which takes minutes)"
         cluster=yes
         tests/beds/knative/up.sh >"$bed"

@@ -60,7 +60,8 @@ impl Program {
     pub async fn check_version(&self, native: &Native, name: &str) -> Result<()> {
         let Some(at_least) = &self.at_least else { return Ok(()) };
         let program = &self.name;
-        let output = tokio::process::Command::new(&self.path)
+        let behind = crate::manager::behind(&self.path);
+        let output = tokio::process::Command::new(behind.as_ref().unwrap_or(&self.path))
             .arg("--version")
             .stdin(std::process::Stdio::null())
             .kill_on_drop(true)

@@ -76,7 +76,10 @@ pub async fn execute(
     let Some((program, arguments)) = words.split_first() else {
         return Err(Fault::usage("the template has an empty command"));
     };
-    let mut command = Command::new(program);
+    // Where the program is looked for anyway.
+    let path = std::env::var("PATH").unwrap_or_default();
+    let behind = crate::manager::behind_name(program, &path);
+    let mut command = Command::new(behind.as_deref().unwrap_or(Path::new(program)));
     command
         .args(arguments)
         .current_dir(dir)

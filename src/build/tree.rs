@@ -48,7 +48,8 @@ pub fn assemble(function: &Function, project: &Project<'_>, options: &Options, i
     }
     let template = if is_dockerfile(function) { None } else { Some(project.catalogue.get(&function.lang)?) };
     let into = Path::new(template.as_ref().map_or("", |t| t.manifest.handler_folder()));
-    let mut files: Vec<File> = template.iter().flat_map(|t| t.files()).cloned().collect();
+    let below = |t: &Arc<Template>| t.files().iter().filter(|file| !t.is_starter(&file.path)).cloned().collect();
+    let mut files: Vec<File> = template.as_ref().map(below).unwrap_or_default();
     let mut add = |file: File| files.push(file);
     let (own, mut folders) = handler(function, project)?;
     for file in own {

@@ -18,7 +18,7 @@ mod ask;
 /// Make a function from a template, and its stack file
 #[derive(Args)]
 #[command(after_help = "Examples:\n  faas new tax --lang python3\n  faas new vat --lang node --append stack.yml\n  \
-                        faas new --list")]
+                        faas new old --lang python3 --shape lambda --provider lambda\n  faas new --list")]
 pub struct New {
     /// The function's name
     #[arg(required_unless_present = "list", value_name = "NAME")]
@@ -26,6 +26,9 @@ pub struct New {
     /// The template to make it from; `--list` names them
     #[arg(long, value_name = "LANG")]
     lang: Option<String>,
+    /// The handler's shape, as request, event, server or lambda, where the template has several
+    #[arg(long, value_name = "SHAPE", conflicts_with = "list")]
+    shape: Option<String>,
     /// The platform that it is for [default: local]
     #[arg(long, value_name = "NAME", value_parser = ["local", "openfaas", "knative", "lambda"])]
     provider: Option<String>,
@@ -66,6 +69,8 @@ pub struct New {
 struct Made<'a> {
     name: &'a str,
     lang: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shape: Option<&'a str>,
     handler: &'a str,
     image: &'a str,
     stack: String,
@@ -90,8 +95,14 @@ impl New {
             Some(lang) => lang.to_owned(),
             None => {
                 // A stack file that is there has its platform already.
-                let chosen = ask::ask(&catalogue, context, self.provider.is_some() || self.append.is_some())?;
+                let chosen = ask::ask(
+                    &catalogue,
+                    context,
+                    self.shape.as_deref(),
+                    self.provider.is_some() || self.append.is_some(),
+                )?;
                 self.provider = self.provider.or(chosen.provider);
+                self.shape = self.shape.or(chosen.shape);
                 chosen.lang
             }
         };
@@ -99,6 +110,13 @@ impl New {
             super::template::missing::TemplateFlags::complete_one(&lang, &root, context)?;
         }
         let template = catalogue.get(&lang)?;
+        let shape = match self.shape.as_deref() {
+            Some(name) => Some(template.shape(name)?),
+            None => template.shapes().first(),
+        };
+        if let Some(why) = &template.manifest.unproven {
+            context.out.warn(format!("the template `{lang}` was never run by the tests of faas: {why}"));
+        }
         let handler = self.handler.clone().unwrap_or_else(|| format!("./{name}"));
         let image = match self.prefix.as_deref().map(|prefix| prefix.trim_end_matches('/')).filter(|p| !p.is_empty()) {
             Some(prefix) => format!("{prefix}/{name}:latest"),
@@ -121,13 +139,22 @@ impl New {
         let text = self.stack_text(&stack, &function, context)?;
         self.check(&text, &stack, &function, context)?;
         let folder = root.join(&handler);
+        let named = shape.map(|shape| shape.name.as_str());
         write(
-            &Wanted { root: &root, folder: &folder, stack: &stack, text: &text, template: &template, name },
+            &Wanted {
+                root: &root,
+                folder: &folder,
+                stack: &stack,
+                text: &text,
+                template: &template,
+                shape: named,
+                name,
+            },
             self.append.is_some(),
         )?;
         ignore(&root, context);
         let shown = stack.strip_prefix(&context.cwd).unwrap_or(&stack).display().to_string();
-        let made = Made { name, lang: &lang, handler: &handler, image: &image, stack: shown };
+        let made = Made { name, lang: &lang, shape: named, handler: &handler, image: &image, stack: shown };
         context.out.result(&made, || self.said(&made, &template, context))
     }
 
@@ -199,7 +226,11 @@ impl New {
         if self.brief {
             return text;
         }
-        if let Some(notes) = &template.manifest.welcome_message {
+        let first = template.shapes().first().map(|shape| shape.name.as_str());
+        let other = template.shapes().iter().find(|shape| made.shape == Some(&*shape.name) && made.shape != first);
+        if let Some(shape) = other {
+            text += &format!("\nNotes:\nYour function's shape is `{}`: {}\n", shape.name, shape.description);
+        } else if let Some(notes) = &template.manifest.welcome_message {
             text += &format!("\nNotes:\n{}\n", notes.trim_end());
         }
         text += &format!("\nNext:\n  faas up\n  echo hello | faas invoke {}\n", made.name);
@@ -208,9 +239,11 @@ impl New {
 }
 
 fn list(catalogue: &Catalogue, context: &Context) -> Result<()> {
-    let names: Vec<String> = catalogue.list().into_iter().map(|summary| summary.name).collect();
+    let list = catalogue.list();
+    let names: Vec<&str> = list.iter().map(|summary| summary.name.as_str()).collect();
     context.out.result(&names, || {
-        let lines: String = names.iter().map(|name| format!("- {name}\n")).collect();
+        let unproven = |why: &str| if why.is_empty() { String::new() } else { format!(" (never run by tests: {why})") };
+        let lines: String = list.iter().map(|one| format!("- {}{}\n", one.name, unproven(&one.unproven))).collect();
         format!("Languages available as templates:\n{lines}")
     })
 }
@@ -241,12 +274,13 @@ struct Wanted<'a> {
     stack: &'a Path,
     text: &'a str,
     template: &'a Template,
+    shape: Option<&'a str>,
     name: &'a str,
 }
 
 /// Makes the handler's folder and the stack file beside their places, then puts both there.
 fn write(wanted: &Wanted<'_>, replace: bool) -> Result<()> {
-    let Wanted { root, folder, stack, text, template, name } = wanted;
+    let Wanted { root, folder, stack, text, template, shape, name } = wanted;
     if std::fs::symlink_metadata(folder).is_ok() {
         let shown = folder.strip_prefix(root).unwrap_or(folder).display();
         return Err(Fault::usage(format!("the folder {shown} is there already"))
@@ -255,7 +289,7 @@ fn write(wanted: &Wanted<'_>, replace: bool) -> Result<()> {
     let failed = || format!("can't make the function {name} in {}", root.display());
     // Removed with everything in it unless the end is reached.
     let temporary = tempfile::Builder::new().prefix(".faas-new-").tempdir_in(root).or_fault(failed)?;
-    template.write_handler(name, &temporary.path().join("handler"))?;
+    template.write_handler(name, *shape, &temporary.path().join("handler"))?;
     // A link stays one: the file that it leads to is what is replaced.
     let stack = &if replace { std::fs::canonicalize(stack).or_fault(failed)? } else { stack.to_path_buf() };
     let beside = stack.parent().unwrap_or(root);

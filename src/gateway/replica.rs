@@ -158,11 +158,20 @@ fn config(plan: &Plan<'_>, folder: &Path) -> Result<Config, String> {
     }
     let own = plan.deployment.env_process.as_ref().filter(|process| !process.trim().is_empty());
     let line = own.unwrap_or(&bundle.run.command);
-    let command =
+    let mut command =
         shell_words::split(line).map_err(|e| format!("the command `{line}` can't be split into words: {e}"))?;
+    let env = environment(plan, folder);
+    let value = |name: &str| env.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    // A function that asks a version manager for another version is given it.
+    let asks = env.iter().any(|(name, _)| name.ends_with("ENV_VERSION"));
+    if let Some(program) = command.first_mut().filter(|_| !asks)
+        && let Some(behind) = crate::manager::behind_name(program, value("PATH").unwrap_or_default())
+    {
+        *program = behind.to_string_lossy().into_owned();
+    }
     let mut config = Config::new(mode, command);
     config.cwd = Some(bundle.dir.clone());
-    config.env = environment(plan, folder);
+    config.env = env;
     config.ready_path.clone_from(&bundle.run.ready_path);
     let asked = plan.deployment.env_vars.as_ref();
     let setting = |name: &str| asked.and_then(|vars| vars.get(name)).filter(|value| !value.is_empty());

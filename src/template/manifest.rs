@@ -25,6 +25,12 @@ pub struct Manifest {
     /// Shown by `faas new`.
     pub welcome_message: Option<String>,
     handler_folder: Option<String>,
+    /// The shapes that its handlers can have. The first is that of the handler folder; each other one is a folder
+    /// `shapes/NAME`, whose files are laid over it.
+    #[serde(default)]
+    pub shapes: Vec<Shape>,
+    /// Whether it was run nowhere by this project's tests, and why, for whoever chooses a template.
+    pub unproven: Option<String>,
     /// Whether the image needs our `faas-watchdog` beside its Dockerfile.
     #[serde(default)]
     pub watchdog: bool,
@@ -37,6 +43,16 @@ pub struct Manifest {
     /// How its handlers are tested: a command line, a step or some of them, run in the native bundle.
     #[serde(default, deserialize_with = "steps")]
     pub test: Vec<Step>,
+}
+
+/// A shape that handlers can have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shape {
+    /// What `faas new --shape` takes: `request`, `event`, `server`, `lambda`.
+    pub name: String,
+    /// What a handler of that shape looks like, in a few words.
+    pub description: String,
 }
 
 /// A name for a set of packages.
@@ -277,6 +293,9 @@ impl Manifest {
         }
         if self.test.is_empty() {
             self.test.clone_from(&base.test);
+        }
+        if self.image.is_none() {
+            self.image.clone_from(&base.image);
         }
         self.watchdog |= base.watchdog;
     }

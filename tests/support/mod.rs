@@ -74,6 +74,13 @@ impl Test {
         }
     }
 
+    /// Another in the same place, which stays as long as `other` does.
+    pub fn clone_place(other: &Self) -> Self {
+        let mut test = Self::new();
+        test.place = Place::Shared(other.place.path().to_owned());
+        test
+    }
+
     /// The folder that the binary is run in.
     pub fn dir(&self) -> PathBuf {
         self.place.path().join("work")

@@ -20,15 +20,17 @@ pub const PROVIDERS: [(&str, &str); 4] = [
 pub struct Chosen {
     /// The template.
     pub lang: String,
+    /// Its shape, where it has several.
+    pub shape: Option<String>,
     /// The platform; `None` when the command line named it.
     pub provider: Option<String>,
 }
 
-/// Asks for the template, and for the platform unless it is `given`.
+/// Asks for the template and its shape, unless one is named already, and for the platform unless it is `given`.
 ///
 /// # Errors
 /// A usage fault where there is nobody to ask; interrupted when the user ends it.
-pub fn ask(catalogue: &Catalogue, context: &Context, given: bool) -> Result<Chosen> {
+pub fn ask(catalogue: &Catalogue, context: &Context, named: Option<&str>, given: bool) -> Result<Chosen> {
     let list = catalogue.list();
     if !context.out.interactive || !std::io::stdin().is_terminal() {
         let names: Vec<&str> = list.iter().map(|summary| summary.name.as_str()).collect();
@@ -40,13 +42,17 @@ pub fn ask(catalogue: &Catalogue, context: &Context, given: bool) -> Result<Chos
     let theme = ColorfulTheme::default();
     let names: Vec<&str> = languages.iter().map(|(language, _)| *language).collect();
     let language = FuzzySelect::with_theme(&theme).with_prompt("Language").items(&names).default(0);
-    let (_, shapes) = &languages[answered(language.interact_opt(), "the language")?];
-    let shape = if let [only] = shapes.as_slice() {
-        *only
-    } else {
-        let items: Vec<String> = shapes.iter().map(|s| format!("{:14} {}", s.name, s.description)).collect();
-        let select = Select::with_theme(&theme).with_prompt("Shape").items(&items).default(0);
-        shapes[answered(select.interact_opt(), "the shape")?]
+    let (_, templates) = &languages[answered(language.interact_opt(), "the language")?];
+    let choices = choices(catalogue, templates, named);
+    let (lang, shape) = match choices.as_slice() {
+        [] => (templates[0].name.clone(), named.map(str::to_owned)),
+        [only] => (only.lang.clone(), only.shape.clone()),
+        several => {
+            let items: Vec<&str> = several.iter().map(|choice| choice.shown.as_str()).collect();
+            let select = Select::with_theme(&theme).with_prompt("Shape").items(&items).default(0);
+            let chosen = &several[answered(select.interact_opt(), "the shape")?];
+            (chosen.lang.clone(), chosen.shape.clone())
+        }
     };
     let provider = if given {
         None
@@ -55,7 +61,32 @@ pub fn ask(catalogue: &Catalogue, context: &Context, given: bool) -> Result<Chos
         let select = Select::with_theme(&theme).with_prompt("Platform").items(&items).default(0);
         Some(PROVIDERS[answered(select.interact_opt(), "the platform")?].0.to_owned())
     };
-    Ok(Chosen { lang: shape.name.clone(), provider })
+    Ok(Chosen { lang, shape, provider })
+}
+
+/// A template in one of its shapes.
+struct Choice {
+    lang: String,
+    shape: Option<String>,
+    shown: String,
+}
+
+/// What can be chosen of a language's templates: each shape of each, or those of the shape that is `named`.
+fn choices(catalogue: &Catalogue, templates: &[&Summary], named: Option<&str>) -> Vec<Choice> {
+    let mut choices = Vec::new();
+    for summary in templates {
+        let template = catalogue.get(&summary.name).ok();
+        let shapes = template.as_ref().map(|template| template.shapes()).unwrap_or_default();
+        if shapes.is_empty() && named.is_none() {
+            let shown = format!("{:14} {}", summary.name, summary.description);
+            choices.push(Choice { lang: summary.name.clone(), shape: None, shown });
+        }
+        for shape in shapes.iter().filter(|shape| named.is_none_or(|named| shape.name == named)) {
+            let shown = format!("{:14} {:8} {}", summary.name, shape.name, shape.description);
+            choices.push(Choice { lang: summary.name.clone(), shape: Some(shape.name.clone()), shown });
+        }
+    }
+    choices
 }
 
 fn answered(answer: dialoguer::Result<Option<usize>>, what: &str) -> Result<usize> {

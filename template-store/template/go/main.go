@@ -31,6 +31,10 @@ func main() {
 		port = "5000"
 		os.Setenv("PORT", port)
 	}
+	if serve, ok := any(function.Handle).(func() error); ok {
+		// A web server of its own.
+		log.Fatal(serve())
+	}
 	handler, err := handlerOf(function.Handle)
 	if err != nil {
 		log.Fatal(err)

@@ -7,20 +7,31 @@ const path = require('path');
 const { pathToFileURL } = require('url');
 
 const TEXT = 'text/plain; charset=utf-8';
+const JSON_TYPE = 'application/json';
 const FOLDER = path.join(__dirname, 'function');
 process.env.PORT = process.env.PORT || '5000';
 
-// The module's file: handler.js or handler.mjs, else what package.json names.
+// The user's module, and the name in it that FAAS_HANDLER asks for, written as Lambda does: `module.function`.
 function entry() {
-  for (const name of ['handler.js', 'handler.mjs', 'handler.cjs']) {
-    const file = path.join(FOLDER, name);
-    if (fs.existsSync(file)) return file;
+  const [, named, name] = /^(.+)\.([^./]+)$/.exec(process.env.FAAS_HANDLER || '') || [];
+  // handler.js, or what package.json names, or what AWS calls it.
+  const bases = named ? [named] : ['handler', null, 'index', 'app'];
+  for (const base of bases) {
+    if (base === null) {
+      try {
+        return { file: require.resolve(FOLDER), name };
+      } catch {
+        continue;
+      }
+    }
+    const file = ['.js', '.mjs', '.cjs'].map((end) => path.join(FOLDER, base + end)).find((one) => fs.existsSync(one));
+    if (file) return { file, name };
   }
-  return require.resolve(FOLDER);
+  throw new Error(`there is no function/${named || 'handler'}.js, .mjs or .cjs`);
 }
 
 async function load() {
-  const file = entry();
+  const { file, name } = entry();
   let module;
   try {
     module = require(file);
@@ -29,13 +40,16 @@ async function load() {
     module = await import(pathToFileURL(file).href);
   }
   const exported = module.default || module;
+  const find = (key) => module[key] || exported[key];
+  if (name && typeof find(name) !== 'function') throw new Error(`FAAS_HANDLER asks for ${name}, which ${path.basename(file)} does not export`);
+  if (name) return name === 'handle' ? { handle: find(name) } : { lambda: find(name) };
   // An application of Express or Connect: it is called with request and response, and can listen by itself.
   if (typeof exported === 'function' && typeof exported.listen === 'function') return { app: exported };
-  const named = module.handle || (module.default && module.default.handle) || module.default || module;
-  if (typeof named === 'function') return { handle: named };
-  const main = module.main || (module.default && module.default.main);
-  if (typeof main === 'function') return { main };
-  throw new Error('function/handler.js exports neither a function, nor `handle`, nor `main`');
+  const handle = find('handle') || exported;
+  if (typeof handle === 'function') return { handle };
+  if (typeof find('handler') === 'function') return { lambda: find('handler') };
+  if (typeof find('main') === 'function') return { main: find('main') };
+  throw new Error(`function/${path.basename(file)} exports neither a function, nor \`handle\`, nor \`handler\`, nor \`main\``);
 }
 
 // What handle(event, context) may answer by, besides returning something.
@@ -133,7 +147,7 @@ function send(response, answer, shaped) {
   else if (typeof body === 'object' && typeof body.pipe === 'function') type = 'application/octet-stream';
   else if (typeof body !== 'string') {
     body = JSON.stringify(body);
-    type = 'application/json';
+    type = JSON_TYPE;
   }
   response.statusCode = full.statusCode || 200;
   for (const [name, value] of fields) response.setHeader(name, value);
@@ -169,15 +183,15 @@ function said(error) {
   return `${error instanceof Error ? `${error.name}: ${error.message}` : error}\n`;
 }
 
-function listener(handle) {
-  const shaped = handle.length >= 2;
+// What answers requests by `answer(request, body)`.
+function listener(answer, shaped) {
   return (request, response) => {
     const chunks = [];
     request.on('data', (chunk) => chunks.push(chunk));
     request.on('error', () => {}); // the caller has gone
     request.on('end', async () => {
       try {
-        send(response, await call(handle, request, Buffer.concat(chunks)), shaped);
+        send(response, await answer(request, Buffer.concat(chunks)), shaped);
       } catch (error) {
         console.error(error);
         if (response.headersSent) return response.destroy();
@@ -209,7 +223,19 @@ function serve(answer) {
 
 process.on('unhandledRejection', (error) => console.error(error));
 
-load().then(({ app, handle, main }) => (main ? main() : serve(app ? withErrors(app) : listener(handle)))).catch((error) => {
+load().then(({ app, handle, lambda, main }) => {
+  if (main) return main();
+  if (app) return serve(withErrors(app));
+  if (lambda) {
+    const { call: callLambda } = require('./aws_lambda');
+    return serve(listener((request, body) => callLambda(lambda, request, body), true));
+  }
+  return serve(listener((request, body) => call(handle, request, body), handle.length >= 2));
+}).catch((error) => {
   console.error(error);
+  const [, missing] = /Cannot find (?:module|package) '([^']+)'/.exec((error && error.message) || '') || [];
+  if (missing && !/^[./]/.test(missing)) {
+    console.error(`the package \`${missing}\` is not installed: add it to dependencies in package.json (npm install ${missing})`);
+  }
   process.exit(1);
 });

@@ -31,7 +31,14 @@ my %context = (function_name => $ENV{OPENFAAS_NAME} // '', hostname => Sys::Host
 STDOUT->autoflush(1);
 STDERR->autoflush(1);
 $ENV{PORT} ||= 5000;
-require Handler;
+if (!eval { require Handler; 1 }) {
+    my $error = $@;
+    print STDERR $error;
+    my ($module) = $error =~ /^Can't locate (\S+)\.pm in \@INC/;
+    die "Handler.pm is not there\n" if ($module // '') eq 'Handler';
+    die "the module `" . $module =~ s{/}{::}gr . "` is not installed: add it to cpanfile\n" if defined $module;
+    exit 1;
+}
 my $handle = Handler->can('handle');
 if (!$handle) {
     my $main = Handler->can('main') or die "function/Handler.pm defines neither handle nor main\n";

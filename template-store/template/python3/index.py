@@ -1,22 +1,27 @@
 """The HTTP server around handler.py: python3's shim between the invoker and the user's function."""
-import asyncio
+# What is imported here is waited for at every cold start; asyncio, inspect, json, traceback and urllib are imported by
+# who needs them, when it does.
 import contextvars
-import importlib
-import inspect
 import io
-import json
 import os
 import signal
 import socket
 import sys
 import threading
-import traceback
-from http import HTTPStatus
-from urllib.parse import parse_qsl, unquote, urlsplit
+import time
+from types import AsyncGeneratorType, GeneratorType
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MAX_HEAD = 64 * 1024
-REASONS = {status.value: status.phrase for status in HTTPStatus}
+REASONS = {
+    100: "Continue", 200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 206: "Partial Content",
+    301: "Moved Permanently", 302: "Found", 303: "See Other", 304: "Not Modified", 307: "Temporary Redirect",
+    308: "Permanent Redirect", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
+    405: "Method Not Allowed", 409: "Conflict", 410: "Gone", 413: "Content Too Large", 415: "Unsupported Media Type",
+    418: "I'm a Teapot", 422: "Unprocessable Content", 429: "Too Many Requests", 431: "Request Header Fields Too Large",
+    500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable",
+    504: "Gateway Timeout", 505: "HTTP Version Not Supported",
+}
 TEXT, BYTES, JSON = "text/plain; charset=utf-8", "application/octet-stream", "application/json"
 
 # Where print() goes while a request is handled; threads and tasks of other requests have their own.
@@ -61,13 +66,17 @@ class Headers(dict):
 class Event:
     """One HTTP request."""
 
-    __slots__ = ("body", "headers", "method", "query", "path", "raw_query")
+    __slots__ = ("body", "headers", "method", "query", "path", "raw_path", "raw_query")
 
     def __init__(self, method, target, headers, body):
-        url = urlsplit(target)
-        self.raw_query = url.query
+        if not target.startswith("/"):  # a whole URL
+            target = "/" + target.partition("://")[2].partition("/")[2]
+        self.raw_path, _, self.raw_query = target.partition("?")
         self.method, self.headers, self.body = method, headers, body
-        self.path, self.query = unquote(url.path), dict(parse_qsl(url.query, keep_blank_values=True))
+        self.path, self.query = self.raw_path, dict(pairs(self.raw_query))
+        if "%" in self.raw_path:
+            from urllib.parse import unquote
+            self.path = unquote(self.raw_path)
 
     def text(self):
         """The body as text."""
@@ -75,7 +84,8 @@ class Event:
 
     def json(self):
         """The body as JSON."""
-        return json.loads(self.body)
+        from json import loads
+        return loads(self.body)
 
 
 class Context:
@@ -86,6 +96,14 @@ class Context:
     def __init__(self):
         self.function_name = os.environ.get("OPENFAAS_NAME", "")
         self.hostname = socket.gethostname()
+
+
+def pairs(query):
+    """Names and values of a query."""
+    if not query:
+        return []
+    from urllib.parse import parse_qsl
+    return parse_qsl(query, keep_blank_values=True)
 
 
 class Refused(Exception):
@@ -100,9 +118,10 @@ def encode(body):
         return body.encode("utf-8", "surrogateescape"), TEXT
     if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(body), BYTES
-    if inspect.isgenerator(body) or inspect.isasyncgen(body):
+    if isinstance(body, (GeneratorType, AsyncGeneratorType)):
         return body, TEXT
-    return json.dumps(body).encode(), JSON
+    from json import dumps
+    return dumps(body).encode(), JSON
 
 
 def reply(result):
@@ -119,12 +138,59 @@ def reply(result):
     return int(status), fields, body
 
 
+def imported(name):
+    """A module by its whole name. One that is missing ends the function, with what to do."""
+    try:
+        __import__(name)
+    except ModuleNotFoundError as error:
+        trace()
+        root = (error.name or "").partition(".")[0]
+        if root and root != "function":
+            sys.exit(f"the module `{root}` is not installed: add the package that has it to requirements.txt")
+        sys.exit(f"{name.replace('.', '/')}.py is not there: a function is in handler.py, or where FAAS_HANDLER says")
+    return sys.modules[name]
+
+
+def entry():
+    """The user's module, and the name in it that FAAS_HANDLER asks for, written as Lambda does: `module.function`."""
+    path, _, name = os.environ.get("FAAS_HANDLER", "").replace("/", ".").rpartition(".")
+    if path:
+        return imported("function." + path), name
+    # handler.py, or what AWS, its examples and SAM call it.
+    there = [name for name in ("handler", "lambda_function", "app", "main", "index")
+             if os.path.exists(os.path.join(HERE, "function", name + ".py"))]
+    return imported("function." + (there or ["handler"])[0]), None
+
+
+async def whole(awaitable):
+    """What an awaitable comes to."""
+    return await awaitable
+
+
+def needed(function):
+    """How many arguments a function must be given."""
+    code = getattr(function, "__code__", None)
+    if code is not None and not hasattr(function, "__self__") and not hasattr(function, "__wrapped__"):
+        return code.co_argcount - len(function.__defaults__ or ())
+    from inspect import signature
+    return len([p for p in signature(function).parameters.values()
+                if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty])
+
+
 def load():
     """The user's module, and a function from Event to (status, fields, body); None when it serves by itself."""
     sys.path[:0] = [HERE, os.path.join(HERE, ".deps"), os.path.join(HERE, "function")]
-    module = importlib.import_module("function.handler")
-    handle = getattr(module, "handle", None)
+    module, named = entry()
+    handle = getattr(module, named or "handle", None)
+    if named and not callable(handle):
+        sys.exit(f"FAAS_HANDLER asks for {named}, which {module.__name__.replace('.', '/')}.py does not define")
+    if named and named != "handle":
+        return module, as_lambda(handle)
     if not callable(handle):
+        for name in ("lambda_handler", "handler", "main"):
+            function = getattr(module, name, None)
+            if callable(function) and (name != "main" or needed(function) >= 2):
+                return module, as_lambda(function)
         if callable(getattr(module, "main", None)):
             return module, None
         app = getattr(module, "app", None)
@@ -132,15 +198,16 @@ def load():
             app = module.create_app()
         if callable(app):
             return module, wsgi(app)
-        sys.exit("function/handler.py defines neither handle(req), handle(event, context), app nor main()")
-    awaited = inspect.iscoroutinefunction(handle)
-
+        sys.exit(f"{module.__name__.replace('.', '/')}.py defines neither handle(req), handle(event, context), "
+                 "lambda_handler(event, context), app nor main()")
     def call(*arguments):
-        return asyncio.run(handle(*arguments)) if awaited else handle(*arguments)
+        result = handle(*arguments)
+        if hasattr(result, "__await__"):
+            from asyncio import run
+            return run(whole(result))
+        return result
 
-    needed = [p for p in inspect.signature(handle).parameters.values()
-              if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
-    if len(needed) >= 2:
+    if needed(handle) >= 2:
         context = Context()
         return module, lambda event: reply(call(event, context))
 
@@ -169,6 +236,12 @@ def load():
         return status, fields, body
 
     return module, plain
+
+
+def as_lambda(handler):
+    """A function from Event to (status, fields, body) that calls handler(event, context) as AWS Lambda does."""
+    from aws_lambda import adapted
+    return adapted(handler)
 
 
 def wsgi(app):
@@ -230,7 +303,8 @@ def chain(first, rest):
 
 def chunks(body):
     """The chunks of a streamed body as bytes."""
-    if inspect.isasyncgen(body):
+    if isinstance(body, AsyncGeneratorType):
+        import asyncio
         loop = asyncio.new_event_loop()
         try:
             while True:
@@ -243,6 +317,21 @@ def chunks(body):
             loop.close()
     for chunk in body:
         yield encode(chunk)[0]
+
+
+def checked(name, value):
+    """Refuses what can't be a header field: it would end the head, or be another field."""
+    text = f"{name}{value}"
+    if "\r" in text or "\n" in text or "\0" in text:
+        raise ValueError(f"the header field {name!r} holds a line end")
+    if not name or not name.isascii() or any(c <= " " or c in '():<>@,;\\"/[]?={}\x7f' for c in name):
+        raise ValueError(f"{name!r} can't be the name of a header field")
+
+
+def trace():
+    """Writes the error that is handled to the log."""
+    from traceback import print_exc
+    print_exc()
 
 
 class Server:
@@ -284,7 +373,7 @@ class Server:
         except (ConnectionError, TimeoutError):
             pass  # the caller has gone; there is nobody to tell
         except (Exception, SystemExit):
-            traceback.print_exc()
+            trace()
         finally:
             reader.close()
             connection.close()
@@ -307,8 +396,10 @@ class Server:
             keep = "close" not in tokens and (version == "HTTP/1.1" or "keep-alive" in tokens)
             try:
                 status, fields, body = self.handle(Event(method, target, headers, body))
+                for name, value in fields:
+                    checked(name, value)
             except (Exception, SystemExit) as error:  # a handler that exits ends its request, not the function
-                traceback.print_exc()
+                trace()
                 status, fields = 500, [("Content-Type", TEXT)]
                 body = f"{type(error).__name__}: {error}\n".encode("utf-8", "replace")
             keep = keep and not self.stopping
@@ -389,10 +480,7 @@ def send(connection, status, fields, body, keep, method, version):
     for name, value in fields:
         if name.lower() in ("content-length", "transfer-encoding", "connection"):
             continue  # these are the server's
-        line = f"{name}: {value}"
-        if "\r" in line or "\n" in line:
-            raise ValueError(f"the header field {name!r} holds a line end")
-        lines.append(line)
+        lines.append(f"{name}: {value}")
     if chunked:
         lines.append("Transfer-Encoding: chunked")
     elif not streamed and not bare:
@@ -402,11 +490,16 @@ def send(connection, status, fields, body, keep, method, version):
     top = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
     silent = method == "HEAD" or bare
     if not streamed:
-        connection.sendall(top if silent else top + body)
+        if silent or len(body) > 65536:  # a large one is not copied
+            connection.sendall(top)
+            if not silent:
+                connection.sendall(body)
+        else:
+            connection.sendall(top + body)
         return keep
     connection.sendall(top)
     if silent:
-        body.close() if inspect.isgenerator(body) else None
+        body.close() if isinstance(body, GeneratorType) else None
         return keep
     for chunk in chunks(body):
         if chunk:

@@ -26,7 +26,7 @@ module Faas
   }.freeze
 
   # One HTTP request. Names of header fields are in lower case; body is bytes.
-  Event = Struct.new(:body, :headers, :http_method, :query, :path, keyword_init: true) do
+  Event = Struct.new(:body, :headers, :http_method, :query, :path, :target, keyword_init: true) do
     # The body as text.
     def text = body.dup.force_encoding(Encoding::UTF_8)
 
@@ -73,16 +73,31 @@ module Faas
         ENV['BUNDLE_PATH'] = File.join(here, '.deps')
         require 'bundler/setup'
       end
-      require File.join(here, 'function', 'handler')
-      @main = Object.new.method(:main) if Object.private_method_defined?(:main)
-      return if Object.private_method_defined?(:handle)
-      abort 'function/handler.rb defines neither handle(req), handle(event:, context:) nor main' unless @main
+      file, name = entry(File.join(here, 'function'))
+      load_user(file)
+      @lambda = named(name) if name && name != 'handle'
+      @handle = defined_method('handle')
+      require File.join(here, 'aws_lambda') if @lambda
+      return if @lambda || @handle
+
+      name = %w[lambda_handler handler].find { |one| defined_method(one) }
+      @lambda = name && named(name)
+      @main = defined_method('main')
+      require File.join(here, 'aws_lambda') if @lambda
+      return if @lambda || @main
+
+      abort "function/#{File.basename(file)}.rb defines neither handle(req), handle(event:, context:), " \
+            'lambda_handler(event:, context:) nor main'
     end
 
-    attr_reader :main
+    # Whether requests are answered by it; else it is a web server of its own.
+    def answers? = !(@lambda || @handle).nil?
+
+    def main = @main.call
 
     def call(event)
-      @handle ||= Object.new.method(:handle)
+      return Lambda.call(@lambda, event) if @lambda
+
       @context ||= Context.new(function_name: ENV['OPENFAAS_NAME'].to_s, hostname: Socket.gethostname)
       kinds = @handle.parameters.map(&:first)
       return Faas.reply(@handle.call(event: event, context: @context)) if kinds.include?(:keyreq)
@@ -92,6 +107,37 @@ module Faas
     end
 
     private
+
+    # The user's file, and the name in it that FAAS_HANDLER asks for, written as Lambda does: `file.method`.
+    def entry(folder)
+      path, dot, name = ENV['FAAS_HANDLER'].to_s.rpartition('.')
+      return [File.join(folder, path), name] unless dot.empty?
+
+      found = %w[handler lambda_function app function].find { |one| File.exist?(File.join(folder, "#{one}.rb")) }
+      [File.join(folder, found || 'handler'), nil]
+    end
+
+    # A library that is missing ends the function, with what to do.
+    def load_user(file)
+      require file
+    rescue LoadError => e
+      warn e.full_message(highlight: false)
+      missing = e.path.to_s
+      abort "#{File.basename(file)}.rb is not there: a function is in handler.rb, or where FAAS_HANDLER says" if missing == file
+      abort "`#{missing}` is not installed: add the gem that has it to Gemfile"
+    end
+
+    def defined_method(name)
+      Object.new.method(name) if Object.private_method_defined?(name) || Object.method_defined?(name)
+    end
+
+    # `method`, or `Module::Class.method`.
+    def named(name)
+      owner, dot, method = name.rpartition('.')
+      owner, _, method = name.rpartition('::') if dot.empty? && name.include?('::')
+      found = owner.empty? ? defined_method(method) : Object.const_get(owner).method(method)
+      found or abort "FAAS_HANDLER asks for #{name}, which is not defined"
+    end
 
     # What is printed comes before what is returned.
     def plain(event)
@@ -138,8 +184,12 @@ module Faas
     end
     body, type = encode(result)
     fields << ['Content-Type', type] unless fields.any? { |name, _| name.casecmp?('content-type') }
-    fields.each { |name, value| raise ArgumentError, "the header field #{name} holds a line end" if "#{name}#{value}" =~ /[\r\n]/ }
+    check(fields)
     [status, fields, body]
+  end
+
+  def self.check(fields)
+    fields.each { |name, value| raise ArgumentError, "the header field #{name} holds a line end" if "#{name}#{value}" =~ /[\r\n]/ }
   end
 
   # HTTP/1.1 over one thread a connection.
@@ -221,7 +271,7 @@ module Faas
       headers = fields(socket, line.bytesize)
       path, query = target.split('?', 2)
       event = Event.new(
-        body: body(socket, headers), headers: headers, http_method: method,
+        body: body(socket, headers), headers: headers, http_method: method, target: target,
         path: URI::DEFAULT_PARSER.unescape(path).force_encoding(Encoding::UTF_8),
         query: URI.decode_www_form(query.to_s).to_h
       )
@@ -313,9 +363,5 @@ if $PROGRAM_NAME == __FILE__
   ENV['PORT'] ||= '5000'
   $stdout = Faas::Stdout.new($stdout)
   handler = Faas::Handler.new
-  if Object.private_method_defined?(:handle)
-    Faas::Server.new(handler, Integer(ENV['PORT'])).serve
-  else
-    handler.main.call
-  end
+  handler.answers? ? Faas::Server.new(handler, Integer(ENV['PORT'])).serve : handler.main
 end

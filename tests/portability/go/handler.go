@@ -75,6 +75,17 @@ func Handle(w http.ResponseWriter, r *http.Request) {
 		}
 		plain()
 		io.WriteString(w, value)
+	case "/secret":
+		folder := os.Getenv("FAAS_SECRETS_DIR")
+		if folder == "" {
+			folder = "/var/openfaas/secrets"
+		}
+		secret, err := os.ReadFile(folder + "/portability-key")
+		if err != nil {
+			panic(err)
+		}
+		plain()
+		w.Write(secret)
 	default:
 		http.NotFound(w, r)
 	}

@@ -1,6 +1,8 @@
 import faas.Request;
 import faas.Response;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.Map;
 import java.util.stream.Collectors;
 
@@ -43,6 +45,9 @@ public class Handler {
                 return "slow";
             case "/environment":
                 return System.getenv().getOrDefault("PROBE", "none");
+            case "/secret":
+                String folder = System.getenv().getOrDefault("FAAS_SECRETS_DIR", "/var/openfaas/secrets");
+                return Files.readString(Path.of(folder, "portability-key"));
             default:
                 return Response.text(404, "no such path");
         }

@@ -1,5 +1,6 @@
 'use strict';
 
+const fs = require('fs');
 const express = require('express');
 
 const app = express();
@@ -38,5 +39,8 @@ app.all('/slow', async (req, res) => {
   text(res).send('slow');
 });
 app.all('/environment', (req, res) => text(res).send(process.env.PROBE || 'none'));
+app.all('/secret', (req, res) => {
+  text(res).send(fs.readFileSync(`${process.env.FAAS_SECRETS_DIR || '/var/openfaas/secrets'}/portability-key`, 'utf8'));
+});
 
 module.exports = app;

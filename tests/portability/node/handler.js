@@ -1,5 +1,6 @@
 'use strict';
 
+const fs = require('fs');
 const { Readable } = require('stream');
 
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -38,6 +39,8 @@ module.exports = async (event, context) => {
       return 'slow';
     case '/environment':
       return process.env.PROBE || 'none';
+    case '/secret':
+      return fs.readFileSync(`${process.env.FAAS_SECRETS_DIR || '/var/openfaas/secrets'}/portability-key`, 'utf8');
     default:
       return { statusCode: 404, body: 'no such path' };
   }

@@ -26,7 +26,15 @@ sub handle {
         return 'slow';
     }
     return $ENV{PROBE} // 'none' if $path eq '/environment';
+    return secret() if $path eq '/secret';
     return { statusCode => 404, body => 'no such path' };
+}
+
+sub secret {
+    my $folder = $ENV{FAAS_SECRETS_DIR} // '/var/openfaas/secrets';
+    open my $file, '<', "$folder/portability-key" or die "$!\n";
+    local $/ = undef;
+    return scalar <$file>;
 }
 
 sub words {

@@ -31,6 +31,8 @@ function handle($event, $context)
             return 'slow';
         case '/environment':
             return getenv('PROBE') ?: 'none';
+        case '/secret':
+            return file_get_contents((getenv('FAAS_SECRETS_DIR') ?: '/var/openfaas/secrets') . '/portability-key');
     }
     return ['statusCode' => 404, 'body' => 'no such path'];
 }

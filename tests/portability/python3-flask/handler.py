@@ -75,5 +75,11 @@ def environment():
     return text(os.environ.get("PROBE", "none"))
 
 
+@app.route("/secret", methods=ALL)
+def secret():
+    with open(os.environ.get("FAAS_SECRETS_DIR", "/var/openfaas/secrets") + "/portability-key") as file:
+        return text(file.read())
+
+
 def text(body, status=200):
     return Response(body, status=status, content_type="text/plain; charset=utf-8")

@@ -30,6 +30,9 @@ def handle(event, context):
         return {"body": "slow"}
     if path == "/environment":
         return {"body": os.environ.get("PROBE", "none")}
+    if path == "/secret":
+        with open(os.environ.get("FAAS_SECRETS_DIR", "/var/openfaas/secrets") + "/portability-key") as secret:
+            return {"body": secret.read()}
     return {"statusCode": 404, "body": "no such path"}
 
 

@@ -19,6 +19,7 @@ def handle(event:, context:)
     sleep 0.5
     'slow'
   when '/environment' then ENV.fetch('PROBE', 'none')
+  when '/secret' then File.read("#{ENV.fetch('FAAS_SECRETS_DIR', '/var/openfaas/secrets')}/portability-key")
   else { statusCode: 404, body: 'no such path' }
   end
 end

@@ -1,3 +1,4 @@
+import { readFileSync } from 'fs';
 import { Readable } from 'stream';
 
 import type { Answer, Context, Event } from '../faas';
@@ -42,6 +43,8 @@ export async function handle(event: Event, context: Context): Promise<Answer> {
       return { statusCode: 200, body: 'slow' };
     case '/environment':
       return { statusCode: 200, body: process.env.PROBE ?? 'none' };
+    case '/secret':
+      return { statusCode: 200, body: readFileSync(`${process.env.FAAS_SECRETS_DIR ?? '/var/openfaas/secrets'}/portability-key`, 'utf8') };
     default:
       return { statusCode: 404, body: 'no such path' };
   }

@@ -21,11 +21,33 @@ use tokio::signal::unix::{signal, SignalKind};
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 type Answer = Response<UnsyncBoxBody<Bytes, String>>;
+type Serving = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, String>> + Send>>;
 
 /// A function of one of the shapes that `handle` may have; `Shape` tells them apart.
 trait Handler<Shape>: Copy + Send + Sync + 'static {
     fn call(self, request: Request<Bytes>) -> Answering;
+
+    /// A web server of its own, running; `None` when it answers requests.
+    fn serving(self) -> Option<Serving> {
+        None
+    }
+}
+
+/// `async fn handle() -> Result<(), impl Display>`: a web server of its own.
+impl<F, A, E> Handler<fn() -> (A, E)> for F
+where
+    F: Fn() -> A + Copy + Send + Sync + 'static,
+    A: Future<Output = Result<(), E>> + Send + 'static,
+    E: Display + Debug,
+{
+    fn call(self, _: Request<Bytes>) -> Answering {
+        Box::pin(async { Err("it is a web server of its own".into()) })
+    }
+
+    fn serving(self) -> Option<Serving> {
+        Some(Box::pin(async move { self().await.map_err(|error| error.to_string()) }))
+    }
 }
 
 /// `async fn handle(Request<Bytes>) -> Result<Response<impl Body>, impl Display>`
@@ -126,6 +148,9 @@ async fn one<S: 'static>(handler: impl Handler<S>, request: Request<Incoming>) -
 }
 
 async fn serve<S: 'static>(handler: impl Handler<S>, port: u16) -> std::io::Result<()> {
+    if let Some(serving) = handler.serving() {
+        return serving.await.map_err(std::io::Error::other);
+    }
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let open = GracefulShutdown::new();

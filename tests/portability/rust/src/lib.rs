@@ -54,6 +54,11 @@ pub async fn handle(req: Request<Bytes>) -> Result<Response<Body>, String> {
             made(Response::builder(), "slow")
         }
         "/environment" => made(Response::builder(), std::env::var("PROBE").unwrap_or_else(|_| "none".into())),
+        "/secret" => {
+            let folder = std::env::var("FAAS_SECRETS_DIR").unwrap_or_else(|_| "/var/openfaas/secrets".into());
+            let secret = std::fs::read_to_string(format!("{folder}/portability-key"));
+            made(Response::builder(), secret.map_err(|error| error.to_string())?)
+        }
         _ => made(Response::builder().status(404), "no such path"),
     }
 }

@@ -1,0 +1,7 @@
+<?php
+
+// What a request is answered with.
+function answer(string $body): string
+{
+    return $body;
+}
