@@ -18,7 +18,10 @@ const LONGEST: u64 = 4096;
 /// What an answer depends on: the script, and the file in which the manager keeps the version that is in use.
 type Stamps = (Option<SystemTime>, Option<SystemTime>);
 
-static KNOWN: LazyLock<Mutex<HashMap<PathBuf, (Stamps, Option<PathBuf>)>>> = LazyLock::new(Mutex::default);
+/// What was answered, by script.
+type Known = HashMap<PathBuf, (Stamps, Option<PathBuf>)>;
+
+static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
 
 /// The program of that name as it is found in `path`, the value of PATH, and not a manager's script in its place.
 /// `None` when it is not found, or when it is itself what is found first.
