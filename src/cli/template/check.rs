@@ -342,7 +342,7 @@ fn manifest(template: &Template) -> Result<String> {
 /// A function of the template.
 fn made(template: &Template, place: &Path) -> Result<Function> {
     let handler = place.join(FUNCTION);
-    template.write_handler(FUNCTION, &handler)?;
+    template.write_handler(FUNCTION, None, &handler)?;
     let is_empty = std::fs::read_dir(&handler).or_fault(|| "can't read the handler".into())?.next().is_none();
     if is_empty {
         return Err(Fault::usage(format!("the folder `{}` has nothing in it", template.manifest.handler_folder()))
