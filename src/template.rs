@@ -348,10 +348,16 @@ impl Template {
     /// # Errors
     /// When a file can't be read or written.
     pub fn copy_to(&self, into: &Path) -> Result<()> {
-        for file in &self.files {
+        for file in self.with_shapes() {
             file.write_to(&into.join(&file.path))?;
         }
         Ok(())
+    }
+
+    /// Its files and those of its shapes: the whole folder.
+    pub fn with_shapes(&self) -> impl Iterator<Item = File> + '_ {
+        let shaped = |file: &File| File { path: Path::new(SHAPES).join(&file.path), ..file.clone() };
+        self.files.iter().cloned().chain(self.shapes.iter().map(shaped))
     }
 
     /// A digest of its files: paths, modes and contents.

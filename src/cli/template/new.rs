@@ -48,7 +48,7 @@ impl New {
         let temporary = tempfile::Builder::new().prefix(".faas-new-").tempdir_in(&above).or_fault(cant)?;
         let new = temporary.path().join("new");
         let handler = base.manifest.handler_folder();
-        for file in base.files() {
+        for file in base.with_shapes() {
             let is_handler = file.path.starts_with(handler);
             let is_about = file.path == std::path::Path::new("README.md");
             if is_about || self.extend && !is_handler {
