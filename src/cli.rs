@@ -7,7 +7,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
 use crate::context::{Context, Dirs, Env};
 use crate::error::{OrFault, Result};
-use crate::output::{Format, Output};
+use crate::output::{Format, LogFormat, Output};
 use commands::Entry;
 
 mod bashcompletion;
@@ -15,11 +15,14 @@ mod build;
 mod cache;
 mod chart;
 mod commands;
+mod complete;
 mod completion;
+mod config;
 mod deploy;
 mod describe;
 mod dev;
 mod doctor;
+mod explain;
 mod generate;
 #[cfg(any(feature = "knative", feature = "lambda"))]
 mod import;
@@ -33,6 +36,7 @@ mod local_run;
 mod login;
 mod logout;
 mod logs;
+mod man;
 #[cfg(feature = "lambda")]
 mod mfa;
 mod namespace;
@@ -61,11 +65,13 @@ mod secret;
 pub mod session;
 mod stack_file;
 mod store;
+mod target;
 mod template;
 mod test;
 mod up;
 mod validate;
 mod values;
+mod verbose;
 mod version;
 
 /// One command line for functions, wherever they run.
@@ -77,6 +83,9 @@ mod version;
 struct Cli {
     #[command(flatten)]
     global: Global,
+    /// Say on stderr what is done: -v, -vv for every request, -vvv for connections too; passwords and tokens are left out
+    #[arg(short, action = clap::ArgAction::Count)]
+    verbose: u8,
 }
 
 /// Flags that every command takes.
@@ -107,16 +116,31 @@ pub struct Global {
     /// Print nothing but results and errors
     #[arg(long, global = true)]
     pub quiet: bool,
+    /// A file of variables for ${…} in the stack file [default: .env.TARGET, then .env, beside the stack file]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
+    /// Ask nothing, even on a terminal
+    #[arg(long, global = true)]
+    pub yes: bool,
+    /// No colour and no lines that are drawn again, for screen readers
+    #[arg(long, global = true, env = "FAAS_PLAIN", num_args = 0..=1, require_equals = true, value_name = "BOOL",
+          default_missing_value = "true", default_value = "false", action = clap::ArgAction::Set,
+          hide_default_value = true, hide_possible_values = true)]
+    pub plain: bool,
+    /// How notes, warnings and progress are written to stderr
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t, hide_default_value = true)]
+    pub log_format: LogFormat,
 }
 
 /// Runs the command line of this process.
 #[must_use]
 pub fn run() -> ExitCode {
-    clap_complete::CompleteEnv::with_factory(command).complete();
+    clap_complete::CompleteEnv::with_factory(|| complete::live(command())).complete();
     let args: Vec<OsString> = std::env::args_os().collect();
     if let Some(code) = plugin_in_place(&args) {
         return ExitCode::from(code);
     }
+    let (args, verbose) = verbose::taken_out(args);
     let (global, command) = match parse(&args) {
         Ok(parsed) => parsed,
         Err(error) => {
@@ -127,7 +151,12 @@ pub fn run() -> ExitCode {
         }
     };
     let env = Env::of_process();
-    let out = Output::detect(global.output, global.quiet, &env);
+    let mut out = Output::detect(global.output, global.quiet, &env).logged(global.log_format);
+    out.asks_nothing = global.yes;
+    if global.plain {
+        out = out.plain();
+    }
+    verbose::start(verbose, &env, global.log_format);
     match context(env, out.clone()).and_then(|context| command(&context, &global)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {

@@ -34,6 +34,8 @@ pub struct Patient<'a> {
     pub project: &'a Project<'a>,
     /// The platform's kind.
     pub kind: ProviderKind,
+    /// Whether somebody named it: a stack file, a flag, the environment.
+    pub named: bool,
     /// The address of its gateway, where it has one.
     pub gateway: &'a str,
     /// The platform, or why it can't even be named.
@@ -114,6 +116,7 @@ fn mend(checked: Checked, fix: bool) -> Finding {
 async fn platform(patient: &Patient<'_>) -> Vec<Checked> {
     let kind = patient.kind.as_str();
     match patient.backend {
+        _ if !patient.named => vec![Finding::skipped("platform", "no stack file, flag or variable names one").into()],
         Err(fault) => vec![Finding::of_fault(format!("provider {kind}"), fault).into()],
         // What there is to say of one that does not run, `local` has said.
         Ok(_) if patient.kind == ProviderKind::Local && !local::runs(patient) => Vec::new(),

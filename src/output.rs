@@ -23,8 +23,18 @@ pub enum Format {
     Json,
 }
 
+/// How notes, warnings and progress are written to stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line: `time`, `level`, `message`, and `function` where it is about one.
+    Json,
+}
+
 /// The way to the user.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Output {
     /// How results are printed.
     pub format: Format,
@@ -34,6 +44,10 @@ pub struct Output {
     pub interactive: bool,
     /// Say nothing but results and errors.
     pub quiet: bool,
+    /// How stderr is written.
+    pub log: LogFormat,
+    /// Ask nothing, even on a terminal.
+    pub asks_nothing: bool,
 }
 
 impl Output {
@@ -43,7 +57,28 @@ impl Output {
         let terminal = std::io::stderr().is_terminal() && env.get("TERM") != Some("dumb");
         let forced = env.get("CLICOLOR_FORCE").is_some_and(|v| v != "0");
         let colour = env.get("NO_COLOR").is_none() && (forced || terminal);
-        Self { format, colour, interactive: terminal && !env.is_ci(), quiet }
+        Self { format, colour, interactive: terminal && !env.is_ci(), quiet, ..Self::default() }
+    }
+
+    /// The same way without colour and without lines that are drawn again, for screen readers and logs.
+    #[must_use]
+    pub fn plain(self) -> Self {
+        Self { colour: false, interactive: false, ..self }
+    }
+
+    /// The same way with stderr in another format; JSON is for programs, who want no colour.
+    #[must_use]
+    pub fn logged(self, log: LogFormat) -> Self {
+        match log {
+            LogFormat::Text => self,
+            LogFormat::Json => Self { log, ..self.plain() },
+        }
+    }
+
+    /// Whether a question may be asked: somebody sits before a terminal, and did not say `--yes`.
+    #[must_use]
+    pub fn may_ask(&self) -> bool {
+        self.interactive && !self.asks_nothing && std::io::stdin().is_terminal()
     }
 
     /// The same way, with results as JSON when a command's own `--json` asks for it.
@@ -90,23 +125,37 @@ impl Output {
 
     /// A line for the user on stderr; nothing with `--quiet`.
     pub fn note(&self, line: impl std::fmt::Display) {
-        if !self.quiet {
-            eprint_line(&line.to_string());
+        match self.log {
+            _ if self.quiet => {}
+            LogFormat::Text => eprint_line(&line.to_string()),
+            LogFormat::Json => log_json("info", None, &line.to_string()),
         }
     }
 
     /// A warning on stderr.
     pub fn warn(&self, line: impl std::fmt::Display) {
+        if self.log == LogFormat::Json {
+            return log_json("warning", None, &line.to_string());
+        }
         eprint_line(&format!("{}: {line}", diagnostic::paint(self.colour, diagnostic::Tone::Warning, "warning")));
     }
 
     /// A problem on stderr, with its place.
     pub fn problem(&self, problem: &Problem) {
+        if self.log == LogFormat::Json {
+            let place = problem.place.as_ref().map(|p| format!("{}:{}:{}: ", p.file, p.line, p.column));
+            let level = if problem.is_error() { "error" } else { "warning" };
+            return log_json(level, None, &format!("{}{}", place.unwrap_or_default(), problem.message));
+        }
         eprint_line(diagnostic::problem(problem, self.colour).trim_end());
     }
 
     /// The error that ends the command: as text on stderr, or as JSON on stderr with `--output json`.
     pub fn fault(&self, fault: &Fault) {
+        if self.log == LogFormat::Json {
+            let hint = fault.hint.as_ref().map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
+            return log_json("error", None, &format!("{fault}{hint}"));
+        }
         match self.format {
             Format::Json => eprint_line(&serde_json::json!({ "error": fault }).to_string()),
             Format::Table => eprint_line(diagnostic::fault(fault, self.colour).trim_end()),
@@ -130,6 +179,19 @@ pub fn plain(text: &str) -> std::borrow::Cow<'_, str> {
     }
     let text = text.replace("\r\n", "\n");
     console::strip_ansi_codes(&text).chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Writes a line of the log as JSON to stderr; `function` is the one that it is about.
+pub fn log_json(level: &str, function: Option<&str>, message: &str) {
+    let mut line = serde_json::json!({
+        "time": jiff::Timestamp::now().to_string(),
+        "level": level,
+        "message": console::strip_ansi_codes(message),
+    });
+    if let Some(function) = function {
+        line["function"] = function.into();
+    }
+    eprint_line(&line.to_string());
 }
 
 /// Writes a line to stderr; that stderr is closed is nobody's concern.

@@ -9,6 +9,8 @@ use crate::error::{Fault, Kind, Result};
 use crate::function::Function;
 
 mod drift;
+pub mod hide;
+pub mod prune;
 pub mod run;
 
 /// What is to be done for one function.
@@ -21,6 +23,8 @@ pub enum Action {
     Updated,
     /// It is there as it should be.
     Unchanged,
+    /// The stack deployed it, and names it no longer.
+    Pruned,
 }
 
 /// What is to be done, and why.
@@ -71,6 +75,20 @@ impl Outcome {
             error: Some(error),
         }
     }
+}
+
+/// So many of each, in words: `1 created, 2 unchanged`; nothing of none.
+#[must_use]
+pub fn counted(outcomes: &[Outcome], words: &[(Action, &str)]) -> String {
+    let mut told: Vec<String> = words
+        .iter()
+        .map(|(action, word)| (outcomes.iter().filter(|o| o.action == Some(*action)).count(), word))
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, word)| format!("{n} {word}"))
+        .collect();
+    let failed = outcomes.iter().filter(|o| o.error.is_some()).count();
+    told.extend((failed > 0).then(|| format!("{failed} failed")));
+    told.join(", ")
 }
 
 /// The hash of everything about a function that a platform is told, apart from the artifact. Where it is built from

@@ -21,10 +21,11 @@ mod overlay;
 mod provider;
 mod read;
 mod report;
-mod schema;
+pub mod schema;
 mod select;
 mod source;
 mod substitute;
+pub mod values;
 
 pub use check::{better_name, image as check_image, name as check_name};
 use report::{Field, Report};
@@ -159,6 +160,8 @@ pub struct Stack {
     pub configuration: Configuration,
     /// The selected functions, in the order of the file.
     pub functions: Vec<Function>,
+    /// The names of all functions, those that were not selected too.
+    pub names: Vec<String>,
     /// The names under `targets:`.
     pub targets: Vec<String>,
     /// The target that was laid over it.
@@ -265,16 +268,17 @@ pub fn parse(bytes: &[u8], origin: Origin, options: &Options) -> Result<Stack> {
     }
     let warnings = report.finish();
     drop(root);
+    let names = functions.iter().map(|function| function.name.clone()).collect();
     select::select(&mut functions, options.filter, options.regex)?;
     provider::defaults(&provider, &mut functions);
     let target = target.map(str::to_owned);
-    Ok(Stack { name, origin, provider, configuration, functions, targets, target, warnings, source })
+    Ok(Stack { name, origin, provider, configuration, functions, names, targets, target, warnings, source })
 }
 
 impl Report<'_> {
     fn unknown_keys_of_stack(&mut self, root: &node::Node) {
         for entry in root.entries() {
-            let known = schema::STACK.keys.contains(&entry.key.as_ref()) || schema::is_private(&entry.key);
+            let known = schema::STACK.has(&entry.key) || schema::is_private(&entry.key);
             // A mapping with an anchor is there to be merged elsewhere.
             if !known && !entry.node.anchored {
                 let top = Field::ROOT;

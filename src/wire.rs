@@ -8,7 +8,8 @@ use crate::artifact::RunSpec;
 
 pub mod client;
 
-type Map = BTreeMap<String, String>;
+/// Names and texts.
+pub type Map = BTreeMap<String, String>;
 
 /// Body of `PUT` and `POST /system/functions`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -6,8 +6,13 @@ mod build;
 mod buildkit;
 mod client;
 mod client_faults;
+mod completion;
+mod config;
 #[cfg(feature = "local")]
 mod dev;
+#[cfg(feature = "local")]
+mod docs;
+mod doctor;
 #[cfg(feature = "image")]
 mod engineless;
 #[cfg(feature = "image")]
@@ -45,6 +50,8 @@ mod local_survival;
 mod misbehaving;
 mod new;
 mod openfaas;
+#[cfg(feature = "local")]
+mod plan;
 #[cfg(feature = "local")]
 mod portability;
 #[cfg(feature = "image")]

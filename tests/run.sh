@@ -32,6 +32,8 @@ need cargo cargo
 need ruby ruby
 need php php-cli
 need perl perl
+need zsh zsh
+need fish fish
 need javac default-jdk-headless
 need lua5.3 lua5.3
 lua5.3 -e 'require("posix"); require("cjson")' 2>/dev/null || missing+=(lua-posix lua-cjson)

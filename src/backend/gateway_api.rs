@@ -20,6 +20,7 @@ use crate::wire::{self, FunctionStatus, LogMessage, Quantities};
 pub mod deployment;
 pub mod examine;
 pub mod manifest;
+pub mod preview;
 
 /// The namespace that a function's URL leaves out.
 const DEFAULT_NAMESPACE: &str = "openfaas-fn";
@@ -78,6 +79,24 @@ impl GatewayApi {
     pub async fn describe(&self, id: &FunctionId) -> Result<Deployed> {
         let status = self.client.function(&id.name, id.namespace.as_deref(), false).await?;
         Ok(self.deployed(status))
+    }
+
+    /// What a deployment of `wanted` would change; see [`preview::differences`].
+    ///
+    /// # Errors
+    /// When the gateway can't be asked.
+    pub async fn preview(
+        &self,
+        change: &super::Change,
+        wanted: &wire::FunctionDeployment,
+        whole_environment: bool,
+    ) -> Result<Vec<super::Difference>> {
+        let there = match self.describe(&change.function.id()).await {
+            Ok(there) => Some(there),
+            Err(fault) if fault.kind == Kind::NotFound => None,
+            Err(fault) => return Err(fault),
+        };
+        Ok(preview::differences(change, wanted, there.as_ref(), whole_environment))
     }
 
     /// The platform's answer in our words.

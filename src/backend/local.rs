@@ -4,13 +4,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::capabilities::{Can, Capabilities};
-use super::gateway_api::{GatewayApi, examine};
-use super::{Backend, Call, Change, Deployed, Finding, Info, LogQuery, LogStream, Namespaces, Reply, Scope, Secrets};
-use crate::artifact::ArtifactKind;
+use super::gateway_api::{GatewayApi, deployment, examine};
+use super::{
+    Backend, Call, Change, Deployed, Difference, Finding, Info, LogQuery, LogStream, Namespaces, Reply, Scope, Secrets,
+};
+use crate::artifact::{Artifact, ArtifactKind};
 use crate::error::{Fault, Kind, Result};
 use crate::function::{Function, FunctionId};
 use crate::problem::Problem;
 use crate::progress::Progress;
+use crate::wire::Bundle;
 use crate::wire::client::Client;
 
 mod apply;
@@ -86,6 +89,13 @@ impl Backend for Local {
 
     async fn apply(&self, change: &Change, progress: &dyn Progress) -> Result<Deployed> {
         apply::apply(&self.api, change, self.wait, progress).await
+    }
+
+    async fn preview(&self, change: &Change) -> Result<Option<Vec<Difference>>> {
+        let Artifact::Bundle { dir, digest, run } = &change.artifact else { return Ok(None) };
+        let bundle = Bundle { dir: dir.clone(), digest: digest.clone(), run: run.clone(), ..Bundle::default() };
+        let wanted = deployment::of(change, format!("bundle:{digest}"), Some(bundle));
+        self.api.preview(change, &wanted, true).await.map(Some)
     }
 
     async fn remove(&self, id: &FunctionId) -> Result<()> {

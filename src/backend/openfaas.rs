@@ -4,9 +4,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::capabilities::{Can, Capabilities};
-use super::gateway_api::{GatewayApi, examine};
-use super::{Backend, Call, Change, Deployed, Finding, Info, LogQuery, LogStream, Namespaces, Reply, Scope, Secrets};
-use crate::artifact::ArtifactKind;
+use super::gateway_api::{GatewayApi, deployment, examine};
+use super::{
+    Backend, Call, Change, Deployed, Difference, Finding, Info, LogQuery, LogStream, Namespaces, Reply, Scope, Secrets,
+};
+use crate::artifact::{Artifact, ArtifactKind};
 use crate::error::Result;
 use crate::function::{Function, FunctionId};
 use crate::problem::Problem;
@@ -74,6 +76,12 @@ impl Backend for OpenFaas {
 
     async fn settle(&self, function: &Function, deployed: &Deployed, progress: &dyn Progress) -> Result<()> {
         apply::settle(&self.api, self.wait, function, deployed, progress).await
+    }
+
+    async fn preview(&self, change: &Change) -> Result<Option<Vec<Difference>>> {
+        let Artifact::Image { reference, .. } = &change.artifact else { return Ok(None) };
+        let wanted = deployment::of(change, reference.clone(), None);
+        self.api.preview(change, &wanted, false).await.map(Some)
     }
 
     async fn remove(&self, id: &FunctionId) -> Result<()> {

@@ -204,7 +204,7 @@ mod tests {
             let env: Env = [("PATH".to_owned(), std::env::var("PATH").unwrap())].into_iter().collect();
             let at = |name: &str| dir.path().join(name);
             let dirs = Dirs { data: at("data"), cache: at("cache"), home: at("home") };
-            let out = Output { format: Format::Table, colour: false, interactive: false, quiet: true };
+            let out = Output { quiet: true, ..Output::default() };
             let context = Context { env, cwd: root.clone(), dirs, out };
             Self { catalogue: Catalogue::new(&root), dir, context }
         }

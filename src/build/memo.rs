@@ -207,7 +207,8 @@ impl Memo {
         let (mut stamps, mut newest) = (Stamps::new(), 0);
         let mut looked = project.catalogue.looked_at()?;
         for path in files.iter().chain(project.watchdog.as_ref()) {
-            looked.push((path.clone(), Some(Stamp::of(&std::fs::symlink_metadata(path).ok()?))));
+            // A file that is not there yet counts once it comes.
+            looked.push((path.clone(), std::fs::symlink_metadata(path).ok().map(|metadata| Stamp::of(&metadata))));
         }
         for (path, stamp) in &looked {
             let path = plain(path)?;

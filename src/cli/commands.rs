@@ -77,10 +77,12 @@ commands! {
     "cache" => cache::Cache, "Show and clear what builds leave on this machine";
     "chart" => super::chart::Chart, "Write a Helm chart out as one file a resource";
     "completion" => completion::Completion, "Print the completion script for a shell";
+    "config" => super::config::Config, "Look at the stack as it counts in the end";
     "deploy" => deploy::Deploy, "Deploy the functions of the stack; those that are there as they should be are left alone";
     "describe" => describe::Describe, "Describe a function";
     "dev" => super::dev::Dev, "Keep the functions of the stack deployed while you write them, and show their logs";
     "doctor" => super::doctor::Doctor, "Look at everything that functions need of this machine and of their platform, and say how to mend what is wrong";
+    "explain" => super::explain::Explain, "Explain a key of the stack file, as timeout, scale.min or provider.gateway";
     "generate" => super::generate::Generate, "Write functions as OpenFaaS Functions, Knative Services, a template of AWS SAM or for Terraform";
     #[cfg(any(feature = "knative", feature = "lambda"))]
     "import" => super::import::Import, "Write functions of other tools as a stack file: of a template of SAM, func.yaml, Knative Services or Lambda";
@@ -94,6 +96,7 @@ commands! {
     "login" => login::Login, "Log in to a gateway: the login is checked, then kept";
     "logout" => logout::Logout, "Forget the login of a gateway";
     "logs" => logs::Logs, "Show a function's log, and follow it";
+    "man" => super::man::Man, "Write the man pages into a folder, or print the reference of all commands";
     "namespace" or "ns" => namespace::Namespace, "List, create, change and remove namespaces";
     "namespaces" => super::namespaces::Namespaces, "List namespaces, as `namespace list` does";
     "new" => new::New, "Make a function from a template, and its stack file";
@@ -114,6 +117,7 @@ commands! {
     "scale" => scale::Scale, "Set the number of a function's replicas";
     "secret" => secret::Secret, "Create, change, list and remove secrets; make keys, and seal secrets with them";
     "store" => store::Store, "Look at ready-made functions, and deploy them";
+    "target" => super::target::Target, "Look at the targets of the stack file";
     "template" => template::Template, "Look at templates, and pull them from git repositories";
     "test" => super::test::Test, "Run the unit tests of the functions' handlers";
     "up" => up::Up, "Build, push and deploy the functions of the stack; what did not change is left alone";

@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::build::TagFlag;
 use super::session::GatewayFlags;
-use super::{Global, pipeline, stack_file, values};
+use super::{Global, pipeline, values};
 use crate::backend::How;
 use crate::build::Options;
 use crate::context::Context;
@@ -91,6 +91,9 @@ pub struct DeployFlags {
     /// Take over functions, and fields of functions, that something else deployed or changed
     #[arg(long, conflicts_with_all = ["replace", "update"])]
     adopt: bool,
+    /// Remove what this stack deployed before and names no longer; what others deployed is left alone
+    #[arg(long)]
+    prune: bool,
     /// Deploy even what did not change
     #[arg(long)]
     force: bool,
@@ -128,6 +131,12 @@ impl DeployFlags {
     #[must_use]
     pub fn force(&self) -> bool {
         self.force
+    }
+
+    /// Whether what the stack names no longer is removed.
+    #[must_use]
+    pub fn prune(&self) -> bool {
+        self.prune
     }
 
     /// Whether images are named by their digest.
@@ -201,10 +210,14 @@ impl Deploy {
             push: false,
             deploys: true,
             dry: self.dry_run,
+            templates: None,
         };
         match (self.name, self.image) {
             // What the flags name is what is meant, whatever lies in this folder.
             (Some(name), Some(image)) => {
+                if pipeline.deploy.prune {
+                    return Err(Fault::usage("--prune is for stack files: a function that is named by flags has none"));
+                }
                 super::new::check_name(&name)?;
                 if let Err(why) = crate::stack::check_image(&image) {
                     return Err(Fault::usage(format!("`{image}` can't be an image's name: {why}")));
@@ -215,10 +228,7 @@ impl Deploy {
                 pipeline.options.tag = self.tag.tag;
                 pipeline.run_alone(context, function).map(drop)
             }
-            _ => {
-                let stack = stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
-                pipeline.run(context, stack).map(drop)
-            }
+            _ => pipeline.run(context, global).map(drop),
         }
     }
 }

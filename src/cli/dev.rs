@@ -135,6 +135,9 @@ impl Dev {
             several: true,
             parallel: self.parallel,
             stack: stack.map_or("", |stack| stack.name.as_str()),
+            namespace: None,
+            prune: false,
+            names: &[],
         };
         run::run(functions, session.backend.as_ref(), &steps, progress.as_ref()).await
     }

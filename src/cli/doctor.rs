@@ -12,6 +12,7 @@ use crate::doctor::{self, Patient};
 use crate::error::Result;
 use crate::finding::{Finding, State};
 use crate::output::{diagnostic, plain};
+use crate::stack::ProviderKind;
 use crate::template::Catalogue;
 
 /// Look at everything that functions need of this machine and of their platform, and say how to mend what is wrong
@@ -45,7 +46,11 @@ impl Doctor {
         let place = Place::find(context, &self.gateway, stack.as_ref());
         let backend =
             Session::with(context, &self.gateway, stack.clone(), Duration::ZERO).map(|session| session.backend);
+        let flags = &self.gateway;
+        let by_flag = flags.gateway.is_some() || flags.context.is_some() || flags.kubeconfig.is_some();
+        let by_variable = context.env.get("OPENFAAS_URL").is_some() || place.kind == ProviderKind::Local;
         let patient = Patient {
+            named: stack.is_some() || by_flag || (unread.is_none() && by_variable),
             context,
             stack: stack.as_ref(),
             unread: unread.as_ref(),

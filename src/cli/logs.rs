@@ -12,13 +12,14 @@ use crate::context::Context;
 use crate::error::{Fault, Result};
 
 mod line;
+mod select;
 
 use line::{Style, TimeFormat};
 
 /// Show a function's log, and follow it
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  faas logs tax\n  faas logs tax --tail=false --lines 20\n  faas logs tax --since 10m --output json | jq -r .text"
+    after_help = "Examples:\n  faas logs tax\n  faas logs tax --tail=false --lines 20\n  faas logs tax --since 10m --output json | jq -r .text\n  faas logs tax --tail=false --status 5xx --search order"
 )]
 pub struct Logs {
     /// The function
@@ -41,6 +42,8 @@ pub struct Logs {
     /// Where replicas have several containers: this one only
     #[arg(long, value_name = "NAME")]
     container: Option<String>,
+    #[command(flatten)]
+    select: select::Select,
     /// How a line is printed; --output json does the same as `-o json`
     #[arg(short = 'o', value_enum, value_name = "STYLE", id = "style")]
     style: Option<Style>,
@@ -93,7 +96,11 @@ impl Logs {
         crate::runtime::block_on(async {
             let mut entries = session.backend.logs(query).await?;
             while let Some(entry) = entries.next().await {
-                let line = line::format(&entry?, style, &self.time_format, self.name_column, self.instance)?;
+                let entry = entry?;
+                if !self.select.takes(&entry) {
+                    continue;
+                }
+                let line = line::format(&entry, style, &self.time_format, self.name_column, self.instance)?;
                 context.out.raw(line.as_bytes())?;
             }
             Ok(())

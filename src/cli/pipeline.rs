@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use super::deploy::DeployFlags;
 use super::session::{GatewayFlags, Session};
+use super::template::missing::TemplateFlags;
+use super::{Global, stack_file};
 use crate::build::{Options, Project};
 use crate::context::Context;
 use crate::error::{Fault, Result};
@@ -14,6 +16,7 @@ use crate::stack::Stack;
 use crate::template::Catalogue;
 
 /// How far to go, and how.
+#[derive(Clone)]
 pub struct Pipeline {
     /// Which platform.
     pub gateway: GatewayFlags,
@@ -31,14 +34,90 @@ pub struct Pipeline {
     pub deploys: bool,
     /// Change nothing, and say what would be changed.
     pub dry: bool,
+    /// Pull templates that are missing first.
+    pub templates: Option<TemplateFlags>,
 }
 
 impl Pipeline {
-    /// Takes the functions of a stack as far as the flags say; what became, or would become, of each.
+    /// Takes the functions of the stack that the flags name as far as the flags say, for one target after another when
+    /// `--target` names several; what became, or would become, of each.
     ///
     /// # Errors
     /// Everything wrong with the functions on this platform; every function that failed.
-    pub fn run(self, context: &Context, stack: Stack) -> Result<Vec<Outcome>> {
+    pub fn run(self, context: &Context, global: &Global) -> Result<Vec<Outcome>> {
+        if self.deploy.prune() && (global.filter.is_some() || global.regex.is_some()) {
+            return Err(Fault::usage("--prune looks at the whole stack, and --filter and --regex at a part of it")
+                .hint("leave one of them out"));
+        }
+        let targets: Vec<String> = global
+            .target
+            .iter()
+            .flat_map(|names| names.split(','))
+            .map(|name| name.trim().to_owned())
+            .filter(|name| !name.is_empty())
+            .collect();
+        if targets.len() < 2 {
+            let stack = stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
+            let (outcomes, what) = self.of_stack(context, stack)?;
+            context.out.result(&outcomes, || (what.text)(&outcomes))?;
+            what.sum_up(context, &outcomes)?;
+            return Ok(outcomes);
+        }
+        self.targets(context, global, &targets)
+    }
+
+    /// Each target by itself: one that fails keeps no other from being tried.
+    fn targets(self, context: &Context, global: &Global, targets: &[String]) -> Result<Vec<Outcome>> {
+        // What is wrong with one stack is told before anything is done for another.
+        let mut stacks = Vec::new();
+        for target in targets {
+            let global = Global { target: Some(target.clone()), ..global.clone() };
+            stacks.push((target, stack_file::load(context, &global)?.ok_or_else(stack_file::missing)?));
+        }
+        let (mut all, mut told, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+        for (target, stack) in stacks {
+            context.out.note(format_args!("target {target}:"));
+            let result = self.clone().of_stack(context, stack).and_then(|(outcomes, what)| {
+                if context.out.is_table() {
+                    context.out.raw(format!("{target}:\n{}", (what.text)(&outcomes)).as_bytes())?;
+                }
+                told.push(serde_json::json!({ "target": target, "functions": &outcomes }));
+                let verdict = what.sum_up(context, &outcomes);
+                all.extend(outcomes);
+                verdict
+            });
+            if let Err(fault) = result {
+                if told.iter().all(|one| one["target"] != **target) {
+                    told.push(serde_json::json!({ "target": target, "error": &fault }));
+                }
+                if context.out.is_table() {
+                    context.out.fault(&fault);
+                }
+                faults.push((target, fault));
+            }
+        }
+        if !context.out.is_table() {
+            context.out.result(&told, String::new)?;
+        }
+        let kind = faults.iter().map(|(_, fault)| fault.kind).max_by_key(|kind| kind.exit_code());
+        match kind {
+            None => Ok(all),
+            Some(kind) => {
+                let names: Vec<&str> = faults.iter().map(|(target, _)| target.as_str()).collect();
+                let mut fault = Fault::new(
+                    kind,
+                    format!("{} of {} targets failed: {}", names.len(), targets.len(), names.join(", ")),
+                );
+                fault.problems = faults.into_iter().flat_map(|(_, fault)| fault.problems).collect();
+                Err(fault)
+            }
+        }
+    }
+
+    fn of_stack(self, context: &Context, stack: Stack) -> Result<(Vec<Outcome>, What)> {
+        if let Some(templates) = &self.templates {
+            templates.complete(&stack.functions, &stack.configuration, &stack.origin.root, context)?;
+        }
         let starts = self.deploys && !self.dry;
         let session = Session::for_deploy(context, &self.gateway, Some(stack), self.deploy.wait(), starts)?;
         let functions = session.functions();
@@ -53,10 +132,18 @@ impl Pipeline {
         let starts = self.deploys && !self.dry;
         let session = Session::for_deploy(context, &self.gateway, None, self.deploy.wait(), starts)?;
         let namespace = session.id(&function.name).namespace;
-        self.functions(context, &session, vec![Function { namespace, ..function }])
+        let (outcomes, what) = self.functions(context, &session, vec![Function { namespace, ..function }])?;
+        context.out.result(&outcomes, || (what.text)(&outcomes))?;
+        what.sum_up(context, &outcomes)?;
+        Ok(outcomes)
     }
 
-    fn functions(self, context: &Context, session: &Session, mut functions: Vec<Function>) -> Result<Vec<Outcome>> {
+    fn functions(
+        self,
+        context: &Context,
+        session: &Session,
+        mut functions: Vec<Function>,
+    ) -> Result<(Vec<Outcome>, What)> {
         for function in &mut functions {
             self.deploy.apply(function);
         }
@@ -75,6 +162,7 @@ impl Pipeline {
         let catalogue = Catalogue::new(&root);
         let project = Project::new(context, &root, &copy, &catalogue);
         let progress = progress::for_output(&context.out);
+        let namespace = session.namespace();
         let options = Options { push: self.push, ..self.options };
         let steps = run::Steps {
             project: &project,
@@ -91,6 +179,9 @@ impl Pipeline {
             several: functions.len() > 1,
             parallel: self.parallel,
             stack: stack.map_or("", |stack| stack.name.as_str()),
+            namespace: namespace.as_deref(),
+            prune: self.deploy.prune() && stack.is_some(),
+            names: stack.map_or(&[], |stack| stack.names.as_slice()),
         };
         for warning in run::check(&functions, session.backend.as_ref(), Some(&steps), place)? {
             context.out.problem(&warning);
@@ -107,16 +198,62 @@ impl Pipeline {
             fault
         })?;
         outcomes.iter_mut().filter_map(|outcome| outcome.error.as_mut()).for_each(placed);
-        let (text, what): (fn(&[Outcome]) -> String, _) =
-            if self.dry { (planned, "can't plan") } else { (shown, "can't bring up") };
-        context.out.result(&outcomes, || text(&outcomes))?;
+        if self.dry && !steps.prune && stack.is_some() {
+            // Only told: what can't be listed here keeps nobody from a plan.
+            let stale = crate::runtime::block_on(run::stale(&functions, session.backend.as_ref(), &steps));
+            for gone in stale.unwrap_or_default() {
+                context
+                    .out
+                    .note(format_args!("{} is deployed and no longer in the stack: --prune removes it", gone.name));
+            }
+        }
+        Ok((outcomes, if self.dry { PLANNED } else { DONE }))
+    }
+}
+
+/// How outcomes are told.
+#[derive(Clone, Copy)]
+struct What {
+    text: fn(&[Outcome]) -> String,
+    failed: &'static str,
+    words: [(Action, &'static str); 4],
+}
+
+const DONE: What = What {
+    text: shown,
+    failed: "can't bring up",
+    words: [
+        (Action::Created, "created"),
+        (Action::Updated, "updated"),
+        (Action::Unchanged, "unchanged"),
+        (Action::Pruned, "pruned"),
+    ],
+};
+
+const PLANNED: What = What {
+    text: planned,
+    failed: "can't plan",
+    words: [
+        (Action::Created, "to create"),
+        (Action::Updated, "to update"),
+        (Action::Unchanged, "to leave"),
+        (Action::Pruned, "to prune"),
+    ],
+};
+
+impl What {
+    /// How many of each, on stderr; then the fault when any failed.
+    fn sum_up(self, context: &Context, outcomes: &[Outcome]) -> Result<()> {
+        let counted = plan::counted(outcomes, &self.words);
+        if outcomes.len() > 1 && !counted.is_empty() {
+            context.out.note(counted);
+        }
         // Programs read one place, people have read each failure when it came.
         if context.out.is_table() {
-            plan::sum_up_told(what, &outcomes)?
+            plan::sum_up_told(self.failed, outcomes)
         } else {
-            plan::sum_up(what, &outcomes)?
+            plan::sum_up(self.failed, outcomes)
         }
-        Ok(outcomes)
     }
 }
 
@@ -148,13 +285,16 @@ fn planned(outcomes: &[Outcome]) -> String {
             Action::Created => ('+', "create"),
             Action::Updated => ('~', "update"),
             Action::Unchanged => ('=', "leave"),
+            Action::Pruned => ('-', "prune"),
         };
         let _ = writeln!(text, "{sign} {word} {} ({})", outcome.name, outcome.reason.as_deref().unwrap_or_default());
         for change in &outcome.changes {
             // As JSON, so that nothing in a value reaches the terminal as it is.
             let value = |value: &Option<serde_json::Value>| value.as_ref().map(ToString::to_string);
             let path = change.path.escape_debug();
+            let hidden = |v: &Option<serde_json::Value>| v.as_ref().is_some_and(|v| v == plan::hide::HIDDEN);
             let _ = match (value(&change.before), value(&change.after)) {
+                (Some(_), Some(_)) if hidden(&change.after) => writeln!(text, "    ~ {path}: changed"),
                 (Some(before), Some(after)) => writeln!(text, "    ~ {path}: {before} -> {after}"),
                 (None, Some(after)) => writeln!(text, "    + {path}: {after}"),
                 (before, None) => writeln!(text, "    - {path}: {}", before.unwrap_or_default()),

@@ -4,7 +4,7 @@ use clap::Args;
 use super::build::TagFlag;
 use super::deploy::DeployFlags;
 use super::session::GatewayFlags;
-use super::{Global, pipeline, stack_file};
+use super::{Global, pipeline};
 use crate::build::Options;
 use crate::context::Context;
 use crate::error::{Fault, Kind, Result};
@@ -13,7 +13,9 @@ use crate::plan::Action;
 /// Show what `faas deploy` would change; where the platform can say, field by field
 #[derive(Args)]
 #[command(visible_alias = "diff")]
-#[command(after_help = "Examples:\n  faas plan\n  faas plan --exit-code --output json")]
+#[command(
+    after_help = "Examples:\n  faas plan\n  faas plan --prune --target prod\n  faas plan --exit-code --output json"
+)]
 pub struct Plan {
     #[command(flatten)]
     gateway: GatewayFlags,
@@ -35,7 +37,6 @@ impl Plan {
     /// # Errors
     /// A stack that is wrong; what the platform would refuse; [`Kind::Differs`] when that was asked for.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
-        let stack = stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
         let pipeline = pipeline::Pipeline {
             gateway: self.gateway,
             deploy: self.flags,
@@ -45,8 +46,9 @@ impl Plan {
             push: false,
             deploys: true,
             dry: true,
+            templates: None,
         };
-        let outcomes = pipeline.run(context, stack)?;
+        let outcomes = pipeline.run(context, global)?;
         let differ = outcomes.iter().filter(|o| o.action != Some(Action::Unchanged)).count();
         if self.exit_code && differ > 0 {
             let (functions, verb) = if differ == 1 { ("function", "differs") } else { ("functions", "differ") };

@@ -1,5 +1,6 @@
 //! Finding and reading the stack file for a command: by `-f` (a file, a URL, `-` for stdin), else in this folder.
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -62,7 +63,8 @@ fn parse_noting(
     target: Option<&str>,
     files: &RefCell<Vec<PathBuf>>,
 ) -> Result<Stack> {
-    let lookup = |name: &str| context.env.raw(name).map(str::to_owned);
+    let more = variables(context, global, document, target, files)?;
+    let lookup = |name: &str| context.env.raw(name).or_else(|| more.get(name).map(String::as_str)).map(str::to_owned);
     let read = |path: &Path| {
         files.borrow_mut().push(path.to_owned());
         let bytes = read_file(path)?;
@@ -79,6 +81,57 @@ fn parse_noting(
         read: &read,
     };
     stack::parse(&document.bytes, document.origin.clone(), &options)
+}
+
+/// Variables for `${…}` that the environment has not: those of `--env-file`, else of `.env.TARGET` and then `.env` beside
+/// the stack file. They are for the stack file alone, and reach no function by themselves.
+fn variables(
+    context: &Context,
+    global: &Global,
+    document: &Document,
+    target: Option<&str>,
+    files: &RefCell<Vec<PathBuf>>,
+) -> Result<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
+    if !global.envsubst {
+        return Ok(found);
+    }
+    let root = &document.origin.root;
+    let named =
+        target.filter(|name| !name.is_empty() && !name.contains(['/', '\\'])).map(|name| format!(".env.{name}"));
+    let usual = || named.into_iter().chain([".env".to_owned()]).map(|name| (root.join(name), false));
+    let paths: Vec<(PathBuf, bool)> = match &global.env_file {
+        Some(path) => vec![(context.absolute(path), true)],
+        None if document.is_file => usual().collect(),
+        None => Vec::new(),
+    };
+    for (path, must) in paths {
+        // That it is not there may change, too.
+        files.borrow_mut().push(path.clone());
+        let bytes = match read_file(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if !must && error.kind() == std::io::ErrorKind::NotFound => continue,
+            // A folder of that name is somebody's Python.
+            Err(_) if !must && path.is_dir() => continue,
+            Err(error) => return Err(Fault::usage(format!("can't read {}", path.display())).cause(error)),
+        };
+        for pair in dotenvy::from_read_iter(&bytes[..]) {
+            let (name, value) = pair.map_err(|error| {
+                // The parser's message shows the line, and that may be a password.
+                let at = match &error {
+                    dotenvy::Error::LineParse(line, _) => {
+                        let text = String::from_utf8_lossy(&bytes);
+                        text.lines().position(|have| have.trim() == line.trim()).map(|n| format!(" (line {})", n + 1))
+                    }
+                    _ => None,
+                };
+                Fault::usage(format!("{} is no file of variables{}", path.display(), at.unwrap_or_default()))
+                    .hint("each line is NAME=VALUE; quote what has blanks: NAME=\"a value\"")
+            })?;
+            found.entry(name).or_insert(value);
+        }
+    }
+    Ok(found)
 }
 
 /// The stack file that the flags name, or that of this folder; `None` when there is neither.

@@ -4,13 +4,15 @@ use clap::Args;
 use super::build::BuildFlags;
 use super::deploy::DeployFlags;
 use super::session::GatewayFlags;
-use super::{Global, pipeline, stack_file};
+use super::{Global, pipeline};
 use crate::context::Context;
 use crate::error::Result;
 
 /// Build, push and deploy the functions of the stack; what did not change is left alone
 #[derive(Args)]
-#[command(after_help = "Examples:\n  faas up\n  faas up --target prod\n  faas up --filter 'tax*' --skip-push")]
+#[command(
+    after_help = "Examples:\n  faas up\n  faas up --target prod\n  faas up --target eu,us --prune\n  faas up --filter 'tax*' --skip-push"
+)]
 pub struct Up {
     #[command(flatten)]
     gateway: GatewayFlags,
@@ -34,8 +36,6 @@ impl Up {
     /// # Errors
     /// A stack that is wrong; every function that failed.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
-        let stack = stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
-        self.build.templates.complete(&stack.functions, &stack.configuration, &stack.origin.root, context)?;
         let options = self.build.options(context)?;
         // A remote builder pushes what it makes.
         #[cfg(feature = "image")]
@@ -51,7 +51,8 @@ impl Up {
             push: !self.skip_push && !pushed_there,
             deploys: !self.skip_deploy,
             dry: false,
+            templates: Some(self.build.templates),
         };
-        pipeline.run(context, stack).map(drop)
+        pipeline.run(context, global).map(drop)
     }
 }

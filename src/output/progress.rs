@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{Output, diagnostic, eprint_line, plain};
+use super::{LogFormat, Output, diagnostic, eprint_line, log_json, plain};
 use crate::progress::{Part, Progress, State};
 
 /// The progress that fits the output: live, plain or silent.
 #[must_use]
 pub fn for_output(output: &Output) -> Box<dyn Progress> {
-    if output.quiet {
+    if output.log == LogFormat::Json {
+        Box::new(Json { quiet: output.quiet })
+    } else if output.quiet {
         Box::new(Quiet { colour: output.colour })
     } else if output.interactive {
         Box::new(Live { bars: MultiProgress::new(), by_subject: Mutex::default(), colour: output.colour })
@@ -41,6 +43,37 @@ impl Progress for Quiet {
             diagnostic::paint(self.colour, diagnostic::Tone::Error, "failed"),
             plain(message)
         ));
+    }
+}
+
+/// A JSON object a line.
+struct Json {
+    quiet: bool,
+}
+
+impl Json {
+    fn say(&self, subject: &str, message: &str) {
+        if !self.quiet {
+            log_json("info", Some(subject), message);
+        }
+    }
+}
+
+impl Progress for Json {
+    fn step(&self, subject: &str, step: &str) {
+        self.say(subject, step);
+    }
+    fn line(&self, subject: &str, line: &str) {
+        self.say(subject, line);
+    }
+    fn warn(&self, subject: &str, message: &str) {
+        log_json("warning", Some(subject), message);
+    }
+    fn done(&self, subject: &str, summary: &str) {
+        self.say(subject, summary);
+    }
+    fn failed(&self, subject: &str, message: &str) {
+        log_json("error", Some(subject), message);
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::StreamExt;
 
-use super::{Action, Decision, Outcome, decide, spec_hash};
+use super::{Action, Decision, Outcome, decide, hide, prune, spec_hash};
 use crate::artifact::{Artifact, ArtifactKind};
 use crate::backend::{Backend, Change, Deployed, How, Scope};
 use crate::build::{self, Project};
@@ -43,6 +43,12 @@ pub struct Steps<'a> {
     pub parallel: usize,
     /// The owning stack's name.
     pub stack: &'a str,
+    /// The namespace of functions that name none.
+    pub namespace: Option<&'a str>,
+    /// Remove what the stack deployed and names no longer, once all else went well.
+    pub prune: bool,
+    /// All names of the stack, those that were not selected too.
+    pub names: &'a [String],
 }
 
 /// Everything that is wrong with the functions on this platform, said before anything is changed; with `steps`, what
@@ -109,7 +115,31 @@ pub async fn run(
             break;
         }
     }
+    if steps.deploy && steps.prune {
+        let stale = stale(functions, backend, steps).await?;
+        outcomes.extend(match steps.dry {
+            true => prune::planned(&stale),
+            // What replaces them may be what failed.
+            false if outcomes.iter().any(|outcome| outcome.error.is_some()) => Vec::new(),
+            false => prune::prune(backend, &stale, progress).await,
+        });
+    }
     Ok(outcomes)
+}
+
+/// What the stack deployed and names no longer, in the namespaces that it uses.
+///
+/// # Errors
+/// When the platform can't be asked.
+pub async fn stale(functions: &[Function], backend: &dyn Backend, steps: &Steps<'_>) -> Result<Vec<Deployed>> {
+    let mut namespaces: HashSet<Option<String>> = functions.iter().map(|f| f.namespace.clone()).collect();
+    namespaces.insert(steps.namespace.map(str::to_owned));
+    let selected = |name: &str| functions.iter().find(|f| f.name == name).map(|f| f.namespace.clone());
+    let names = steps.names.iter().flat_map(|name| match selected(name) {
+        Some(namespace) => vec![(name.clone(), namespace)],
+        None => namespaces.iter().map(|namespace| (name.clone(), namespace.clone())).collect(),
+    });
+    prune::stale(backend, &namespaces, &names.collect(), steps.stack).await
 }
 
 /// Secrets that functions name and the platform lacks, told before anything is built.
@@ -211,6 +241,7 @@ async fn try_one(
     if decision.action == Action::Unchanged && (steps.force || matches!(steps.how, How::Replace | How::Adopt)) {
         decision = Decision { action: Action::Updated, reason: "forced".into() };
     }
+    tracing::info!("{name}: {:?}: {}", decision.action, decision.reason);
     let change = Change {
         function: function.clone(),
         artifact: artifact.clone(),
@@ -220,7 +251,8 @@ async fn try_one(
         force: steps.force,
     };
     if steps.dry {
-        let changes = backend.preview(&change).await?.unwrap_or_default();
+        let mut changes = backend.preview(&change).await?.unwrap_or_default();
+        hide::secrets(&mut changes);
         if decision.action == Action::Unchanged && !changes.is_empty() {
             decision = Decision { action: Action::Updated, reason: "changed on the platform".into() };
         }

@@ -146,9 +146,9 @@ pub fn check(root: &Node, report: &mut Report) {
                     let entries = report.entries(&key, &entry.node);
                     report.unknown_keys(&key, entries, &schema::PROVIDER);
                 }
-                name if schema::TARGET.keys.contains(&name) || schema::for_all_functions(name) => {}
+                name if schema::TARGET.has(name) || schema::for_all_functions(name) => {}
                 name if schema::is_private(name) => {}
-                name if schema::FUNCTION.keys.contains(&name) => {
+                name if schema::FUNCTION.has(name) => {
                     report.error(&key, entry.span, format!("a target can't set `{name}` for all functions")).hint =
                         Some(format!("set it for one: `targets.{}.functions.NAME.{name}`", target.key));
                 }

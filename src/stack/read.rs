@@ -137,7 +137,7 @@ impl Report<'_> {
     /// Tells the keys that `level` doesn't have.
     pub fn unknown_keys(&mut self, field: &Field, entries: &[Entry], level: &schema::Level) {
         for entry in entries {
-            if !level.keys.contains(&entry.key.as_ref()) && !schema::is_private(&entry.key) {
+            if !level.has(&entry.key) && !schema::is_private(&entry.key) {
                 self.unknown(&field.key(&entry.key), entry.span, level);
             }
         }

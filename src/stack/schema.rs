@@ -1,5 +1,14 @@
 //! The keys that a stack file may have, and the nearest one to a key that it may not.
 
+pub mod explain;
+pub mod json;
+mod keys;
+
+pub use keys::{
+    CONFIGURATION, ENVIRONMENT_FILE, FUNCTION, PROVIDER, PROVIDER_KNATIVE, PROVIDER_LAMBDA, RESOURCES, SCALE, STACK,
+    TARGET, TEMPLATE,
+};
+
 /// The keys of one sort of mapping.
 pub struct Level {
     /// What the mapping is, for messages.
@@ -7,88 +16,70 @@ pub struct Level {
     /// Where it stands, for messages.
     pub path: &'static str,
     /// Its keys.
-    pub keys: &'static [&'static str],
+    pub keys: &'static [Key],
 }
 
-/// The file itself.
-pub const STACK: Level = Level {
-    name: "the stack file",
-    path: "",
-    keys: &["version", "name", "provider", "configuration", "functions", "targets"],
-};
-/// `provider:`
-pub const PROVIDER: Level =
-    Level { name: "`provider`", path: "provider.", keys: &["name", "gateway", "knative", "lambda"] };
-/// `provider.knative:`
-pub const PROVIDER_KNATIVE: Level = Level {
-    name: "`provider.knative`",
-    path: "provider.knative.",
-    keys: &["context", "namespace", "ingress", "kubeconfig", "force"],
-};
-/// `provider.lambda:`
-pub const PROVIDER_LAMBDA: Level = Level {
-    name: "`provider.lambda`",
-    path: "provider.lambda.",
-    keys: &["region", "profile", "role", "architecture", "endpoint", "secrets", "bucket", "registry"],
-};
-/// `configuration:`
-pub const CONFIGURATION: Level =
-    Level { name: "`configuration`", path: "configuration.", keys: &["templates", "copy"] };
-/// An item of `configuration.templates:`
-pub const TEMPLATE: Level = Level { name: "a template", path: "configuration.templates.", keys: &["name", "source"] };
-/// A function.
-pub const FUNCTION: Level = Level {
-    name: "a function",
-    path: "functions.NAME.",
-    keys: &[
-        "lang",
-        "handler",
-        "image",
-        "fprocess",
-        "environment",
-        "environment_file",
-        "secrets",
-        "build_secrets",
-        "build_args",
-        "build_options",
-        "skip_build",
-        "constraints",
-        "labels",
-        "annotations",
-        "limits",
-        "requests",
-        "readonly_root_filesystem",
-        "namespace",
-        "platforms",
-        "timeout",
-        "concurrency",
-        "scale",
-        "schedule",
-        "topic",
-        "domain",
-        "url",
-        "knative",
-        "lambda",
-    ],
-};
-/// `limits:` and `requests:` of a function.
-pub const RESOURCES: Level =
-    Level { name: "a quantity of resources", path: "functions.NAME.limits.", keys: &["memory", "cpu"] };
-/// `scale:` of a function.
-pub const SCALE: Level =
-    Level { name: "`scale`", path: "functions.NAME.scale.", keys: &["min", "max", "target", "idle"] };
-/// An overlay under `targets:`, without the keys of functions that it may also have.
-pub const TARGET: Level = Level {
-    name: "a target",
-    path: "targets.NAME.",
-    keys: &["name", "provider", "configuration", "functions", "prefix"],
-};
-/// A file named in `environment_file:`
-pub const ENVIRONMENT_FILE: Level = Level { name: "an environment file", path: "", keys: &["environment"] };
+/// A key: all that there is to know about it, for checks, messages, `faas explain` and the JSON schema.
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// What it may be set to.
+    pub shape: Shape,
+    /// What it means.
+    pub about: &'static str,
+    /// A value, as it is written in YAML.
+    pub example: &'static str,
+}
+
+/// What a key may be set to.
+#[derive(Clone, Copy)]
+pub enum Shape {
+    /// Text; numbers and booleans are taken as written.
+    Text,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// True or false.
+    Flag,
+    /// A whole number, 0 or more.
+    Count,
+    /// A duration, or seconds.
+    Duration,
+    /// A list of texts.
+    Texts,
+    /// A text with commas, or a list of texts.
+    Words,
+    /// A mapping of texts.
+    Map,
+    /// A mapping that a platform reads as it is.
+    Free,
+    /// A mapping of these keys.
+    Level(&'static Level),
+    /// A mapping of names to mappings of these keys.
+    Named(&'static Level),
+    /// A list of mappings of these keys.
+    List(&'static Level),
+}
+
+impl Level {
+    /// The key of that name.
+    pub fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+
+    /// Whether it has a key of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.key(name).is_some()
+    }
+
+    /// The names of its keys.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.keys.iter().map(|key| key.name)
+    }
+}
 
 /// Keys of a function that a target may set for all functions at once: those that don't say what one function is.
 pub fn for_all_functions(key: &str) -> bool {
-    FUNCTION.keys.contains(&key) && !matches!(key, "lang" | "handler" | "image" | "fprocess")
+    FUNCTION.has(key) && !matches!(key, "lang" | "handler" | "image" | "fprocess")
 }
 
 /// Keys that nobody reads: `x-…` and `.…`, where people keep what they share by anchors.
@@ -114,16 +105,16 @@ const WORDS: [(&str, &str); 12] = [
 
 /// What to write in place of `key`, or where it belongs.
 pub fn hint(level: &Level, key: &str) -> Option<String> {
-    if let Some(near) = nearest(key, level.keys.iter().copied()) {
+    if let Some(near) = nearest(key, level.names()) {
         return Some(format!("did you mean `{near}`?"));
     }
     let word = WORDS.iter().find(|(word, _)| *word == key).map_or(key, |(_, ours)| ours);
-    if word != key && level.keys.contains(&word) {
+    if word != key && level.has(word) {
         return Some(format!("did you mean `{word}`?"));
     }
     let others =
         [&STACK, &FUNCTION, &PROVIDER, &CONFIGURATION, &SCALE, &RESOURCES, &PROVIDER_LAMBDA, &PROVIDER_KNATIVE];
-    let home = others.iter().find(|other| other.path != level.path && other.keys.contains(&word))?;
+    let home = others.iter().find(|other| other.path != level.path && other.has(word))?;
     Some(if home.path.is_empty() {
         format!("`{word}` belongs to the top of the file")
     } else {
@@ -178,7 +169,7 @@ mod tests {
         for key in [&STACK, &PROVIDER, &CONFIGURATION, &SCALE, &RESOURCES, &TARGET, &FUNCTION]
             .into_iter()
             .chain([&PROVIDER_KNATIVE, &PROVIDER_LAMBDA, &TEMPLATE])
-            .flat_map(|level| level.keys)
+            .flat_map(Level::names)
         {
             assert!(text.contains(key), "docs/stack-file.md lacks `{key}`");
         }

@@ -294,6 +294,12 @@ impl Client {
     /// Sends a call and reads its answer whole; "too many requests" is tried again as the gateway asks.
     async fn send(&self, request: RequestBuilder, what: &str) -> Result<Answer> {
         let mut attempt = 0;
+        let told = |request: &RequestBuilder| {
+            // Only when somebody reads it: the request is made a second time.
+            let shown = tracing::enabled!(tracing::Level::DEBUG).then(|| request.try_clone()?.build().ok()).flatten();
+            shown.map(|request| format!("{} {}", request.method(), request.url()))
+        };
+        let (shown, started) = (told(&request), std::time::Instant::now());
         loop {
             let again = request.try_clone();
             let sent = match again {
@@ -301,6 +307,9 @@ impl Client {
                 None => return Err(Fault::failed(what).cause("the request can't be sent twice")),
             };
             let response = sent.map_err(|e| trouble::unanswered(self, what, &e))?;
+            if let Some(shown) = &shown {
+                tracing::debug!("{shown}: {} after {:.0?}", response.status(), started.elapsed());
+            }
             if response.status() == http::StatusCode::TOO_MANY_REQUESTS && attempt < BUSY_RETRIES {
                 attempt += 1;
                 tokio::time::sleep(answer::retry_after(response.headers(), attempt).min(LONGEST_WAIT)).await;

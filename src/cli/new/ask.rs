@@ -1,5 +1,4 @@
 //! What `faas new` asks on a terminal: the language, the handler's shape where there are several, the platform.
-use std::io::IsTerminal;
 
 use dialoguer::theme::ColorfulTheme;
 use dialoguer::{FuzzySelect, Select};
@@ -32,7 +31,7 @@ pub struct Chosen {
 /// A usage fault where there is nobody to ask; interrupted when the user ends it.
 pub fn ask(catalogue: &Catalogue, context: &Context, named: Option<&str>, given: bool) -> Result<Chosen> {
     let list = catalogue.list();
-    if !context.out.interactive || !std::io::stdin().is_terminal() {
+    if !context.out.may_ask() {
         let names: Vec<&str> = list.iter().map(|summary| summary.name.as_str()).collect();
         return Err(Fault::usage("--lang is missing")
             .cause(format!("the languages are {}", names.join(", ")))

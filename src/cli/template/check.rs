@@ -185,6 +185,9 @@ impl Check {
                 several: false,
                 parallel: 1,
                 stack: "",
+                namespace: None,
+                prune: false,
+                names: &[],
             };
             let functions = [function.clone()];
             let outcomes = run::run(&functions, session.backend.as_ref(), &steps, progress.as_ref()).await?;

@@ -1,0 +1,144 @@
+//! The documentation, typed in as it stands: blocks marked `<!-- tested -->` are run in a folder, block after block, and
+//! what they print is compared; `<!-- file NAME -->` writes one. `...` stands for anything.
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{Local, Test};
+
+/// A step of a page.
+#[derive(Debug)]
+enum Step {
+    File(String, String),
+    Run { line: usize, command: String, expected: Vec<String> },
+}
+
+fn steps(page: &str) -> Vec<Step> {
+    let (mut steps, mut lines) = (Vec::new(), page.lines().enumerate());
+    while let Some((_, line)) = lines.next() {
+        let file = line.strip_prefix("<!-- file ").and_then(|rest| rest.strip_suffix(" -->"));
+        if file.is_none() && line != "<!-- tested -->" {
+            continue;
+        }
+        let (_, fence) = lines.next().expect("a block follows the mark");
+        assert!(fence.starts_with("```"), "no block after `{line}`");
+        let block: Vec<(usize, &str)> = lines.by_ref().take_while(|(_, line)| *line != "```").collect();
+        if let Some(name) = file {
+            steps.push(Step::File(name.into(), block.iter().map(|(_, line)| format!("{line}\n")).collect()));
+            continue;
+        }
+        for (number, line) in block {
+            match (line.strip_prefix("$ "), steps.last_mut()) {
+                (Some(command), _) => {
+                    steps.push(Step::Run { line: number + 1, command: command.into(), expected: Vec::new() });
+                }
+                (None, Some(Step::Run { expected, .. })) => expected.push(line.into()),
+                _ => panic!("line {}: what is printed stands before any command", number + 1),
+            }
+        }
+    }
+    steps
+}
+
+/// Whether the lines are as expected: `...` alone is any lines, within a line any text.
+fn alike(expected: &[String], said: &[&str]) -> bool {
+    match (expected.split_first(), said.split_first()) {
+        (None, None) => true,
+        (Some((first, rest)), _) if first == "..." => (0..=said.len()).any(|skipped| alike(rest, &said[skipped..])),
+        (Some((first, rest)), Some((line, more))) => {
+            let parts: Vec<&str> = first.split("...").map(str::trim_end).collect();
+            let fits = match parts.as_slice() {
+                [whole] => *whole == line.trim_end(),
+                [start, .., end] => line.starts_with(start) && line.ends_with(end),
+                [] => false,
+            };
+            fits && alike(rest, more)
+        }
+        _ => false,
+    }
+}
+
+/// Types a page in.
+fn typed(page: &str) {
+    let text =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page)).expect("the page");
+    let steps = steps(&text);
+    assert!(!steps.is_empty(), "{page} has nothing that is tested");
+    // The platform's port is chosen here, where others may have the usual one.
+    let start = Test::new().args(["local", "start", "--port", "0", "--output", "json"]).run();
+    let _stop = Local::of(&start);
+    let url = start.json()["url"].as_str().expect("url").to_owned();
+    let usual = "http://127.0.0.1:8080";
+    let bin = Path::new(env!("CARGO_BIN_EXE_faas")).parent().expect("a folder").to_owned();
+    let path = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect::<Vec<_>>();
+    let path = std::env::join_paths([bin].into_iter().chain(path)).expect("PATH");
+    for step in steps {
+        match step {
+            Step::File(name, text) => {
+                let file = start.dir().join(name);
+                std::fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+                std::fs::write(file, text).expect("written");
+            }
+            Step::Run { line, command, expected } => {
+                let output = Command::new("bash")
+                    .args(["-c", &command])
+                    .current_dir(start.dir())
+                    .env_clear()
+                    .env("PATH", &path)
+                    .env("HOME", start.home())
+                    .env("FAAS_HOME", start.faas_home())
+                    .envs(
+                        ["PIP_INDEX_URL", "PIP_CERT", "SSL_CERT_FILE"]
+                            .into_iter()
+                            .filter_map(|n| Some((n, std::env::var_os(n)?))),
+                    )
+                    .output()
+                    .expect("bash");
+                let said = String::from_utf8_lossy(&output.stdout).replace(&url, usual);
+                let told = String::from_utf8_lossy(&output.stderr);
+                assert!(output.status.success(), "{page}:{line}: `{command}` failed\n{said}{told}");
+                let lines: Vec<&str> = said.lines().collect();
+                assert!(
+                    alike(&expected, &lines),
+                    "{page}:{line}: `{command}` prints something else\nexpected:\n{}\nsaid:\n{said}",
+                    expected.join("\n")
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_tour_works_as_it_stands() {
+    typed("tour.md");
+}
+
+/// Every chapter is a page, and no link between them leads nowhere.
+#[test]
+fn the_book_is_whole() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let summary = std::fs::read_to_string(docs.join("SUMMARY.md")).expect("SUMMARY.md");
+    let links = |text: &str| -> Vec<String> {
+        let parts = text.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+        parts
+            .map(|(link, _)| link.split('#').next().unwrap_or_default().to_owned())
+            .filter(|link| !link.is_empty())
+            .collect()
+    };
+    let chapters = links(&summary);
+    for chapter in &chapters {
+        let text = std::fs::read_to_string(docs.join(chapter)).unwrap_or_else(|e| panic!("{chapter}: {e}"));
+        for link in links(&text).iter().filter(|link| link.ends_with(".md") && !link.contains("://")) {
+            assert!(docs.join(link).exists(), "docs/{chapter} leads to {link}, which is not there");
+        }
+    }
+}
+
+#[test]
+fn what_is_expected_of_a_page_is_really_compared() {
+    let expected = |lines: &[&str]| lines.iter().map(|&l| l.to_owned()).collect::<Vec<_>>();
+    assert!(alike(&expected(&["a", "...", "z"]), &["a", "b", "c", "z"]));
+    assert!(alike(&expected(&["a ... c"]), &["a  b c"]));
+    assert!(!alike(&expected(&["a"]), &["a", "b"]));
+    assert!(!alike(&expected(&["a", "...", "z"]), &["a", "b"]));
+    assert!(!alike(&expected(&[]), &["a"]));
+}

@@ -1,0 +1,114 @@
+//! `faas plan`, `--prune` and several targets at a prompt, on the embedded platform.
+use crate::support::{Done, Local, Test, free_port};
+
+const ECHO: &str = "def handle(req):\n    return req\n";
+
+fn stack(port: u16, functions: &str) -> String {
+    format!("name: shop\nprovider:\n  name: local\n  gateway: http://127.0.0.1:{port}\nfunctions:\n{functions}")
+}
+
+fn one(name: &str, more: &str) -> String {
+    format!("  {name}:\n    lang: python3\n    handler: ./echo\n{more}")
+}
+
+/// What would change of a function: `path before after`.
+fn changes(done: &Done, name: &str) -> Vec<String> {
+    let rows = done.json();
+    let row = rows.as_array().expect("a list").iter().find(|row| row["name"] == name).expect("the function").clone();
+    let text = |v: &serde_json::Value| if v.is_null() { "-".to_owned() } else { v.to_string() };
+    let all = row["changes"].as_array().cloned().unwrap_or_default();
+    all.iter()
+        .map(|c| format!("{} {} {}", c["path"].as_str().unwrap_or_default(), text(&c["before"]), text(&c["after"])))
+        .collect()
+}
+
+#[test]
+fn a_plan_says_field_by_field_what_up_then_does_and_prune_takes_only_what_is_ours() {
+    let port = free_port();
+    let up = Test::new()
+        .file(
+            "stack.yml",
+            stack(
+                port,
+                &(one("keep", "    environment: {RATE: 6, API_TOKEN: old, GONE: x}\n    labels: {team: a}\n")
+                    + &one("drop", "")),
+            ),
+        )
+        .file("echo/handler.py", ECHO)
+        .args(["up"])
+        .stderr_has("2 created")
+        .run();
+    let _stop = Local::of(&up);
+    // A stack of another name, of which nothing may be taken.
+    let other = stack(port, &one("others", "")).replace("name: shop", "name: other");
+    up.then().file("other.yml", other).args(["up", "-f", "other.yml"]).run();
+
+    let after = stack(port, &one("keep", "    environment: {RATE: 7, API_TOKEN: new}\n    labels: {team: b}\n"));
+    let plan =
+        up.then().file("stack.yml", after).args(["plan", "--prune", "--exit-code", "--output", "json"]).status(3).run();
+    assert_eq!(
+        changes(&plan, "keep"),
+        [
+            "environment.API_TOKEN \"(secret)\" \"(secret)\"",
+            "environment.RATE \"6\" \"7\"",
+            "environment.GONE \"x\" -",
+            "labels.team \"a\" \"b\"",
+        ]
+    );
+    let actions: Vec<String> = plan
+        .json()
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|row| format!("{} {}", row["name"], row["action"]))
+        .collect();
+    assert_eq!(actions, ["\"keep\" \"updated\"", "\"drop\" \"pruned\""]);
+    let shown = up.then().args(["plan", "--prune"]).run();
+    assert_eq!(
+        shown.stdout,
+        "~ update keep (its configuration changed)\n    ~ environment.API_TOKEN: changed\n    ~ environment.RATE: \"6\" -> \"7\"\n    - environment.GONE: \"x\"\n    ~ labels.team: \"a\" -> \"b\"\n- prune drop (no longer in the stack)\n"
+    );
+    assert!(!shown.stdout.contains("new"), "{}", shown.stdout);
+    up.then().args(["plan"]).stderr_has("drop is deployed and no longer in the stack: --prune removes it").run();
+
+    up.then().args(["up", "--prune"]).stderr_has("1 updated, 1 pruned").run();
+    let left = up.then().args(["list", "--quiet"]).run();
+    assert_eq!(left.stdout.lines().collect::<Vec<_>>(), ["keep", "others"]);
+    up.then().args(["plan", "--prune", "--exit-code"]).stdout("= leave keep (nothing changed)\n").run();
+}
+
+#[test]
+fn prune_looks_at_the_whole_stack_or_at_nothing() {
+    let test = Test::new().file("stack.yml", stack(1, &one("keep", ""))).file("echo/handler.py", ECHO);
+    test.args(["up", "--prune", "--filter", "keep"])
+        .status(2)
+        .stderr(
+            "error: --prune looks at the whole stack, and --filter and --regex at a part of it\n\
+             hint: leave one of them out\n",
+        )
+        .run();
+}
+
+#[test]
+fn several_targets_are_brought_up_by_one_command_and_one_that_fails_keeps_no_other_back() {
+    let port = free_port();
+    let targets = "targets:\n  eu: {name: eu, namespace: eu}\n  us: {name: us, namespace: us}\n";
+    let text = stack(port, &one("keep", "")) + targets;
+    let start = Test::new()
+        .file("stack.yml", text)
+        .file("echo/handler.py", ECHO)
+        .args(["local", "start", "--port", &port.to_string()])
+        .run();
+    let _stop = Local::of(&start);
+    start.then().args(["namespace", "create", "eu"]).run();
+    // There is no namespace `us` yet.
+    let half = start.then().args(["up", "--target", "us,eu", "--output", "json"]).status(1);
+    let half = half.stderr_has("1 of 2 targets failed: us").run();
+    let told = half.json();
+    assert_eq!((told[0]["target"].as_str(), told[1]["target"].as_str()), (Some("us"), Some("eu")));
+    assert_eq!(told[1]["functions"][0]["action"], "created", "{told}");
+    start.then().args(["namespace", "create", "us"]).run();
+    let whole = start.then().args(["up", "--target", "us,eu"]).run();
+    assert!(whole.stdout.contains("us:\n") && whole.stdout.contains("eu:\n"), "{}", whole.stdout);
+    start.then().args(["up", "--target", "eu,asia"]).status(2).stderr_has("stack.yml has no target `asia`").run();
+}
