@@ -104,6 +104,9 @@ pub struct Project<'a> {
     pub registries: crate::registry::Registries,
     #[cfg(feature = "image")]
     origin: OnceLock<BTreeMap<String, String>>,
+    /// Done once the first of several builds with the same Dockerfile and arguments is.
+    #[cfg(feature = "image")]
+    shared: tokio::sync::Mutex<std::collections::HashMap<String, std::sync::Arc<tokio::sync::OnceCell<()>>>>,
 }
 
 /// How to build.
@@ -186,6 +189,8 @@ impl<'a> Project<'a> {
             registries: crate::registry::Registries::of(context, root),
             #[cfg(feature = "image")]
             origin: OnceLock::new(),
+            #[cfg(feature = "image")]
+            shared: tokio::sync::Mutex::default(),
         }
     }
 }

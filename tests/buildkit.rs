@@ -260,3 +260,35 @@ fn what_can_not_be_attested_is_refused() {
         .stderr_has("Lambda refuses images with an SBOM")
         .run();
 }
+
+#[test]
+fn an_image_is_the_one_that_buildctl_makes() {
+    let Some(registry) = bed("FAAS_REGISTRY") else { return };
+    let (Some(host), Some(buildctl)) = (bed("FAAS_BUILDKIT"), bed("BUILDCTL")) else { return };
+    let dockerfile = "FROM BASE\nARG WORD\nRUN echo $WORD >/word\nENV A=1\nCOPY . /app\n";
+    let done = project(&registry, "alike", "debian:bookworm", dockerfile)
+        .file("tax/.dockerignore", "*.md\n")
+        .file("tax/a.txt", format!("{}\n", std::process::id()))
+        .file("tax/b.md", "")
+        .env("BUILDKIT_HOST", &host)
+        .args(["build", "--push", "-b", "WORD=hi", "--output", "json"])
+        .run();
+    let name = format!("alike-{}", std::process::id());
+    let manifest = get(&registry, &format!("{name}/manifests/{}", digest(&done)));
+    let config = get(&registry, &format!("{name}/blobs/{}", manifest["config"]["digest"].as_str().unwrap()));
+    let context = done.dir().join("build/tax");
+    let mut command = Command::new(buildctl);
+    command.args(["--addr", &host, "build", "--frontend", "dockerfile.v0", "--opt", "build-arg:WORD=hi"]);
+    for folder in ["context", "dockerfile"] {
+        command.args(["--local", &format!("{folder}={}", context.display())]);
+    }
+    for (label, value) in config["config"]["Labels"].as_object().unwrap() {
+        command.args(["--opt", &format!("label:{label}={}", value.as_str().unwrap())]);
+    }
+    let told = done.dir().join("told.json");
+    command.args(["--output", &format!("type=image,name={registry}/test/{name}-too,push=true"), "--metadata-file"]);
+    let output = command.arg(&told).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&std::fs::read(told).unwrap()).unwrap();
+    assert_eq!(told["containerimage.digest"], digest(&done).as_str());
+}

@@ -14,6 +14,8 @@ mod dev;
 mod docs;
 mod doctor;
 #[cfg(feature = "image")]
+mod engine_faults;
+#[cfg(feature = "image")]
 mod engineless;
 #[cfg(feature = "image")]
 mod engines;
@@ -23,6 +25,8 @@ mod gateway_contract;
 mod help;
 #[cfg(feature = "image")]
 mod image;
+#[cfg(feature = "image")]
+mod image_names;
 mod keyring;
 #[cfg(feature = "knative")]
 mod knative;

@@ -39,6 +39,9 @@ need lua5.3 lua5.3
 lua5.3 -e 'require("posix"); require("cjson")' 2>/dev/null || missing+=(lua-posix lua-cjson)
 need mcs mono-mcs
 need mono mono-runtime
+# Engines are reached by ssh.
+need sshd openssh-server
+need ssh openssh-client
 if [ ${#missing[@]} -gt 0 ]; then
     [ "$(id -u)" = 0 ] || { say "install ${missing[*]}, or run as root"; exit 1; }
     say "installing ${missing[*]}"

@@ -184,8 +184,18 @@ fn is_lost(status: &tonic::Status) -> bool {
             .any(|word| text.contains(word))
 }
 
+/// What it says and why; gRPC's own way to show it is for programmers.
 fn chain(status: &tonic::Status) -> String {
-    super::engine::chain(status)
+    let mut text = status.message().to_owned();
+    let mut source = std::error::Error::source(status);
+    while let Some(inner) = source {
+        let said = inner.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        source = inner.source();
+    }
+    text
 }
 
 /// BuildKit's own words without gRPC's before them.

@@ -1,5 +1,6 @@
 //! The classic builder: the engine's own, step by step, as every engine has it. Podman's takes its place in Podman.
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bollard::errors::Error;
 use bollard::query_parameters::BuildImageOptionsBuilder;
@@ -12,11 +13,27 @@ use super::log::Log;
 use super::{archive, push};
 use crate::error::Result;
 
-/// Builds the image of `request`.
+/// Builds the image of `request`. Of those with the same Dockerfile and arguments one goes first: this builder would do the
+/// steps that they share again for each that starts meanwhile.
 ///
 /// # Errors
 /// What the engine says, with the step that failed.
 pub async fn run(request: &Request<'_>, engine: &Engine) -> Result<()> {
+    if request.options.no_cache || engine.is_podman() {
+        return build(request, engine).await;
+    }
+    let key = format!("{}\0{:?}", request.dockerfile, request.args);
+    let first = request.project.shared.lock().await.entry(key).or_default().clone();
+    let goes_first = AtomicBool::new(false);
+    let lead = || async {
+        goes_first.store(true, Ordering::Relaxed);
+        build(request, engine).await
+    };
+    first.get_or_try_init(lead).await?;
+    if goes_first.into_inner() { Ok(()) } else { build(request, engine).await }
+}
+
+async fn build(request: &Request<'_>, engine: &Engine) -> Result<()> {
     let Request { name, project, options, context, .. } = request;
     let args: HashMap<String, String> = request.args_with_proxies().into_iter().collect();
     let labels: HashMap<String, String> = request.labels().into_iter().collect();

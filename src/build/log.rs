@@ -156,7 +156,10 @@ impl<'a> Log<'a> {
         }
         said.extend(error.lines().map(plain));
         let log = format!("the whole log is in {}", self.path.display());
+        // A full disk shows in what a step prints, whatever its exit code.
+        let full = said.iter().find(|line| line.to_lowercase().contains("no space left on device"));
         let hint = super::builder::hint(&format!("{about} {error}"))
+            .or_else(|| super::builder::hint(full?))
             .map_or_else(|| log.clone(), |hint| format!("{hint}; {log}"));
         Fault::failed(format!("{}: the image can't be built", self.name)).cause(said.join("\n")).hint(hint)
     }

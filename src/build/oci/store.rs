@@ -129,7 +129,14 @@ impl Store {
             .tempfile_in(&folder)
             .map_err(|error| cant_write(&folder, &error))?;
         let (digest, diff, size) =
-            layer::write(content, std::io::BufWriter::with_capacity(1 << 18, file.as_file_mut()))?;
+            layer::write(content, std::io::BufWriter::with_capacity(1 << 18, file.as_file_mut())).map_err(|fault| {
+                match fault.cause.as_deref().is_some_and(|cause| cause.contains("No space left")) {
+                    true => {
+                        fault.hint(format!("the disk of {} is full: `faas cache clear` frees some", folder.display()))
+                    }
+                    false => fault,
+                }
+            })?;
         let path = self.path(&digest);
         file.persist(&path).map_err(|error| cant_write(&path, &error.error))?;
         Ok(Packed { blob: Blob { digest, size }, diff, what: content.what.to_owned() })
