@@ -101,7 +101,7 @@ fn images_say_where_they_come_from() {
         let done = done.then().env("DOCKER_BUILDKIT", builder).args(["build", "--no-cache"]).run();
         let found = labels(&image);
         assert_eq!(found[key("revision")], commit.as_str());
-        assert_eq!(found[key("source")], "https://git.example/shop/tax.git", "without the login");
+        assert_eq!(found[key("source")], "https://git.example/shop/tax", "without the login");
         assert_eq!(found[key("version")], "v1.2");
         done.then().args(["build", "--no-cache", "--build-label", &format!("{}=mine", key("source"))]).run();
         assert_eq!(labels(&image)[key("source")], "mine");
