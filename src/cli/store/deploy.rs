@@ -43,6 +43,7 @@ impl Deploy {
             push: false,
             deploys: true,
             dry: false,
+            templates: None,
         };
         pipeline.run_alone(context, function).map(drop)
     }
