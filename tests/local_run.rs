@@ -72,6 +72,16 @@ fn strangers_containers_are_left_and_bad_ends_are_told() {
     assert!(gone.status.success(), "the stranger's container was removed");
 }
 
+/// A session that ends with the test, however it ends.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("kill").args(["-INT", &self.0.id().to_string()]).status();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn functions_answer_are_started_again_and_end_with_ctrl_c() {
     let Some(registry) = bed("FAAS_REGISTRY") else { return };
@@ -82,8 +92,8 @@ fn functions_answer_are_started_again_and_end_with_ctrl_c() {
     let dockerfile = serve.replace("{registry}", &registry);
     let test =
         project(&name, &dockerfile, "").file("f/word", "one").args(["local-run", "--watch", "-p", &port.to_string()]);
-    let mut child =
-        test.command().stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let null = std::process::Stdio::null;
+    let mut child = Running(test.command().stdin(null()).stdout(null()).spawn().unwrap());
     let wait = |word: &str| {
         let until = Instant::now() + Duration::from_secs(90);
         loop {
@@ -102,8 +112,8 @@ fn functions_answer_are_started_again_and_end_with_ctrl_c() {
     wait("one");
     std::fs::write(test.dir().join("f/word"), "two").unwrap();
     wait("two");
-    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(child.wait().unwrap().success());
+    std::process::Command::new("kill").args(["-INT", &child.0.id().to_string()]).status().unwrap();
+    assert!(child.0.wait().unwrap().success());
     assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err(), "it still listens");
 }
 

@@ -44,6 +44,12 @@ impl Dev {
     /// A stack that is wrong at the start; files that can't be watched.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
         let stack = stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
+        super::template::missing::TemplateFlags::default().complete(
+            &stack.functions,
+            &stack.configuration,
+            &stack.origin.root,
+            context,
+        )?;
         let mut session =
             Session::for_deploy(context, &self.gateway, Some(stack), std::time::Duration::from_secs(60), true)?;
         let ended = crate::runtime::block_on_parallel(async {

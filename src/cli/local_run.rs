@@ -195,6 +195,15 @@ impl LocalRun {
         let catalogue = Catalogue::new(&stack.origin.root);
         let project = Project::new(context, &stack.origin.root, &stack.configuration.copy, &catalogue);
         let containers = self.containers(functions, stack, &catalogue, context)?;
+        if self.build_first {
+            // By a project of its own, which holds the build folder no longer than that: it is built in again later.
+            let project = Project::new(context, &stack.origin.root, &stack.configuration.copy, &catalogue);
+            let (options, progress) = (self.build.options(context)?, progress::for_output(&context.out));
+            let kind = |_: &Function| ArtifactKind::Image;
+            let parallel = self.build.parallel();
+            let work = build::build_all(functions, kind, &project, &options, parallel, progress.as_ref());
+            runtime::block_on_parallel(work)?;
+        }
         let own_network = containers.first().and_then(|one| one.network.clone()).filter(|_| self.network.is_none());
         let ended = runtime::block_on_parallel(self.keep(
             functions,
@@ -228,13 +237,7 @@ impl LocalRun {
         context: &Context,
     ) -> Result<End> {
         let options = self.build.options(context)?;
-        let progress = progress::for_output(&context.out);
         let engine = project.engine().await?;
-        if self.build_first {
-            let parallel = self.build.parallel();
-            build::build_all(functions, |_| ArtifactKind::Image, project, &options, parallel, progress.as_ref())
-                .await?;
-        }
         if let Some(network) = own_network {
             container::network(engine, network).await?;
         }

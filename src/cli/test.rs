@@ -53,6 +53,12 @@ impl Test {
         if !self.names.is_empty() {
             functions.retain(|function| self.names.contains(&function.name));
         }
+        super::template::missing::TemplateFlags::default().complete(
+            &functions,
+            &configuration,
+            &origin.root,
+            context,
+        )?;
         let catalogue = Catalogue::new(&origin.root);
         let project = Project::new(context, &origin.root, &configuration.copy, &catalogue);
         let progress = progress::for_output(&context.out);
