@@ -53,6 +53,28 @@ pub struct LocalRun {
     /// Build and start a function again when its files change
     #[arg(long)]
     watch: bool,
+    #[command(flatten)]
+    ignored: Ignored,
+}
+
+/// Flags of `build` that faas-cli takes here, too, where they mean nothing: what is run is in the stack file.
+#[derive(Args)]
+struct Ignored {
+    /// Accepted
+    #[arg(long, hide = true, value_name = "NAME")]
+    name: Option<String>,
+    /// Accepted
+    #[arg(long, hide = true, value_name = "LANG")]
+    lang: Option<String>,
+    /// Accepted
+    #[arg(long, hide = true, value_name = "DIR")]
+    handler: Option<String>,
+    /// Accepted
+    #[arg(long, hide = true, value_name = "IMAGE")]
+    image: Option<String>,
+    /// Accepted
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    shrinkwrap: Option<bool>,
 }
 
 /// Why a session ended.

@@ -34,6 +34,17 @@ struct StoreFlags {
     url: Option<String>,
 }
 
+/// Flags of `pull` that faas-cli takes here, too, where they mean nothing.
+#[derive(Args)]
+struct Ignored {
+    /// Accepted: nothing is written here
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    overwrite: Option<bool>,
+    /// Accepted: nothing is pulled here
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    debug: Option<bool>,
+}
+
 impl Store {
     /// Runs it.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {

@@ -1,7 +1,7 @@
 //! `faas template store describe`.
 use clap::Args;
 
-use super::StoreFlags;
+use super::{Ignored, StoreFlags};
 use crate::context::Context;
 use crate::error::Result;
 use crate::output::table;
@@ -15,6 +15,8 @@ pub struct Describe {
     name: String,
     #[command(flatten)]
     store: StoreFlags,
+    #[command(flatten)]
+    ignored: Ignored,
     /// Print JSON
     #[arg(short, long)]
     json: bool,

@@ -1,7 +1,7 @@
 //! `faas template store list`.
 use clap::Args;
 
-use super::StoreFlags;
+use super::{Ignored, StoreFlags};
 use crate::context::Context;
 use crate::error::Result;
 use crate::output::table;
@@ -14,6 +14,8 @@ use crate::template::store::Entry;
 pub struct List {
     #[command(flatten)]
     store: StoreFlags,
+    #[command(flatten)]
+    ignored: Ignored,
     /// Show the language and the platform too
     #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
