@@ -169,7 +169,7 @@ fn plugins_come_out_of_a_registry_and_become_commands() {
     assert_eq!(names, [name.as_str()], "nothing else of the image is written");
     done.then().args([&name, "a", "--flag"]).stdout("hello a --flag\n").status(3).run();
     let into = done.dir().join("here");
-    get(&["--path", into.to_str().unwrap()]).stdout_has(&format!("Wrote: {}/{name} (linux/", into.display())).run();
+    get(&["--path", into.to_str().unwrap()]).stdout_has(format!("Wrote: {}/{name} (linux/", into.display())).run();
     get(&["--version", "2"]).status(4).run();
     done.then().args(["plugin", "get", "../x"]).status(2).stderr_has("can't be a plugin's name").run();
 }

@@ -185,7 +185,7 @@ fn prune(project: &Project<'_>, name: &str) {
 mod tests {
     use super::*;
     use crate::context::{Context, Dirs, Env};
-    use crate::output::{Format, Output};
+    use crate::output::Output;
     use crate::progress::Silent;
     use crate::template::Catalogue;
 

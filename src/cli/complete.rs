@@ -67,7 +67,7 @@ fn with(command: Command, argument: &str, values: fn() -> Vec<CompletionCandidat
         return command;
     }
     let completer = ArgValueCompleter::new(move |current: &OsStr| starting(current, values));
-    command.mut_arg(argument.to_owned(), |arg| arg.add(completer))
+    command.mut_arg(argument, |arg| arg.add(completer))
 }
 
 /// The same in the command and all below it.
@@ -79,7 +79,7 @@ fn everywhere(command: Command, argument: &str, values: fn() -> Vec<CompletionCa
 
 fn below(command: Command, name: &str, change: impl FnOnce(Command) -> Command) -> Command {
     match command.find_subcommand(name) {
-        Some(_) => command.mut_subcommand(name.to_owned(), change),
+        Some(_) => command.mut_subcommand(name, change),
         None => command,
     }
 }
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_list_goes_on_after_its_comma() {
-        let values = || ["eu", "us"].map(|name| candidate(name, "")).to_vec();
+        let values = || ["eu", "us"].into_iter().map(|name| candidate(name, "")).collect();
         let texts = |typed: &str| -> Vec<String> {
             let all = starting(OsStr::new(typed), values);
             all.iter().map(|value| value.get_value().to_string_lossy().into_owned()).collect()

@@ -22,7 +22,7 @@ pub struct Store {
 
 #[derive(Subcommand)]
 enum Command {
-    Deploy(deploy::Deploy),
+    Deploy(Box<deploy::Deploy>),
     #[command(visible_alias = "inspect")]
     Describe(describe::Describe),
     #[command(visible_alias = "ls")]

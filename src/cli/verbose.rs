@@ -20,7 +20,7 @@ pub fn taken_out(args: Vec<OsString>) -> (Vec<OsString>, u8) {
     let mut own = false;
     let mut rest = args.into_iter();
     kept.extend(rest.next());
-    while let Some(arg) = rest.next() {
+    for arg in rest.by_ref() {
         let text = arg.to_str().unwrap_or_default();
         if text == "--" {
             kept.push(arg);

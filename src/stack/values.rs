@@ -160,7 +160,9 @@ fn of_files(stack: &Stack, all: &mut Vec<Told>) {
             let told =
                 Told { path: path.clone(), value: value.as_str().into(), from: Whence::EnvironmentFile, place: None };
             let same = |known: &Json| {
-                known == value.as_str() || known.to_string() == *value || (known.is_null() && value.is_empty())
+                known == value.as_str()
+                    || known.to_string().as_str() == value.as_str()
+                    || (known.is_null() && value.is_empty())
             };
             match all.iter_mut().find(|known| known.path == path) {
                 // Scalars stay as written: a number's text may be another than JSON's.

@@ -141,9 +141,8 @@ impl Puller<'_> {
             }
             Ok::<_, Fault>(pulled)
         });
-        let done: Result<Vec<Vec<(Pulled, Option<Pin>)>>> =
-            futures_util::stream::iter(work).buffer_unordered(PARALLEL).try_collect().await;
-        let mut done: Vec<(Pulled, Option<Pin>)> = done?.into_iter().flatten().collect();
+        let done: Vec<_> = futures_util::stream::iter(work).buffer_unordered(PARALLEL).try_collect().await?;
+        let mut done: Vec<(Pulled, Option<Pin>)> = done.into_iter().flatten().collect();
         done.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
         if self.pinning != Pinning::Frozen {
             Lock::change(self.root, |templates| {
