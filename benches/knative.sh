@@ -5,8 +5,8 @@
 #   benches/knative.sh [ROUNDS, 3] [SERVICES in the list, 1000]
 #
 # Needs the bed (tests/beds/knative/up.sh; its variables in the environment), curl, GNU time and jq. KN and FUNC are the
-# programs to compare with; what is not set is left out. The list's Services are bare objects: Knative's controller
-# stands still meanwhile, and is started again.
+# programs to compare with; what is not set is left out. The list's Services are bare objects: LIST_KUBECONFIG is a bed
+# of level api, where nobody acts on them; without it Knative's controller stands still meanwhile, and is started again.
 set -euo pipefail
 rounds=${1:-3} many=${2:-1000}
 cd "$(dirname "$0")/.."
@@ -22,7 +22,7 @@ faas=${FAAS:-$target/release/faas}
 kubectl() { "$KUBECTL" --kubeconfig "$KUBECONFIG" "$@"; }
 folder=$(mktemp -d)
 namespace=bench-$$
-export HOME=$folder FAAS_HOME=$folder FAAS_KNATIVE_NAMESPACE=$namespace
+export HOME=$folder FAAS_HOME=$folder FAAS_KNATIVE_NAMESPACE=$namespace KUBECONFIG
 stopped=
 finish() {
     kubectl delete namespace "$namespace" --wait=false >/dev/null 2>&1 || true
@@ -90,20 +90,28 @@ if [ -n "${KN:-}" ]; then
 fi
 
 echo "from Ready on the server to the end of the command"
-stack last >stack.yml
-kubectl get ksvc -n "$namespace" -w -o json 2>/dev/null | jq --unbuffered -r 'select(.metadata.name == "last")
-    | select(any(.status.conditions[]?; .type == "Ready" and .status == "True")) | now' >ready &
-watcher=$!
-"$faas" deploy --timeout 2m >/dev/null 2>&1
-date +%s.%N >ended
-for _ in $(seq 50); do [ -s ready ] && break; sleep 0.1; done
-kill "$watcher" 2>/dev/null || true
-awk 'NR == FNR && FNR == 1 {ready = $1} NR != FNR {printf "%-34s %6d ms\n", "faas", ($1 - ready) * 1000}' ready ended
+for round in $(seq "$rounds"); do
+    stack "last-$round" >stack.yml
+    kubectl get ksvc -n "$namespace" -w -o json 2>/dev/null | jq --unbuffered -r "select(.metadata.name == \"last-$round\")
+        | select(any(.status.conditions[]?; .type == \"Ready\" and .status == \"True\")) | now" >ready &
+    watcher=$!
+    "$faas" deploy --timeout 2m >/dev/null 2>&1
+    date +%s.%N >ended
+    for _ in $(seq 50); do [ -s ready ] && break; sleep 0.1; done
+    kill "$watcher" 2>/dev/null || true
+    awk 'NR == FNR && FNR == 1 {ready = $1} NR != FNR {printf "%-34s %6d ms\n", "faas", ($1 - ready) * 1000}' ready ended
+done
 kubectl delete ksvc --all -n "$namespace" --wait=true >/dev/null
 
 echo "the list of $many Services"
-stopped=yes
-kubectl scale deployment controller -n knative-serving --replicas 0 >/dev/null
+if [ -n "${LIST_KUBECONFIG:-}" ]; then
+    KUBECONFIG=$LIST_KUBECONFIG
+    kubectl create namespace "$namespace" >/dev/null
+    kubectl wait --for=jsonpath='{.metadata.name}'=default serviceaccount/default -n "$namespace" --timeout=30s >/dev/null
+else
+    stopped=yes
+    kubectl scale deployment controller -n knative-serving --replicas 0 >/dev/null
+fi
 stack placeholder >stack.yml
 "$faas" generate -n "$namespace" | sed 's/^---$//' >one.yml
 for number in $(seq "$many"); do
@@ -112,15 +120,28 @@ for number in $(seq "$many"); do
 done >many.yml
 kubectl apply --server-side -f many.yml >/dev/null 2>&1
 printf 'provider: {name: knative}\nfunctions: {}\n' >stack.yml
-/usr/bin/time -f '%e s, %M KiB at most' "$faas" list -q 2>list.time >list.out
-printf '%-34s %s, %s functions\n' faas "$(tail -1 list.time)" "$(wc -l <list.out)"
-if [ -n "${KN:-}" ]; then
-    /usr/bin/time -f '%e s, %M KiB at most' "$KN" service list -n "$namespace" 2>list.time >list.out
-    printf '%-34s %s\n' 'kn service list' "$(tail -1 list.time)"
-fi
+# asked prints how many lists the API server has answered so far.
+asked() {
+    kubectl get --raw /metrics | awk '/^apiserver_request_total/ && /verb="LIST"/ && /serving.knative.dev/ { n += $NF } END { print n + 0 }'
+}
+listed() { # NAME COMMAND...
+    local name=$1 before after; shift
+    before=$(asked)
+    /usr/bin/time -f '%e s, %M KiB at most' "$@" 2>list.time >list.out
+    after=$(asked)
+    printf '%-34s %s, %s lines, %s lists asked for\n' "$name" "$(tail -1 list.time)" "$(wc -l <list.out)" $((after - before))
+}
+listed faas "$faas" list -q
+[ -z "${KN:-}" ] || listed 'kn service list' "$KN" service list -n "$namespace"
+kubectl delete namespace "$namespace" --wait=false >/dev/null 2>&1 || true
 
 echo "start-up"
-started() { for _ in $(seq 10); do "$@" >/dev/null 2>&1; done; }
-printf '%-34s %6d ms for ten\n' 'faas --version' "$(milliseconds started "$faas" --version)"
-[ -z "${KN:-}" ] || printf '%-34s %6d ms for ten\n' 'kn version' "$(milliseconds started "$KN" version)"
-[ -z "${FUNC:-}" ] || printf '%-34s %6d ms for ten\n' 'func version' "$(milliseconds started "$FUNC" version)"
+started() { # NAME COMMAND...
+    local name=$1; shift
+    ten() { for _ in $(seq 10); do "$@" >/dev/null 2>&1; done; }
+    /usr/bin/time -f '%M KiB at most' "$@" 2>start.time >/dev/null
+    printf '%-34s %6d ms for ten, %s\n' "$name" "$(milliseconds ten "$@")" "$(tail -1 start.time)"
+}
+started 'faas --version' "$faas" --version
+[ -z "${KN:-}" ] || started 'kn version' "$KN" version
+[ -z "${FUNC:-}" ] || started 'func version' "$FUNC" version

@@ -63,6 +63,11 @@ pub trait Backend: Send + Sync {
     /// What kind of artifact this function needs here.
     fn wants(&self, function: &Function) -> ArtifactKind;
 
+    /// Whether the platform looks an image's tag up only when a function is changed, so that deploying wants a digest.
+    fn pins_images(&self) -> bool {
+        false
+    }
+
     /// Everything wrong with `function` on this platform, all at once, before anything is changed.
     fn check(&self, function: &Function) -> Vec<Problem>;
 

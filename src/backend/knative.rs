@@ -13,6 +13,7 @@ use crate::problem::Problem;
 use crate::progress::Progress;
 
 mod apply;
+mod broker;
 mod check;
 mod cluster;
 mod detail;
@@ -45,10 +46,8 @@ pub use manifest::of as manifest;
 /// What Knative can do.
 pub const CAPABILITIES: Capabilities = Capabilities {
     provider: "knative",
-    asynchronous: Can::No {
-        why: "Knative Serving has no queue",
-        instead: "send an event to a broker of Knative Eventing, or use provider `openfaas`, `local` or `lambda`",
-    },
+    // Where the namespace has a broker of Knative Eventing; the call says so where it has none.
+    asynchronous: Can::Yes,
     logs: Can::Yes,
     scale: Can::Yes,
     scale_to_zero: Can::Yes,
@@ -94,6 +93,10 @@ impl Backend for Knative {
 
     fn wants(&self, _: &Function) -> ArtifactKind {
         ArtifactKind::Image
+    }
+
+    fn pins_images(&self) -> bool {
+        true
     }
 
     fn foreign(&self, deployed: &Deployed) -> Option<String> {

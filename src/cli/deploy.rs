@@ -1,5 +1,6 @@
 //! `faas deploy`: functions onto their platform, images as the stack names them.
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -11,6 +12,7 @@ use crate::build::Options;
 use crate::context::Context;
 use crate::error::{Fault, Result};
 use crate::function::{Function, Resources};
+use crate::stack::ProviderKind;
 
 /// Deploy the functions of the stack; those that are there as they should be are left alone
 #[derive(Args)]
@@ -110,9 +112,9 @@ pub struct DeployFlags {
     /// Don't wait until the functions answer
     #[arg(long)]
     no_wait: bool,
-    /// How long to wait until a function answers
-    #[arg(long, default_value = "1m0s", value_name = "DURATION", value_parser = values::duration)]
-    timeout: std::time::Duration,
+    /// How long to wait until a function answers [default: 1m, on Knative 5m]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    timeout: Option<Duration>,
 }
 
 impl DeployFlags {
@@ -159,8 +161,10 @@ impl DeployFlags {
 
     /// How long to wait for each function; zero doesn't wait.
     #[must_use]
-    pub fn wait(&self) -> std::time::Duration {
-        if self.no_wait { std::time::Duration::ZERO } else { self.timeout }
+    pub fn wait(&self, kind: ProviderKind) -> Duration {
+        // A node of a cluster may have to pull the image first; what can't work is told long before that.
+        let usual = if kind == ProviderKind::Knative { Duration::from_secs(300) } else { Duration::from_secs(60) };
+        if self.no_wait { Duration::ZERO } else { self.timeout.unwrap_or(usual) }
     }
 
     /// Lays the flags over a function of the stack.

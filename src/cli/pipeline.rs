@@ -3,7 +3,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use super::deploy::DeployFlags;
-use super::session::{GatewayFlags, Session};
+use super::session::{GatewayFlags, Place, Session};
 use super::template::missing::TemplateFlags;
 use super::{Global, stack_file};
 use crate::build::{Options, Project};
@@ -119,7 +119,8 @@ impl Pipeline {
             templates.complete(&stack.functions, &stack.configuration, &stack.origin.root, context)?;
         }
         let starts = self.deploys && !self.dry;
-        let session = Session::for_deploy(context, &self.gateway, Some(stack), self.deploy.wait(), starts)?;
+        let wait = self.deploy.wait(stack.provider.kind);
+        let session = Session::for_deploy(context, &self.gateway, Some(stack), wait, starts)?;
         let functions = session.functions();
         self.functions(context, &session, functions)
     }
@@ -130,7 +131,8 @@ impl Pipeline {
     /// The same.
     pub fn run_alone(self, context: &Context, function: Function) -> Result<Vec<Outcome>> {
         let starts = self.deploys && !self.dry;
-        let session = Session::for_deploy(context, &self.gateway, None, self.deploy.wait(), starts)?;
+        let wait = self.deploy.wait(Place::find(context, &self.gateway, None).kind);
+        let session = Session::for_deploy(context, &self.gateway, None, wait, starts)?;
         let namespace = session.id(&function.name).namespace;
         let (outcomes, what) = self.functions(context, &session, vec![Function { namespace, ..function }])?;
         context.out.result(&outcomes, || (what.text)(&outcomes))?;

@@ -47,6 +47,12 @@ pub struct GatewayFlags {
     /// Lambda: the code of the MFA device that the AWS profile asks for [default: FAAS_MFA_CODE, else you are asked]
     #[arg(long, value_name = "CODE")]
     pub mfa_code: Option<String>,
+    /// Knative: act as this user, as `kubectl --as` does
+    #[arg(long = "as", value_name = "USER")]
+    pub as_user: Option<String>,
+    /// Knative: and as a member of this group; may be repeated
+    #[arg(long = "as-group", value_name = "GROUP", requires = "as_user")]
+    pub as_groups: Vec<String>,
 }
 
 /// The stack, where there is one, and the platform.
@@ -228,6 +234,7 @@ fn knative_of(
         settings.only_kubeconfig(context.absolute(path));
     }
     settings.context = flags.context.clone().filter(|name| !name.is_empty()).or(settings.context);
+    settings.impersonate = flags.as_user.clone().map(|user| (user, flags.as_groups.clone()));
     Ok(Knative::new(settings))
 }
 

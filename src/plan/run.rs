@@ -11,7 +11,10 @@ use crate::build::{self, Project};
 use crate::error::{Fault, Kind, Result};
 use crate::function::{Function, FunctionId};
 use crate::problem::Problem;
-use crate::progress::Progress;
+use crate::progress::{Progress, Silent};
+
+/// How long a registry may take to tell which image is behind a tag.
+const REGISTRY_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// How far to go, and how.
 pub struct Steps<'a> {
@@ -298,12 +301,42 @@ async fn artifact(
             let pushed = pushed(function, built.artifact, steps, progress).await?;
             return Ok((by_digest(function, pushed, true, steps, progress).await?, "pushed".into()));
         }
-        return Ok((by_digest(function, built.artifact, false, steps, progress).await?, built.reason));
+        let named = by_digest(function, built.artifact, false, steps, progress).await?;
+        return Ok((pinned(function, named, backend, steps, progress).await, built.reason));
     }
     let reference = build::tag::reference(function, steps.options.tag, steps.project.root)?;
     let digest = reference.split_once('@').map(|(_, digest)| digest.to_owned());
     let artifact = Artifact::Image { reference, digest };
-    Ok((by_digest(function, artifact, false, steps, progress).await?, "not built".into()))
+    let named = by_digest(function, artifact, false, steps, progress).await?;
+    Ok((pinned(function, named, backend, steps, progress).await, "not built".into()))
+}
+
+/// Where the platform looks a tag up only once: the image with the digest that its registry has now, so that what was
+/// not pushed again is not deployed again. Registries that don't answer here may answer there.
+async fn pinned(
+    function: &Function,
+    artifact: Artifact,
+    backend: &dyn Backend,
+    steps: &Steps<'_>,
+    progress: &dyn Progress,
+) -> Artifact {
+    let Artifact::Image { reference, digest: None } = &artifact else { return artifact };
+    if !steps.deploy || !backend.pins_images() || reference.contains('@') {
+        return artifact;
+    }
+    let asked = in_registry(function, reference, steps, &Silent);
+    match tokio::time::timeout(REGISTRY_WAIT, asked).await {
+        Ok(Ok(digest)) => Artifact::Image { reference: reference.clone(), digest: Some(digest) },
+        Ok(Err(Fault { kind: Kind::Unsupported, .. })) => artifact,
+        failed => {
+            let why = match failed {
+                Ok(Err(fault)) => fault.without(&function.name),
+                _ => format!("{reference}: its registry gives no answer"),
+            };
+            progress.warn(&function.name, &format!("{why}; deployed by its tag, which the cluster looks up"));
+            artifact
+        }
+    }
 }
 
 /// With `--digest`, the image under the digest that its registry knows it by; `known` when the artifact has that.

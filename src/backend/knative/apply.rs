@@ -52,7 +52,7 @@ pub async fn apply(cluster: &Cluster, change: &Change, progress: &dyn Progress) 
         if cluster.settings.wait.is_zero() {
             return Ok(applied);
         }
-        return wait::until_ready(cluster, &applied, cluster.settings.wait, progress).await;
+        return wait::until_revision(cluster, &applied, cluster.settings.wait, progress).await;
     }
     if cluster.settings.wait.is_zero() {
         if pinned {
@@ -60,10 +60,11 @@ pub async fn apply(cluster: &Cluster, change: &Change, progress: &dyn Progress) 
         }
         return Ok(applied);
     }
-    let ready = wait::until_ready(cluster, &applied, cluster.settings.wait, progress).await?;
     if !pinned {
-        return Ok(ready);
+        return wait::until_ready(cluster, &applied, cluster.settings.wait, progress).await;
     }
+    // Not until all is ready: what is pinned to a revision that is gone never is.
+    let ready = wait::until_revision(cluster, &applied, cluster.settings.wait, progress).await?;
     // Only now: before, the latest ready revision could be one that somebody rolled back from.
     let shares = traffic::words(&ready.traffic());
     progress.warn(name, &format!("traffic was pinned ({shares}): all of it goes to the new revision now"));
@@ -106,7 +107,7 @@ pub async fn tagged(
     // By name, so that the new revision gets nothing by itself, even when it becomes ready after we gave up.
     set_traffic(&services, name, before.status.traffic.iter().map(pinned).collect()).await?;
     let applied = template(cluster, &services, change, progress).await?;
-    let ready = wait::until_ready(cluster, &applied, limit, progress).await?;
+    let ready = wait::until_revision(cluster, &applied, limit, progress).await?;
     let new = &ready.status.latest_ready_revision_name;
     let shares = if before.status.latest_created_revision_name == *new {
         progress.warn(name, "nothing changed that makes a new revision: the traffic stays as it is");
@@ -157,8 +158,9 @@ async fn template(
     let pull_secrets = secrets_are_there(cluster, function).await?;
     triggers::are_possible(cluster, function).await?;
     let mut wanted = manifest::of(change, &pull_secrets)?;
-    if manifest::is_by_tag(&change.artifact) {
-        // Knative looks a tag up once per revision: only a new revision sees what was pushed under it since.
+    if change.force || manifest::is_by_tag(&change.artifact) {
+        // Knative looks a tag up once per revision: only a new revision sees what was pushed under it since. And only a
+        // new revision has new processes.
         wanted["spec"]["template"]["metadata"]["annotations"][DEPLOYED_KEY] = json!(jiff::Timestamp::now().to_string());
     }
     match change.how {
@@ -172,7 +174,6 @@ async fn template(
         }
         How::Replace => replace(services, &id, progress).await?,
     }
-    progress.step(name, "deploying");
     let applied = send(cluster, services, change, &wanted, false, progress).await?;
     triggers::sync(cluster, function, &applied).await?;
     Ok(applied)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::manifest::{LONGEST_TIMEOUT, OWNER_LABEL};
-use super::scaling;
+use super::{scaling, triggers};
 use crate::function::{Function, UrlAccess};
 use crate::problem::Problem;
 
@@ -103,6 +103,12 @@ pub fn check(function: &Function) -> Vec<Problem> {
                 );
             }
         }
+    }
+    if let Some(retries) = function.annotations.get(triggers::RETRIES_KEY).filter(|text| text.parse::<u32>().is_err()) {
+        problems.push(
+            Problem::error(at(&format!("annotations.{}", triggers::RETRIES_KEY)), format!("`{retries}` is no number"))
+                .hint("it says how often an event is delivered again after the function failed"),
+        );
     }
     let named = function.extra.get("knative").and_then(|extra| extra.pointer("/spec/template/metadata/name"));
     if named.is_some() {

@@ -33,6 +33,8 @@ pub struct Settings {
     pub in_cluster: bool,
     /// The context of the kubeconfig; `None` is its current one.
     pub context: Option<String>,
+    /// Whom to act as, and as a member of which groups; `None` is whom the kubeconfig says.
+    pub impersonate: Option<(String, Vec<String>)>,
     /// The namespace; `None` is the context's.
     pub namespace: Option<String>,
     /// Where functions are called when their URLs lead nowhere from here: `host:port` or a URL.
@@ -92,6 +94,7 @@ impl Settings {
             namespace: some(env("FAAS_KNATIVE_NAMESPACE")).or(some(keys.namespace)),
             ingress: some(env("FAAS_KNATIVE_INGRESS")).or(some(keys.ingress)),
             force: keys.force,
+            impersonate: None,
             wait,
         })
     }
@@ -254,6 +257,10 @@ async fn connect(settings: &Settings) -> Result<Reached> {
             .map_err(|f| f.hint("mount its token (automountServiceAccountToken), or name a kubeconfig"))?,
     };
     config.connect_timeout = Some(CONNECT_TIMEOUT);
+    if let Some((user, groups)) = &settings.impersonate {
+        config.auth_info.impersonate = Some(user.clone());
+        config.auth_info.impersonate_groups = (!groups.is_empty()).then(|| groups.clone());
+    }
     let address = config.cluster_url.to_string().trim_end_matches('/').to_owned();
     let namespace = settings.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let plugin = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone());

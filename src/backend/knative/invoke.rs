@@ -7,7 +7,7 @@ use http::{HeaderValue, header};
 use url::Url;
 
 use super::cluster::Cluster;
-use super::{CAPABILITIES, trouble, tunnel};
+use super::{broker, trouble, tunnel};
 use crate::backend::{Call, Reply};
 use crate::error::{Fault, OrFault, Result};
 use crate::function::FunctionId;
@@ -35,7 +35,7 @@ impl Caller {
     /// [`crate::error::Kind::NotFound`] when there is no such function, and when no answer came.
     pub async fn call(&self, cluster: &Cluster, id: &FunctionId, call: Call) -> Result<Reply> {
         if call.asynchronous {
-            CAPABILITIES.require("asynchronous calls", CAPABILITIES.asynchronous)?;
+            return broker::send(self, cluster, id, call).await;
         }
         let service = cluster.service(id).await?;
         let Some(own) = service.status.url.as_deref() else {
@@ -57,17 +57,25 @@ impl Caller {
         url.set_path(&format!("{}/{below}", url.path().trim_end_matches('/')));
         url.set_query(query);
 
-        let mut headers = call.headers;
+        let mut call = call;
         if let Some(host) = &host {
             let value = HeaderValue::from_str(host).or_fault(|| format!("{host} is no name of a host"))?;
-            headers.insert(header::HOST, value);
+            call.headers.insert(header::HOST, value);
         }
-        let what = format!("can't call {id}");
-        let client = self.client()?;
+        self.send(url, call, &format!("can't call {id}")).await
+    }
+
+    /// Sends it to `url` as it is.
+    ///
+    /// # Errors
+    /// When no answer came.
+    pub async fn send(&self, url: Url, call: Call, what: &str) -> Result<Reply> {
+        let mut headers = call.headers;
         let sends_body = call.length != Some(0);
         if let (Some(length), true) = (call.length, sends_body) {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
+        let client = self.client()?;
         let mut builder = client.request(call.method, url.clone()).headers(headers);
         if sends_body {
             builder = builder.body(reqwest::Body::wrap_stream(call.body));
@@ -75,8 +83,8 @@ impl Caller {
         if let Some(timeout) = call.timeout {
             builder = builder.timeout(timeout);
         }
-        let request = builder.build().or_fault(|| what.clone())?;
-        let mut response = client.execute(request).await.map_err(|e| self.unanswered(&what, &url, &e))?;
+        let request = builder.build().or_fault(|| what.to_owned())?;
+        let mut response = client.execute(request).await.map_err(|e| self.unanswered(what, &url, &e))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         Ok(Reply { status, headers, body: body(response) })
     }
@@ -117,7 +125,7 @@ impl Caller {
 }
 
 /// Whether a function's URL leads somewhere from here; the names of a cluster mostly don't.
-async fn resolves(url: &Url) -> bool {
+pub async fn resolves(url: &Url) -> bool {
     let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return false };
     if host.ends_with(".svc.cluster.local") {
         return false;
@@ -126,7 +134,7 @@ async fn resolves(url: &Url) -> bool {
 }
 
 /// `host:port` or a URL.
-fn address(ingress: &str) -> Result<Url> {
+pub fn address(ingress: &str) -> Result<Url> {
     let text = if ingress.contains("://") { ingress.to_owned() } else { format!("http://{ingress}") };
     let url = Url::parse(&text).ok().filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host());
     url.ok_or_else(|| {

@@ -1,5 +1,5 @@
 //! Logs of all pods of a function, whichever revision they belong to, followed across scale to zero.
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use futures_util::{AsyncBufReadExt, StreamExt, TryStreamExt};
@@ -45,6 +45,12 @@ struct Reader {
     query: LogQuery,
 }
 
+/// How far a reader came.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    last: Option<jiff::Timestamp>,
+}
+
 /// A container of a pod, in its so-manieth life.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Source {
@@ -54,7 +60,8 @@ struct Source {
 }
 
 impl Reader {
-    async fn sources(&self) -> Result<Vec<Source>> {
+    /// The containers, and whether each runs.
+    async fn sources(&self) -> Result<Vec<(Source, bool)>> {
         let list = ListParams::default().labels(&format!("{SERVICE_LABEL}={}", self.query.id.name));
         let what = format!("can't find the pods of {}", self.query.id);
         let pods = self.pods.list(&list).await.map_err(|e| trouble::fault(&what, e))?;
@@ -79,7 +86,7 @@ impl Reader {
 
     /// Everything that is there, in the order of time.
     async fn so_far(&self) -> Result<LogStream> {
-        let read = |source: Source| async move {
+        let read = |(source, _): (Source, bool)| async move {
             let params = self.params(&source, self.query.since, self.query.tail, false);
             match self.pods.logs(&source.pod, &params).await {
                 Ok(text) => Ok(text.lines().filter_map(|line| self.entry(&source, line)).collect::<Vec<_>>()),
@@ -112,20 +119,30 @@ impl Reader {
 
     async fn watch(self, send: mpsc::Sender<Result<LogEntry>>) {
         let mut readers = JoinSet::new();
-        let mut known = BTreeSet::new();
+        // What is read, or was; with where to go on, once the reader has ended.
+        let mut known: BTreeMap<Source, Option<End>> = BTreeMap::new();
         let mut first = true;
         let mut failures = 0;
         while !send.is_closed() {
             match self.sources().await {
                 Ok(sources) => {
                     failures = 0;
-                    for source in sources {
-                        if known.insert(source.clone()) {
+                    for (source, running) in sources {
+                        let after = match known.get(&source) {
                             // Pods that come later are shown from their start.
-                            let (since, tail) = if first { (self.query.since, self.query.tail) } else { (None, None) };
-                            let params = self.params(&source, since, tail, true);
-                            readers.spawn(self.clone().read(source, params, send.clone()));
-                        }
+                            None => None,
+                            // Cut off, by the API server or on the way: the container goes on, and so do we.
+                            Some(Some(end)) if running => Some(end.last),
+                            Some(_) => continue,
+                        };
+                        let (since, tail) = match after {
+                            Some(last) => (last, None),
+                            None if first => (self.query.since, self.query.tail),
+                            None => (None, None),
+                        };
+                        known.insert(source.clone(), None);
+                        let params = self.params(&source, since, tail, true);
+                        readers.spawn(self.clone().read(source, params, after.flatten(), send.clone()));
                     }
                     first = false;
                 }
@@ -138,21 +155,38 @@ impl Reader {
                     }
                 }
             }
-            while readers.try_join_next().is_some() {}
+            while let Some(ended) = readers.try_join_next() {
+                if let Ok((source, end)) = ended {
+                    known.insert(source, Some(end));
+                }
+            }
             tokio::time::sleep(LOOK).await;
         }
     }
 
-    async fn read(self, source: Source, params: LogParams, send: mpsc::Sender<Result<LogEntry>>) {
-        let Ok(lines) = self.pods.log_stream(&source.pod, &params).await else { return };
+    /// Reads until the end, leaving out what is not `after` that time.
+    async fn read(
+        self,
+        source: Source,
+        params: LogParams,
+        after: Option<jiff::Timestamp>,
+        send: mpsc::Sender<Result<LogEntry>>,
+    ) -> (Source, End) {
+        let mut end = End { last: after.or(params.since_time) };
+        let Ok(lines) = self.pods.log_stream(&source.pod, &params).await else { return (source, end) };
         let mut lines = lines.lines();
         while let Some(Ok(line)) = lines.next().await {
-            if let Some(entry) = self.entry(&source, &line)
-                && send.send(Ok(entry)).await.is_err()
-            {
-                return;
+            let Some(entry) = self.entry(&source, &line) else { continue };
+            // Kubernetes looks at whole seconds only.
+            if after.is_some_and(|after| entry.timestamp <= after) {
+                continue;
+            }
+            end.last = Some(entry.timestamp);
+            if send.send(Ok(entry)).await.is_err() {
+                break;
             }
         }
+        (source, end)
     }
 
     /// A line with the time before it.
@@ -181,11 +215,14 @@ fn has(service: &Service, name: &str) -> Result<()> {
 }
 
 /// The containers of a pod that have begun: the one that is asked for, or all but the sidecar.
-fn sources_of(pod: &Pod, container: Option<&str>) -> Vec<Source> {
+fn sources_of(pod: &Pod, container: Option<&str>) -> Vec<(Source, bool)> {
     let statuses = pod.status.iter().flat_map(|s| s.container_statuses.iter().flatten());
     statuses
         .filter(|c| container.map_or(c.name != SIDECAR, |name| c.name == name))
         .filter(|c| c.state.as_ref().is_some_and(|s| s.running.is_some() || s.terminated.is_some()))
-        .map(|c| Source { pod: pod.name_any(), container: c.name.clone(), restarts: c.restart_count })
+        .map(|c| {
+            let running = c.state.as_ref().is_some_and(|s| s.running.is_some());
+            (Source { pod: pod.name_any(), container: c.name.clone(), restarts: c.restart_count }, running)
+        })
         .collect()
 }

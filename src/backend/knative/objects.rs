@@ -160,6 +160,18 @@ impl Service {
         self.is_observed() && condition(&self.status.conditions, "Ready").is_some_and(|c| c.status == "True")
     }
 
+    /// Whether the newest revision, made of what was asked for last, can take traffic.
+    pub fn has_newest(&self) -> bool {
+        let status = &self.status;
+        let ready = condition(&status.conditions, "ConfigurationsReady").is_some_and(|c| c.status == "True");
+        self.is_observed() && ready && status.latest_created_revision_name == status.latest_ready_revision_name
+    }
+
+    /// Whether the revision of what was asked for last is not even made yet: the names are those of one before.
+    pub fn is_making(&self) -> bool {
+        condition(&self.status.conditions, "ConfigurationsReady").is_some_and(|c| c.reason == "OutOfDate")
+    }
+
     /// The container that is the function.
     pub fn container(&self) -> &Value {
         let containers = self.spec.pointer("/template/spec/containers").and_then(Value::as_array);

@@ -37,8 +37,10 @@ pub async fn observe(cluster: &Cluster, scope: &Scope) -> Result<Vec<Deployed>> 
     let revisions: Api<RevisionBrief> = cluster.api(namespace).await?;
     let ours = format!("{}={}", OWNER_LABEL.0, OWNER_LABEL.1);
     let mut found = Vec::new();
+    let mut routed = Routed::new();
     let mut add = |service: Service| {
         if scope.names.is_empty() || scope.names.iter().any(|name| name == service.name()) {
+            routed.extend(leads_to(&service));
             found.push(deployed(&service, &[]));
         }
     };
@@ -60,7 +62,7 @@ pub async fn observe(cluster: &Cluster, scope: &Scope) -> Result<Vec<Deployed>> 
         n if n < MANY => format!("{SERVICE_LABEL} in ({})", scope.names.join(",")),
         _ => SERVICE_LABEL.into(),
     };
-    with_pods(&revisions, &selector, &mut found).await?;
+    with_pods(&revisions, &selector, &routed, &mut found).await?;
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
 }
@@ -73,9 +75,14 @@ pub async fn everywhere(cluster: &Cluster) -> Result<Vec<Deployed>> {
     let services: Api<Service> = Api::all(cluster.client().await?);
     let ours = format!("{}={}", OWNER_LABEL.0, OWNER_LABEL.1);
     let mut found = Vec::new();
+    let mut routed = Routed::new();
     let params = ListParams::default().labels(&ours).limit(PAGE);
-    pages(&services, &params, LIST, &mut |service| found.push(deployed(&service, &[]))).await?;
-    with_pods(&Api::all(cluster.client().await?), &ours, &mut found).await?;
+    let mut add = |service: Service| {
+        routed.extend(leads_to(&service));
+        found.push(deployed(&service, &[]));
+    };
+    pages(&services, &params, LIST, &mut add).await?;
+    with_pods(&Api::all(cluster.client().await?), &ours, &routed, &mut found).await?;
     Ok(found)
 }
 
@@ -105,24 +112,44 @@ pub async fn raw(cluster: &Cluster, namespace: Option<&str>, names: &[String]) -
     Ok(all)
 }
 
-/// Adds how many pods each has; no question is asked for none.
-async fn with_pods(revisions: &Api<RevisionBrief>, selector: &str, found: &mut [Deployed]) -> Result<()> {
+/// Revisions by namespace and name.
+type Routed = BTreeSet<(String, String)>;
+
+/// The revisions that a Service leads to, by traffic or tag, and the one that it is about to.
+fn leads_to(service: &Service) -> impl Iterator<Item = (String, String)> {
+    let namespace = service.metadata.namespace.clone().unwrap_or_default();
+    let status = &service.status;
+    let names = status.traffic.iter().map(|share| &share.revision_name);
+    names.chain([&status.latest_created_revision_name]).map(move |name| (namespace.clone(), name.clone()))
+}
+
+/// Adds how many pods each has, those aside that only end; no question is asked for none.
+async fn with_pods(
+    revisions: &Api<RevisionBrief>,
+    selector: &str,
+    routed: &Routed,
+    found: &mut [Deployed],
+) -> Result<()> {
     if found.is_empty() {
         return Ok(());
     }
     let mut pods: HashMap<(String, String), Vec<RevisionBrief>> = HashMap::new();
     let params = ListParams::default().labels(selector).limit(REVISIONS_PAGE);
     pages(revisions, &params, LIST, &mut |r: RevisionBrief| {
-        if r.status.desired_replicas.or(r.status.actual_replicas).is_some_and(|n| n > 0) {
+        let key = (r.metadata.namespace.clone().unwrap_or_default(), r.metadata.name.clone().unwrap_or_default());
+        if r.status.desired_replicas.or(r.status.actual_replicas).is_some_and(|n| n > 0) && routed.contains(&key) {
             let labels = r.metadata.labels.as_ref();
             let service = labels.and_then(|l| l.get(SERVICE_LABEL)).cloned().unwrap_or_default();
-            pods.entry((r.metadata.namespace.clone().unwrap_or_default(), service)).or_default().push(r);
+            pods.entry((key.0, service)).or_default().push(r);
         }
     })
     .await?;
     for function in found {
         let key = (function.namespace.clone().unwrap_or_default(), function.name.clone());
-        (function.replicas, function.available) = replicas(pods.get(&key).map(Vec::as_slice).unwrap_or_default());
+        let (wanted, available) = replicas(pods.get(&key).map(Vec::as_slice).unwrap_or_default());
+        // The autoscaler takes a moment to want what was asked for.
+        let least = function.annotations.get(super::scaling::MIN).and_then(|n| n.parse().ok()).unwrap_or(0);
+        (function.replicas, function.available) = (wanted.max(least), available);
     }
     Ok(())
 }

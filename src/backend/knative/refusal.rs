@@ -55,6 +55,7 @@ pub fn conflict(function: &Function, status: &Status, wanted: &Value, live: Opti
         let time = entries.iter().find(|entry| entry.manager.as_deref() == Some(manager))?.time.as_ref()?;
         Some(format!(" ({})", time.0))
     };
+    let wanted = &with_environment(wanted);
     let mut said = Vec::new();
     let mut problems = Vec::new();
     for (manager, field) in &managers {
@@ -94,6 +95,16 @@ pub fn conflict(function: &Function, status: &Status, wanted: &Value, live: Opti
             .problems(problems)
             .hint("`--adopt` takes these fields over; so does `provider.knative.force: true`, every time; `--replace` makes the function anew"),
     )
+}
+
+/// With an empty environment where there is none, so that what somebody put there is seen.
+fn with_environment(wanted: &Value) -> Value {
+    let mut wanted = wanted.clone();
+    let containers = wanted.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut);
+    for container in containers.into_iter().flatten().filter_map(Value::as_object_mut) {
+        container.entry("env").or_insert_with(|| Value::Array(Vec::new()));
+    }
+    wanted
 }
 
 /// What a manager made of a field. Values of variables may be secret.

@@ -96,6 +96,14 @@ impl Traffic for Cluster {
         if sum != 100 {
             return Err(Fault::usage(format!("the shares sum to {sum}, not to 100")));
         }
+        if let Some((name, _)) = shares
+            .iter()
+            .enumerate()
+            .find(|(at, (name, _))| shares[..*at].iter().any(|(n, _)| n == name))
+            .map(|(_, share)| share)
+        {
+            return Err(Fault::usage(format!("the revision {name} is named twice")));
+        }
         // Knative takes a name that it doesn't have, and then never becomes ready.
         let there = self.revisions_of(id).await?;
         for (name, _) in shares {
@@ -105,7 +113,7 @@ impl Traffic for Cluster {
                     return Err(Fault::failed(format!("the revision {name} is not ready"))
                         .hint("`faas revisions list` shows which are"));
                 }
-                None => return Err(gone(id, name, &there)),
+                None => return Err(no_revision(id, name, &there)),
             }
         }
         let service = self.our_service(id).await?;
@@ -169,7 +177,7 @@ impl Traffic for Cluster {
         }
         let there = self.revisions_of(id).await?;
         if !there.iter().any(|r| r.name() == revision) {
-            return Err(gone(id, revision, &there));
+            return Err(no_revision(id, revision, &there));
         }
         let revisions: Api<Object> = self.api(id.namespace.as_deref()).await?;
         let removed = revisions.delete(revision, &DeleteParams::background()).await;
@@ -194,7 +202,7 @@ impl Traffic for Cluster {
     }
 }
 
-fn gone(id: &FunctionId, name: &str, there: &[Object]) -> Fault {
+fn no_revision(id: &FunctionId, name: &str, there: &[Object]) -> Fault {
     let names: Vec<_> = there.iter().map(Object::name).collect();
     let hint = if names.is_empty() { "it has none".into() } else { format!("it has {}", names.join(", ")) };
     Fault::not_found(format!("{id} has no revision {name}")).hint(hint)

@@ -20,12 +20,14 @@ use crate::function::Function;
 pub const WANTED_KEY: &str = "faas.dev/triggers";
 /// Annotation of a Service, applied once it is so: what does call it.
 pub const MADE_KEY: &str = "faas.dev/triggers-made";
+/// Annotation of a function: how often a broker tries again to deliver an event that the function failed at.
+pub const RETRIES_KEY: &str = "faas.dev/retries";
 /// Label of what calls a function: its name.
-const FUNCTION_LABEL: &str = "faas.dev/function";
+pub const FUNCTION_LABEL: &str = "faas.dev/function";
 /// Owns the annotation that says what was made.
 const TRIGGER_MANAGER: &str = "faas-triggers";
 /// The broker that topics are read from.
-const BROKER: &str = "default";
+pub const BROKER: &str = "default";
 
 /// A type of object that calls functions.
 struct Kind {
@@ -91,6 +93,7 @@ pub fn of(function: &Function) -> Vec<Value> {
             "broker": BROKER,
             "filter": { "attributes": { "type": topic } },
             "subscriber": { "ref": target },
+            "delivery": delivery(&function.annotations),
         });
         all.push(object("Trigger", &format!("{name}-{}", slug(topic)), spec));
     }
@@ -103,6 +106,19 @@ pub fn of(function: &Function) -> Vec<Value> {
         all.push(object("DomainMapping", domain, json!({ "ref": target })));
     }
     all
+}
+
+/// How an event is delivered again. Brokers take an answer with a body that is no event for a failure, and would call a
+/// function that answers text ten times more (knative/eventing `pkg/broker/filter/filter_handler.go`,
+/// `config/core/configmaps/default-broker.yaml`): once is enough, unless the function says otherwise.
+pub fn delivery(annotations: &BTreeMap<String, String>) -> Value {
+    let retries = annotations.get(RETRIES_KEY).and_then(|text| text.parse::<u32>().ok()).unwrap_or(0);
+    let mut delivery = json!({ "retry": retries });
+    if retries > 0 {
+        delivery["backoffPolicy"] = json!("exponential");
+        delivery["backoffDelay"] = json!("PT1S");
+    }
+    delivery
 }
 
 /// A topic as part of a name: what can't be in one is left to a hash.

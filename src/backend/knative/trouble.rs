@@ -15,21 +15,40 @@ pub fn fault(what: &str, error: kube::Error) -> Fault {
         ),
         error => {
             let words = chain(&error);
-            let fault = Fault::failed(what).cause(&words);
-            if words.contains("certificate") {
-                return fault
-                    .hint("the cluster's certificate is not trusted: does the kubeconfig belong to this cluster?");
-            }
-            fault.hint("is the cluster running, and is the context the right one?")
+            let hint = unreachable(&words);
+            Fault::failed(what).cause(words).hint(hint)
         }
     }
+}
+
+/// What to do when the API server could not be asked, by what was said of it.
+fn unreachable(words: &str) -> &'static str {
+    let has = |sign: &str| words.contains(sign);
+    if has("certificate: Expired") || has("certificate expired") || has("NotValidYet") || has("not valid yet") {
+        "the API server's certificate is out of date: who runs the cluster renews it; or is the clock of this machine wrong?"
+    } else if has("NotValidForName") || has("not valid for name") {
+        "the API server's certificate has other names: `tls-server-name` of the kubeconfig's cluster says which to expect"
+    } else if has("UnknownIssuer") || has("certificate") {
+        "the cluster's certificate is not trusted: does the kubeconfig belong to this cluster?"
+    } else if has("dns error") || has("failed to lookup address") {
+        "the API server's name is not known here: does the cluster still exist, and does it need a VPN?"
+    } else {
+        "is the cluster running, and is the context the right one?"
+    }
+}
+
+/// Whether a refusal may be over soon: the API server starts or ends, or has too much to do.
+pub fn may_pass(status: &Status) -> bool {
+    status.code == 429 || status.code >= 500
 }
 
 /// The API server said no.
 pub fn refused(what: &str, status: &Status) -> Fault {
     let said = words(status);
     match status.code {
-        401 => Fault::unauthorized(what).cause(said).hint("the cluster doesn't know these credentials: log in again"),
+        401 => Fault::unauthorized(what).cause(said).hint(
+            "the cluster doesn't know these credentials: is the kubeconfig's certificate or token out of date? log in again",
+        ),
         403 if said.contains("exceeded quota") => Fault::failed(what)
             .cause(said)
             .hint("the namespace's quota is used up: remove something, or ask for smaller limits"),
@@ -39,7 +58,10 @@ pub fn refused(what: &str, status: &Status) -> Fault {
         403 => {
             let fault = Fault::unauthorized(what).cause(&said);
             match rule(&said) {
-                Some(rule) => fault.hint(format!("a Role with this rule lets you: {rule}")),
+                Some(rule) => fault.hint(format!(
+                    "a Role with this rule{} lets you: {rule}; `faas doctor` prints one with all that is needed",
+                    place(&said)
+                )),
                 None => fault,
             }
         }
@@ -81,6 +103,12 @@ fn rule(said: &str) -> Option<String> {
     let resource = said.split_once("resource \"")?.1.split_once('"')?.0;
     let group = said.split_once("API group \"")?.1.split_once('"')?.0;
     Some(format!("apiGroups: [\"{group}\"], resources: [\"{resource}\"], verbs: [\"{verb}\"]"))
+}
+
+/// Where the rule has to be: ` in the namespace N`, or nothing when the whole cluster is meant.
+fn place(said: &str) -> String {
+    let namespace = said.split_once("in the namespace \"").and_then(|(_, rest)| rest.split_once('"'));
+    namespace.map(|(name, _)| format!(" in the namespace {name}")).unwrap_or_default()
 }
 
 fn plugin(error: &kube::client::AuthError) -> String {
@@ -125,7 +153,7 @@ mod tests {
         assert_eq!(
             fault.hint.as_deref(),
             Some(
-                r#"a Role with this rule lets you: apiGroups: ["serving.knative.dev"], resources: ["services"], verbs: ["create"]"#
+                r#"a Role with this rule in the namespace default lets you: apiGroups: ["serving.knative.dev"], resources: ["services"], verbs: ["create"]; `faas doctor` prints one with all that is needed"#
             )
         );
     }

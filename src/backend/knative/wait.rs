@@ -19,6 +19,10 @@ const LOOK: Duration = Duration::from_millis(700);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long one watch is kept; the API server ends it then, and a new one begins.
 const WATCH_SECONDS: u32 = 240;
+/// How long one look may take: an API server that hangs must not keep events from being read.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
+/// After so many looks the Service itself is read, too: a watch can die without a word.
+const LOOKS: u32 = 10;
 /// The pause before a watch that broke is begun again.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -32,7 +36,49 @@ pub async fn until_ready(
     limit: Duration,
     progress: &dyn Progress,
 ) -> Result<Service> {
-    let mut wait = Wait { cluster, progress, name: applied.name(), told: String::new(), seen: None, warned: false };
+    until(cluster, applied, Goal::Ready, limit, progress).await
+}
+
+/// Waits until the revision that `applied` makes can take traffic, whether or not it gets any, and whatever becomes of
+/// the traffic meanwhile.
+///
+/// # Errors
+/// Those of [`until_ready`].
+pub async fn until_revision(
+    cluster: &Cluster,
+    applied: &Service,
+    limit: Duration,
+    progress: &dyn Progress,
+) -> Result<Service> {
+    until(cluster, applied, Goal::Revision, limit, progress).await
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    /// The Service, with its traffic where it was asked for.
+    Ready,
+    /// Its newest revision.
+    Revision,
+}
+
+async fn until(
+    cluster: &Cluster,
+    applied: &Service,
+    goal: Goal,
+    limit: Duration,
+    progress: &dyn Progress,
+) -> Result<Service> {
+    let mut wait = Wait {
+        cluster,
+        progress,
+        goal,
+        name: applied.name(),
+        told: "deploying".into(),
+        seen: None,
+        warned: false,
+        lost: None,
+    };
     let mut service = applied.clone();
     match tokio::time::timeout(limit, wait.run(&mut service)).await {
         Ok(result) => result.map(|()| service),
@@ -43,12 +89,15 @@ pub async fn until_ready(
 struct Wait<'a> {
     cluster: &'a Cluster,
     progress: &'a dyn Progress,
+    goal: Goal,
     name: &'a str,
     /// The last step that was told.
     told: String,
     /// The fault that was seen last, and since when.
     seen: Option<(Diagnosis, Instant)>,
     warned: bool,
+    /// Why the API server can't be asked, as long as it can't.
+    lost: Option<String>,
 }
 
 impl Wait<'_> {
@@ -63,18 +112,29 @@ impl Wait<'_> {
                 return Ok(());
             }
             let version = service.metadata.resource_version.clone().unwrap_or_default();
-            let mut events = match services.watch(&params, &version).await {
-                Ok(events) => events.boxed(),
-                Err(kube::Error::Api(status)) if status.code == 410 => futures_util::stream::empty().boxed(),
-                Err(kube::Error::Api(status)) => return Err(trouble::refused(&what, &status)),
-                // The API server may be restarting: the limit decides.
+            let begun = tokio::time::timeout(LOOK_LIMIT, services.watch(&params, &version)).await;
+            let mut events = match begun {
                 Err(_) => futures_util::stream::empty().boxed(),
+                Ok(begun) => match begun {
+                    Ok(events) => events.boxed(),
+                    Err(kube::Error::Api(status)) if status.code == 410 => futures_util::stream::empty().boxed(),
+                    Err(kube::Error::Api(status)) if !trouble::may_pass(&status) => {
+                        return Err(trouble::refused(&what, &status));
+                    }
+                    // The API server may be restarting: the limit decides.
+                    Err(error) => {
+                        self.lost(&error);
+                        futures_util::stream::empty().boxed()
+                    }
+                },
             };
+            let mut looks = 0;
             loop {
                 tokio::select! {
                     event = events.next() => match event {
                         Some(Ok(WatchEvent::Added(new) | WatchEvent::Modified(new))) => {
                             *service = new;
+                            self.lost = None;
                             if self.done(service)? {
                                 return Ok(());
                             }
@@ -86,17 +146,42 @@ impl Wait<'_> {
                         // 410, a broken connection, or the end of its time: read it anew and watch from there.
                         Some(Ok(WatchEvent::Error(_)) | Err(_)) | None => break,
                     },
-                    _ = look.tick() => self.look(service).await?,
+                    _ = look.tick() => {
+                        looks += 1;
+                        match tokio::time::timeout(LOOK_LIMIT, self.look(service)).await {
+                            Ok(looked) => looked?,
+                            Err(_) => break,
+                        }
+                        if looks >= LOOKS {
+                            break;
+                        }
+                    }
                 }
             }
-            tokio::time::sleep(PAUSE).await;
+            if looks < LOOKS {
+                tokio::time::sleep(PAUSE).await;
+            }
             match services.get_opt(self.name).await {
-                Ok(Some(new)) => *service = new,
+                Ok(Some(new)) => {
+                    *service = new;
+                    self.lost = None;
+                }
                 Ok(None) => return Err(Fault::failed(format!("{} was removed while it was waited for", self.name))),
-                Err(kube::Error::Api(status)) => return Err(trouble::refused(&what, &status)),
-                Err(_) => {}
+                Err(kube::Error::Api(status)) if !trouble::may_pass(&status) => {
+                    return Err(trouble::refused(&what, &status));
+                }
+                Err(error) => self.lost(&error),
             }
         }
+    }
+
+    /// The API server can't be asked: told once, and waited for.
+    fn lost(&mut self, error: &kube::Error) {
+        let why = trouble::chain(error);
+        if self.lost.is_none() {
+            self.progress.warn(self.name, &format!("the API server doesn't answer ({why}): trying again"));
+        }
+        self.lost = Some(why);
     }
 
     /// Whether it is ready; tells what is being waited for.
@@ -104,16 +189,20 @@ impl Wait<'_> {
         if service.metadata.deletion_timestamp.is_some() {
             return Err(Fault::failed(format!("{} is being removed", self.name)));
         }
-        if service.is_ready() {
+        let status = &service.status;
+        let reached = match self.goal {
+            Goal::Ready => service.is_ready(),
+            Goal::Revision => service.has_newest(),
+        };
+        if reached {
             return Ok(true);
         }
-        let status = &service.status;
         let is = |kind: &str, value: &str| condition(&status.conditions, kind).is_some_and(|c| c.status == value);
         let step = if !service.is_observed() {
             "deploying".to_owned()
         } else if is("ConfigurationsReady", "True") {
             "routing".to_owned()
-        } else if status.latest_created_revision_name.is_empty() {
+        } else if status.latest_created_revision_name.is_empty() || service.is_making() {
             "making a revision".to_owned()
         } else {
             format!("starting revision {}", status.latest_created_revision_name)
@@ -134,7 +223,8 @@ impl Wait<'_> {
             // The next look may have more luck.
             Err(_) => return Ok(()),
         };
-        let not_ready = condition(&service.status.conditions, "Ready").filter(|c| c.status == "False");
+        let sum = if self.goal == Goal::Ready { "Ready" } else { "ConfigurationsReady" };
+        let not_ready = condition(&service.status.conditions, sum).filter(|c| c.status == "False");
         let found = found.or_else(|| {
             let condition = not_ready.filter(|_| service.is_observed())?;
             Some(Diagnosis { patience: Some(PATIENCE), ..Diagnosis::new(condition.words()) })
@@ -182,9 +272,15 @@ impl Wait<'_> {
 
     async fn timed_out(&self, service: &Service, limit: Duration) -> Fault {
         let fault = Fault::timed_out(format!("{} within {}", self.failure(service), humantime::format_duration(limit)));
+        if let Some(why) = &self.lost {
+            return fault.cause(format!("the API server doesn't answer: {why}")).hint(format!(
+                "the function was deployed, and may be ready by now: `faas ready {}` asks once the cluster answers",
+                self.name
+            ));
+        }
         let found = match &self.seen {
             Some((found, _)) => Some(found.clone()),
-            None => diagnosis::at_the_end(self.cluster, service).await,
+            None => tokio::time::timeout(LOOK_LIMIT, diagnosis::at_the_end(self.cluster, service)).await.ok().flatten(),
         };
         let found = found.unwrap_or_else(|| {
             let ready = condition(&service.status.conditions, "Ready");

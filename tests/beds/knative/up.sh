@@ -302,6 +302,7 @@ install_knative_types() {
 	manifests "$serving"/100-namespace.yaml "$serving"/300-resources/*.yaml "$caching"/image.yaml \
 		"$networking"/{certificate,domain-claim,ingress,serverlessservice}.yaml | apply
 	kc wait --for condition=Established crd --all --timeout 60s >/dev/null
+	install_eventing_types
 	local part
 	if [[ $level == full ]]; then
 		images=()
@@ -323,6 +324,19 @@ install_knative_types() {
 		manifests "$serving"/deployments/controller.yaml | sed "s|^      containers:\$|&\n      - $part|" | apply
 	fi
 	manifests "$serving"/webhooks/*.yaml | apply
+}
+
+# install_eventing_types adds the types of Knative Eventing that a client writes, without their controllers.
+install_eventing_types() {
+	local eventing kind
+	eventing=$(go mod download -json "knative.dev/eventing@$eventing_version" | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",\{0,1\}$/\1/p')
+	[[ -n $eventing ]] || fail "the Go module knative.dev/eventing can't be had"
+	manifests "$eventing"/config/core/resources/{broker,trigger,pingsource}.yaml | apply
+	# Nobody is there to convert between versions.
+	for kind in brokers.eventing triggers.eventing pingsources.sources; do
+		kc patch crd "$kind.knative.dev" --type merge -p '{"spec": {"conversion": {"strategy": "None", "webhook": null}}}' >/dev/null
+	done
+	kc wait --for condition=Established crd/{brokers,triggers}.eventing.knative.dev crd/pingsources.sources.knative.dev --timeout 60s >/dev/null
 }
 
 # start_webhook runs Knative's webhook as a process of the host, for level api.

@@ -1,0 +1,148 @@
+//! The way to the cluster: kubeconfigs, pods, proxies, rights, and everything that can be wrong with them.
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::bed::*;
+use crate::support::Test;
+
+#[tokio::test]
+async fn who_may_not_is_told_which_rule_is_missing() {
+    let Some(bed) = bed() else { return };
+    let place = Place::new(bed, "rights").await;
+    place.kubectl_output(&["create", "serviceaccount", "guest"]);
+    let token = place.kubectl_output(&["create", "token", "guest"]);
+    let text = place.kubectl_output(&["config", "view", "--raw", "--minify", "--flatten", "-o", "json"]);
+    let mut config: Value = serde_json::from_str(&text).expect("JSON");
+    config["users"][0]["user"] = json!({ "token": token.trim() });
+    let session = |name: &str, config: &Value| {
+        place.prompt().file(name, config.to_string()).env("KUBECONFIG", name).args(["list"])
+    };
+    session("guest.json", &config)
+        .status(5)
+        .stderr_has(r#"apiGroups: ["serving.knative.dev"], resources: ["services"], verbs: ["list"]"#)
+        .run();
+    let account = format!("system:serviceaccount:{}:guest", place.namespace);
+    let said = place.prompt().args(["list", "--as", &account]).status(5).run().stderr;
+    assert!(said.contains(&format!("User \"{account}\" cannot list")) && said.contains("faas doctor"), "{said}");
+    place.prompt().args(["list", "--as", "somebody", "--as-group", "system:masters"]).run();
+    config["users"][0]["user"] = json!({ "token": "wrong" });
+    session("wrong.json", &config).status(5).stderr_has("log in again").run();
+    config["users"][0]["user"] = json!({ "exec": {
+        "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never",
+        "command": "sh", "args": ["-c", "echo no login >&2; exit 3"] } });
+    session("plugin.json", &config).status(5).stderr_has("no login").run();
+}
+
+/// In a pod there is no kubeconfig: the service account's token, certificate and namespace are files.
+#[tokio::test]
+async fn in_a_pod_and_behind_a_proxy_the_cluster_is_found() {
+    let Some(bed) = bed() else { return };
+    let place = Place::new(bed, "inside").await;
+    place.apply(&echo("1"), &Heard::default()).await.expect("deployed");
+    place.kubectl_output(&["create", "serviceaccount", "guest"]);
+    let account = format!("--serviceaccount={}:guest", place.namespace);
+    place.kubectl_output(&["create", "rolebinding", "guest", "--clusterrole=edit", &account]);
+    let token = place.kubectl_output(&["create", "token", "guest"]);
+    let text = place.kubectl_output(&["config", "view", "--raw", "--minify", "--flatten", "-o", "json"]);
+    let mut config: Value = serde_json::from_str(&text).expect("JSON");
+    let cluster = config["clusters"][0]["cluster"].clone();
+    let server: url::Url = cluster["server"].as_str().and_then(|s| s.parse().ok()).expect("a URL");
+    let authority = cluster["certificate-authority-data"].as_str().expect("a certificate");
+
+    let session = Test::new()
+        .file("token", token.trim())
+        .file("namespace", &place.namespace)
+        .file("ca", authority)
+        .file("stack.yml", "provider: {name: knative}\nfunctions: {}\n")
+        .args(["list", "-q"]);
+    // A file system of its own, so that nothing of this machine's is touched.
+    let script = r#"mount -t tmpfs tmpfs /var/run && d=/var/run/secrets/kubernetes.io/serviceaccount && mkdir -p $d &&
+        cp token namespace $d/ && base64 -d ca > $d/ca.crt && exec "$@""#;
+    let inner = session.command();
+    let output = Command::new("unshare")
+        .args(["-m", "sh", "-c", script, "sh"])
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .current_dir(session.dir())
+        .env_clear()
+        .env("PATH", std::env::var("PATH").unwrap_or_default())
+        .env("HOME", session.dir())
+        .env("KUBERNETES_SERVICE_HOST", server.host_str().expect("a host"))
+        .env("KUBERNETES_SERVICE_PORT", server.port().unwrap_or(443).to_string())
+        .output()
+        .expect("unshare runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "echo\n", "{said}");
+
+    // The kubeconfig's proxy is asked for the way.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let (asked, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let asked = asked.clone();
+            std::thread::spawn(move || proxy(stream, &asked));
+        }
+    });
+    config["clusters"][0]["cluster"]["proxy-url"] = json!(format!("http://127.0.0.1:{port}"));
+    place
+        .prompt()
+        .file("proxied.json", config.to_string())
+        .env("KUBECONFIG", "proxied.json")
+        .args(["list", "-q"])
+        .stdout("echo\n")
+        .run();
+    let line = heard.recv_timeout(Duration::from_secs(5)).expect("the proxy is asked");
+    assert!(line.starts_with("CONNECT ") && line.contains(server.host_str().expect("a host")), "{line}");
+}
+
+/// One tunnel through a proxy: `CONNECT host:port`, then bytes both ways.
+fn proxy(mut stream: std::net::TcpStream, asked: &std::sync::mpsc::Sender<String>) {
+    use std::io::{Read, Write};
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
+        head.push(byte[0]);
+    }
+    let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
+    let Some(Ok(mut there)) = line.split(' ').nth(1).map(std::net::TcpStream::connect) else { return };
+    let _ = asked.send(line);
+    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+    let (Ok(mut from), Ok(mut to)) = (stream.try_clone(), there.try_clone()) else { return };
+    std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+    let _ = std::io::copy(&mut there, &mut stream);
+}
+
+#[test]
+fn without_a_cluster_it_says_where_it_looked() {
+    let stack = "provider: {name: knative, knative: {context: staging}}\nfunctions: {}\n";
+    Test::new()
+        .file("stack.yml", stack)
+        .args(["list"])
+        .status(1)
+        .stderr_has("there is no kubeconfig")
+        .stderr_has(".kube/config")
+        .run();
+    let kubeconfig = r#"{"apiVersion": "v1", "kind": "Config", "current-context": "a",
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "contexts": [{"name": "a", "context": {"cluster": "c"}}], "users": []}"#;
+    Test::new()
+        .file("stack.yml", stack)
+        .file("config.json", kubeconfig)
+        .env("KUBECONFIG", "config.json")
+        .args(["list"])
+        .status(1)
+        .stderr_has("the context staging")
+        .stderr_has("it has these: a")
+        .run();
+    Test::new()
+        .file("stack.yml", "provider: {name: knative}\nfunctions: {}\n")
+        .file("config.json", kubeconfig)
+        .env("KUBECONFIG", "config.json")
+        .args(["list"])
+        .status(1)
+        .stderr_has("can't list the functions")
+        .stderr_has("onnection refused")
+        .run();
+}
