@@ -3,8 +3,8 @@ use async_trait::async_trait;
 
 use super::capabilities::{Can, Capabilities};
 use super::{
-    Backend, Call, Change, Deployed, Detail, Difference, Info, LogQuery, LogStream, Namespaces, Reply, Scope, Secrets,
-    Traffic,
+    Backend, Call, Change, Deployed, Detail, Difference, Finding, Info, LogQuery, LogStream, Namespaces, Reply, Scope,
+    Secrets, Traffic,
 };
 use crate::artifact::ArtifactKind;
 use crate::error::Result;
@@ -19,6 +19,7 @@ mod cluster;
 mod detail;
 mod diagnosis;
 mod difference;
+mod examine;
 mod func_file;
 pub mod import;
 mod info;
@@ -154,6 +155,10 @@ impl Backend for Knative {
 
     async fn info(&self) -> Result<Info> {
         info::info(&self.cluster).await
+    }
+
+    async fn examine(&self) -> Vec<Finding> {
+        examine::examine(&self.cluster).await
     }
 
     fn traffic(&self) -> Option<&dyn Traffic> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::bed::*;
-use crate::support::Test;
+use crate::support::{Done, Test};
 
 #[tokio::test]
 async fn who_may_not_is_told_which_rule_is_missing() {
@@ -36,6 +36,59 @@ async fn who_may_not_is_told_which_rule_is_missing() {
 }
 
 /// In a pod there is no kubeconfig: the service account's token, certificate and namespace are files.
+#[tokio::test]
+async fn the_doctor_knows_the_smallest_role_and_it_is_enough() {
+    let Some(bed) = bed() else { return };
+    let place = Place::new(bed, "role").await;
+    let found = |done: &Done| done.json().as_array().cloned().expect("findings");
+    let one = |all: &[Value], about: &str| {
+        let found = all.iter().find(|finding| finding["about"] == json!(about));
+        found.unwrap_or_else(|| panic!("nothing about {about} in {all:?}")).clone()
+    };
+    let doctor = |more: &[&str]| place.prompt().args([&["doctor", "--output", "json"], more].concat());
+    let all = found(&doctor(&[]).run());
+    for about in ["cluster", "login", "Knative Serving", "Knative Eventing", "ingress", "rights"] {
+        assert_eq!(one(&all, about)["state"], json!("ok"), "{all:?}");
+    }
+    assert!(one(&all, "cluster")["found"].as_str().is_some_and(|found| found.contains(&place.namespace)));
+    let nowhere = found(&doctor(&[]).env("FAAS_KNATIVE_INGRESS", "127.0.0.1:1").status(1).run());
+    assert_eq!(one(&nowhere, "ingress")["state"], json!("broken"));
+
+    // Somebody who may do nothing gets the Role, and with it everything works.
+    place.kubectl_output(&["create", "serviceaccount", "guest"]);
+    let account = format!("system:serviceaccount:{}:guest", place.namespace);
+    let all = found(&doctor(&["--as", &account]).status(1).run());
+    let rights = one(&all, "rights");
+    assert_eq!((&rights["state"], &one(&all, "cluster")["state"]), (&json!("broken"), &json!("ok")));
+    assert!(rights["found"].as_str().is_some_and(|found| found.contains("create services")), "{rights}");
+    let role = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(role.path(), rights["document"]["text"].as_str().expect("a Role")).expect("written");
+    place.kubectl_output(&["apply", "-f", &role.path().to_string_lossy()]);
+    let bound = format!("--serviceaccount={}:guest", place.namespace);
+    place.kubectl_output(&["create", "rolebinding", "guest", "--role=faas", &bound]);
+    let all = found(&doctor(&["--as", &account]).run());
+    assert_eq!(one(&all, "rights")["state"], json!("ok"), "{all:?}");
+
+    let stack = place.stack("echo", "1") + "    secrets: [key]\n    topic: order.paid\n";
+    let prompt = |args: &[&str]| {
+        let guest = place.prompt().file("stack.yml", &stack).args(args.iter().map(ToString::to_string));
+        guest.args(["--as", &account])
+    };
+    prompt(&["secret", "create", "key", "--from-literal", "x"]).run();
+    prompt(&["deploy", "--timeout", "2m"]).stdout_has("created").run();
+    prompt(&["deploy", "--canary", "50", "--env", "A=1"]).stdout_has("updated").run();
+    prompt(&["rollout", "promote", "echo"]).stdout_has("echo-00002  100%").run();
+    prompt(&["revisions", "prune", "echo", "--keep", "0"]).stdout_has("echo-00001").run();
+    for args in [&["list"][..], &["describe", "echo"], &["logs", "echo", "--tail=false"], &["plan"], &["ready", "echo"]]
+    {
+        prompt(args).run();
+    }
+    prompt(&["invoke", "echo"]).stdout_has("echo-00002").run();
+    prompt(&["scale", "echo", "2"]).run();
+    prompt(&["remove", "echo"]).run();
+    prompt(&["secret", "remove", "key"]).run();
+}
+
 #[tokio::test]
 async fn in_a_pod_and_behind_a_proxy_the_cluster_is_found() {
     let Some(bed) = bed() else { return };

@@ -83,6 +83,20 @@ impl Place {
         command
     }
 
+    /// Knative's own client, where KN names it.
+    pub fn kn(&self) -> Option<impl Fn(&[&str]) -> Command> {
+        let Some(program) = std::env::var_os("KN").filter(|program| !program.is_empty()) else {
+            eprintln!("KN names no `kn`: what it reads is not looked at");
+            return None;
+        };
+        let (config, namespace) = (self.bed.kubeconfig.clone(), self.namespace.clone());
+        Some(move |args: &[&str]| {
+            let mut command = Command::new(&program);
+            command.args(args).args(["--kubeconfig", &config, "-n", &namespace]);
+            command
+        })
+    }
+
     pub fn kubectl_output(&self, args: &[&str]) -> String {
         let output = self.kubectl().args(args).output().expect("kubectl runs");
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));

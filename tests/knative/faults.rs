@@ -239,7 +239,7 @@ async fn certificates_and_plugins_that_are_no_good_are_told_apart() {
     let ended = tokio::time::timeout(Duration::from_secs(20), tokio::task::spawn_blocking(move || waits.wait()));
     assert_eq!(ended.await.expect("in time").expect("thread").expect("status").code(), Some(130));
     list(&plugin("echo '{}'")).status(5).stderr_has("credentials").run();
-    list(&plugin("echo no login >&2; exit 3")).status(5).stderr_has("no login").run();
+    list(&plugin("echo no login >&2; exit 3")).status(5).stderr_has(": sh ended with exit status: 3: no login").run();
     let absent = |config: &mut Value| {
         config["users"][0]["user"] = json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1",
             "interactiveMode": "Never", "command": "no-such-plugin"}});

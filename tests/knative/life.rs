@@ -252,6 +252,22 @@ async fn what_others_changed_is_theirs_until_it_is_taken_over() {
     assert!(fault.to_string().contains("environment.C"), "{fault}");
     place.backend(true).apply(&place.change(&echo("4")), &heard).await.expect("taken over, as the stack file says");
 
+    // Knative's own client reads what we wrote, and what it writes is told as its own.
+    if let Some(kn) = place.kn() {
+        let kn = |args: &[&str]| {
+            let output = kn(args).output().expect("kn runs");
+            assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let described = kn(&["service", "describe", "echo"]);
+        assert!(described.contains("100%  @latest") && described.contains("++ Ready"), "{described}");
+        kn(&["service", "update", "echo", "-e", "D=4"]);
+        let fault = place.apply(&echo("4"), &heard).await.expect_err("a conflict");
+        assert!(fault.to_string().contains("kn (") && fault.to_string().contains("environment.D"), "{fault}");
+        place.backend(true).apply(&place.change(&echo("4")), &heard).await.expect("taken over");
+        assert!(!kn(&["service", "describe", "echo", "-o", "json"]).contains("\"D\""));
+    }
+
     // What something else deployed is left alone until it is adopted.
     let theirs = json!({"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {"name": "theirs"},
         "spec": {"template": {"spec": {"containers": [{"image": place.bed.image}]}}}});

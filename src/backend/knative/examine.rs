@@ -1,6 +1,5 @@
 //! What `faas doctor` looks at in a cluster: does it answer and know the caller, what is installed, where calls go in, and
 //! what the caller may do; with the smallest Role that lets somebody do all of it.
-use futures_util::StreamExt;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
@@ -16,9 +15,6 @@ use crate::finding::{self, State};
 
 /// Where Knative itself lives.
 const SYSTEM: &str = "knative-serving";
-/// How many questions about rights are asked at a time.
-const AT_ONCE: usize = 8;
-
 /// A rule of the Role.
 struct Rule {
     group: &'static str,
@@ -45,7 +41,12 @@ const ALL: &[&str] = &["get", "list", "create", "patch", "delete"];
 /// All that the commands ask for in a function's namespace.
 const RULES: [Rule; 11] = [
     rule("serving.knative.dev", "services", &["get", "list", "watch", "create", "patch", "delete"], None),
-    rule("serving.knative.dev", "revisions", &["get", "list", "delete"], Some("rollout, revisions, causes of failures")),
+    rule(
+        "serving.knative.dev",
+        "revisions",
+        &["get", "list", "delete"],
+        Some("rollout, revisions, causes of failures"),
+    ),
     rule("serving.knative.dev", "domainmappings", ALL, Some("`domain:`")),
     rule("", "secrets", ALL, Some("faas secret, and looking for missing secrets before a deployment")),
     rule("", "pods", &["get", "list"], Some("faas logs, causes of failures")),
@@ -54,10 +55,7 @@ const RULES: [Rule; 11] = [
     rule("", "events", &["list"], Some("causes of failures")),
     Rule { needs: Some(EVENTING), ..rule(EVENTING, "triggers", ALL, Some("`topic:` and faas invoke --async")) },
     Rule { needs: Some(EVENTING), ..rule(EVENTING, "brokers", &["list"], Some("faas invoke --async")) },
-    Rule {
-        needs: Some("sources.knative.dev"),
-        ..rule("sources.knative.dev", "pingsources", ALL, Some("`schedule:`"))
-    },
+    Rule { needs: Some("sources.knative.dev"), ..rule("sources.knative.dev", "pingsources", ALL, Some("`schedule:`")) },
 ];
 
 /// Where the activator is, calls go through the API server.
@@ -114,7 +112,9 @@ async fn login(client: &Client) -> Result<Finding> {
 async fn release(client: &Client, namespace: &str) -> String {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let labels = namespaces.get_metadata(namespace).await.ok().and_then(|found| found.metadata.labels);
-    labels.and_then(|labels| labels.get("app.kubernetes.io/version").cloned()).unwrap_or_else(|| "of unknown version".into())
+    labels
+        .and_then(|labels| labels.get("app.kubernetes.io/version").cloned())
+        .unwrap_or_else(|| "of unknown version".into())
 }
 
 async fn serving(client: &Client, groups: &[String]) -> Result<Finding> {
@@ -195,19 +195,17 @@ async fn rights(cluster: &Cluster, reached: &Reached, groups: &[String]) -> Resu
     let (own, system) = needed(cluster.settings.ingress.is_none(), groups);
     let namespace = reached.namespace.as_str();
     let asked = own.iter().map(|rule| (*rule, namespace)).chain(system.iter().map(|rule| (*rule, SYSTEM)));
-    let questions: Vec<_> =
-        asked.flat_map(|(rule, place)| rule.verbs.iter().map(move |verb| (rule, place, *verb))).collect();
-    let answers = futures_util::stream::iter(questions)
-        .map(|(rule, place, verb)| async move {
-            let may = may(&reached.client, rule, place, verb).await?;
-            Ok::<_, crate::error::Fault>((rule, place, verb, may))
-        })
-        .buffered(AT_ONCE)
-        .collect::<Vec<_>>()
-        .await;
+    let mut questions: Vec<(&Rule, &str, &str)> = Vec::new();
+    let mut answers = Vec::new();
+    for (rule, place) in asked {
+        for verb in rule.verbs {
+            questions.push((rule, place, verb));
+            answers.push(may(&reached.client, rule, place, verb));
+        }
+    }
+    let answers = futures_util::future::try_join_all(answers).await?;
     let (mut missing, mut state) = (Vec::new(), State::Ok);
-    for answer in answers {
-        let (rule, place, verb, may) = answer?;
+    for ((rule, place, verb), may) in questions.into_iter().zip(answers) {
         if may {
             continue;
         }
@@ -221,9 +219,15 @@ async fn rights(cluster: &Cluster, reached: &Reached, groups: &[String]) -> Resu
     } else {
         format!("you may not\n{}", missing.join("\n"))
     };
-    let finding = Finding::new("rights", state, found)
-        .document("a Role with all of it, for kubectl apply (a RoleBinding gives it to somebody)", role(namespace, &own, &system));
-    Ok(if missing.is_empty() { finding } else { finding.hint("have an administrator apply the Role below, and bind it to you") })
+    let finding = Finding::new("rights", state, found).document(
+        "a Role with all of it, for kubectl apply (a RoleBinding gives it to somebody)",
+        role(namespace, &own, &system),
+    );
+    Ok(if missing.is_empty() {
+        finding
+    } else {
+        finding.hint("have an administrator apply the Role below, and bind it to you")
+    })
 }
 
 /// The rules that matter here: in the function's namespace, and in Knative's.

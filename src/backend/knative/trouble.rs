@@ -115,7 +115,9 @@ fn plugin(error: &kube::client::AuthError) -> String {
     match error {
         // What it printed says more than its status; stdout may hold a token.
         kube::client::AuthError::AuthExecRun { cmd, out } => {
-            let name = cmd.split_whitespace().next().unwrap_or_default().trim_matches('"');
+            // The command as Rust shows it: what is set in its environment comes first, and is JSON.
+            let command = cmd.split_once("}\" ").map_or(cmd.as_str(), |(_, command)| command);
+            let name = command.split_whitespace().next().unwrap_or_default().trim_matches('"');
             format!("{name} ended with {}: {}", out.status, String::from_utf8_lossy(&out.stderr).trim())
         }
         other => chain(other),
