@@ -14,7 +14,7 @@ use crate::problem::Problem;
 use crate::progress::{Progress, Silent};
 
 /// How long a registry may take to tell which image is behind a tag.
-const REGISTRY_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
+const REGISTRY_WAIT: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// How far to go, and how.
 pub struct Steps<'a> {

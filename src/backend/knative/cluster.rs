@@ -267,7 +267,16 @@ async fn connect(settings: &Settings) -> Result<Reached> {
     // A credential plugin is run right here, and kube waits for it on the thread.
     let made = tokio::task::spawn_blocking(move || Client::try_from(config));
     let client = match tokio::time::timeout(PLUGIN_TIMEOUT, made).await {
-        Ok(Ok(made)) => made.map_err(|e| trouble::fault(&format!("can't reach the cluster at {address}"), e))?,
+        Ok(Ok(made)) => made.map_err(|e| {
+            let starts = !matches!(&e, kube::Error::Auth(kube::client::AuthError::AuthExecStart(_)));
+            let fault = trouble::fault(&format!("can't reach the cluster at {address}"), e);
+            match &plugin {
+                Some(name) if !starts => fault.hint(format!(
+                    "the kubeconfig's credential plugin `{name}` can't be started: is it installed, and on the PATH?"
+                )),
+                _ => fault,
+            }
+        })?,
         Ok(Err(panicked)) => return Err(Fault::failed("can't make a client for the cluster").cause(panicked)),
         Err(_) => {
             return Err(Fault::timed_out(format!(

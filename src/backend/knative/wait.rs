@@ -17,6 +17,8 @@ use crate::progress::Progress;
 const LOOK: Duration = Duration::from_millis(700);
 /// How long a Service may be "not ready" before that counts: Knative passes through it now and then.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long what is left of a removed Service of the same name may stand in the way.
+const LEFT_BEHIND: Duration = Duration::from_secs(60);
 /// How long one watch is kept; the API server ends it then, and a new one begins.
 const WATCH_SECONDS: u32 = 240;
 /// How long one look may take: an API server that hangs must not keep events from being read.
@@ -227,7 +229,9 @@ impl Wait<'_> {
         let not_ready = condition(&service.status.conditions, sum).filter(|c| c.status == "False");
         let found = found.or_else(|| {
             let condition = not_ready.filter(|_| service.is_observed())?;
-            Some(Diagnosis { patience: Some(PATIENCE), ..Diagnosis::new(condition.words()) })
+            // What a Service of the same name left behind, and what goes away with it.
+            let patience = if condition.reason == "NotOwned" { LEFT_BEHIND } else { PATIENCE };
+            Some(Diagnosis { patience: Some(patience), ..Diagnosis::new(condition.words()) })
         });
         let Some(found) = found else {
             self.seen = None;
