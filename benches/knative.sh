@@ -24,7 +24,9 @@ folder=$(mktemp -d)
 namespace=bench-$$
 export HOME=$folder FAAS_HOME=$folder FAAS_KNATIVE_NAMESPACE=$namespace KUBECONFIG
 stopped=
+bed=$KUBECONFIG
 finish() {
+    KUBECONFIG=$bed
     kubectl delete namespace "$namespace" --wait=false >/dev/null 2>&1 || true
     [ -z "$stopped" ] || kubectl scale deployment controller -n knative-serving --replicas 1 >/dev/null || true
     rm -rf "$folder"
