@@ -1,5 +1,5 @@
 # The two commands of the README, and what CI and releases need.
-.PHONY: demo test test-full bench watchdog completions
+.PHONY: demo test test-full bench parity watchdog completions
 
 # From nothing to an answering function, as a newcomer would type it.
 demo:
@@ -16,6 +16,11 @@ test-full:
 # Figures side by side with other programs where they are at hand.
 bench:
 	@scripts/bench.sh
+
+# Runs the real faas-cli (FAAS_CLI, or the test cache) and ours side by side, keeps what the real one did, and writes
+# docs/compatibility.md.
+parity:
+	@FAAS_PARITY_REFRESH=1 cargo test --locked --test suite parity::
 
 # The invoker as a static program, beside `faas`, for images.
 watchdog:

@@ -84,6 +84,11 @@ pub trait Backend: Send + Sync {
         Ok(all)
     }
 
+    /// The HTTP status of the platform's last answer, where it speaks HTTP and one call follows another.
+    fn last_status(&self) -> Option<u16> {
+        None
+    }
+
     /// Why `deployed` is not for this tool to change; `None` where everybody changes everything.
     fn foreign(&self, deployed: &Deployed) -> Option<String> {
         let _ = deployed;
@@ -233,6 +238,9 @@ pub struct Deployed {
     pub async_url: Option<String>,
     /// CPU in thousandths of a core and memory in bytes, when asked for and told.
     pub usage: Option<Usage>,
+    /// The HTTP status that the platform took it with, where it has just been applied and the platform speaks HTTP.
+    #[serde(skip)]
+    pub taken: Option<u16>,
 }
 
 /// What a function uses now.
@@ -327,6 +335,8 @@ pub struct CallOptions {
     pub stream: bool,
     /// Where the end of the function's log is put.
     pub log: Option<LogTail>,
+    /// Exchange the login's token for one that lets this function be called, first.
+    pub exchange: bool,
 }
 
 /// The end of a function's log, there when the answer has ended.

@@ -3,11 +3,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
 use crate::context::{Context, Dirs, Env};
 use crate::error::{OrFault, Result};
-use crate::output::{Format, LogFormat, Output};
+use crate::output::{Dialect, Format, LogFormat, Output};
 use commands::Entry;
 
 mod bashcompletion;
@@ -15,6 +16,7 @@ mod build;
 mod cache;
 mod chart;
 mod commands;
+pub mod compat;
 mod complete;
 mod completion;
 mod config;
@@ -140,19 +142,28 @@ pub fn run() -> ExitCode {
     if let Some(code) = plugin_in_place(&args) {
         return ExitCode::from(code);
     }
-    let (args, verbose) = verbose::taken_out(args);
-    let (global, command) = match parse(&args) {
+    let dialect = compat::dialect(&args);
+    // There, `-v` is a command's own.
+    let (args, verbose) = if dialect == Dialect::FaasCli { (args, 0) } else { verbose::taken_out(args) };
+    let exit = |code: u8| ExitCode::from(if dialect == Dialect::FaasCli { compat::exit_code(code) } else { code });
+    let (global, command) = match parse(&args, dialect) {
         Ok(parsed) => parsed,
         Err(error) => {
             // Help and version go to stdout and are no failure; all else is a usage error.
             let code = if error.use_stderr() { crate::error::Kind::Usage.exit_code() } else { 0 };
+            if dialect == Dialect::FaasCli && error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+                // There, a group without a command is a question for help.
+                print!("{}", error.render());
+                return ExitCode::SUCCESS;
+            }
             let _ = error.print();
-            return ExitCode::from(code);
+            return exit(code);
         }
     };
     let env = Env::of_process();
     let mut out = Output::detect(global.output, global.quiet, &env).logged(global.log_format);
     out.asks_nothing = global.yes;
+    out.dialect = dialect;
     if global.plain {
         out = out.plain();
     }
@@ -161,7 +172,7 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             out.fault(&fault);
-            ExitCode::from(fault.kind.exit_code())
+            exit(fault.kind.exit_code())
         }
     }
 }
@@ -181,25 +192,43 @@ fn plugin_in_place(args: &[OsString]) -> Option<u8> {
 
 /// What the arguments say. Making the flags of all commands is most of what a short command takes, so they are only
 /// made for the one that is named first, and again with all of them when that doesn't do.
-fn parse(args: &[OsString]) -> Result<(Global, commands::Run), clap::Error> {
+fn parse(args: &[OsString], dialect: Dialect) -> Result<(Global, commands::Run), clap::Error> {
     let only = |name: &OsString| commands::ALL.iter().find(|entry| name.to_str().is_some_and(|name| entry.is(name)));
-    let tree = match args.get(1).and_then(only) {
+    let named = args.get(1).and_then(only);
+    if dialect == Dialect::FaasCli {
+        let named = args.get(1).and_then(|name| name.to_str()).and_then(compat::find);
+        let tree = match named {
+            Some(entry) => compat::adapt(Cli::command().subcommand(entry.whole()), dialect),
+            None => compat::command(),
+        };
+        return parsed(tree, args);
+    }
+    let tree = match named {
         Some(entry) => Cli::command().subcommand(entry.whole()),
         None if args.len() == 2 => Cli::command().subcommands(commands::ALL.iter().map(Entry::stub)),
         None => return parsed(command(), args),
     };
     match parsed(tree, args) {
-        Err(error) if error.use_stderr() => parsed(command(), args),
+        // Said in faas-cli's way, it is understood, too; what is wrong is told in ours.
+        Err(error) if error.use_stderr() => match parsed(compat::adapt(command(), dialect), args) {
+            Err(again) if again.use_stderr() => Err(match named {
+                Some(_) => parsed(command(), args).err().unwrap_or(error),
+                None => error,
+            }),
+            understood => understood,
+        },
         done => done,
     }
 }
 
 fn parsed(mut tree: clap::Command, args: &[OsString]) -> Result<(Global, commands::Run), clap::Error> {
     let mut matches = tree.try_get_matches_from_mut(args)?;
+    let is_faas_cli = tree.get_name() == "faas-cli";
     let read = |matches: &mut clap::ArgMatches| {
         let global = Global::from_arg_matches_mut(matches)?;
         let (name, mut matches) = matches.remove_subcommand().unwrap_or_default();
-        Ok((global, commands::parsed(&name, &mut matches)?))
+        let own = if is_faas_cli { compat::parsed(&name, &mut matches) } else { None };
+        Ok((global, own.unwrap_or_else(|| commands::parsed(&name, &mut matches))?))
     };
     read(&mut matches).map_err(|error: clap::Error| error.format(&mut tree))
 }
@@ -208,6 +237,11 @@ fn context(env: Env, out: Output) -> Result<Context> {
     let cwd: PathBuf = std::env::current_dir().or_fault(|| "the current folder can't be read".into())?;
     let dirs = Dirs::from_env(&env)?;
     Ok(Context { env, cwd, dirs, out })
+}
+
+/// The clap tree without any command.
+fn root() -> clap::Command {
+    Cli::command()
 }
 
 /// The clap tree, for completions, man pages and the reference.

@@ -33,6 +33,16 @@ pub enum LogFormat {
     Json,
 }
 
+/// Whose words results are said in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dialect {
+    /// Ours.
+    #[default]
+    Faas,
+    /// Those of faas-cli, for its users' scripts: the binary was called by that name.
+    FaasCli,
+}
+
 /// The way to the user.
 #[derive(Debug, Clone, Default)]
 pub struct Output {
@@ -48,6 +58,8 @@ pub struct Output {
     pub log: LogFormat,
     /// Ask nothing, even on a terminal.
     pub asks_nothing: bool,
+    /// Whose words results are said in.
+    pub dialect: Dialect,
 }
 
 impl Output {
@@ -109,6 +121,22 @@ impl Output {
         }
     }
 
+    /// Prints a result in the words that were asked for: ours, as [`Output::result`] does, or faas-cli's.
+    ///
+    /// # Errors
+    /// When stdout can't be written to; a closed pipe is no error.
+    pub fn answer<T: Serialize + ?Sized>(
+        &self,
+        value: &T,
+        table: impl FnOnce() -> String,
+        theirs: impl FnOnce(Format) -> String,
+    ) -> Result<()> {
+        match self.dialect {
+            Dialect::Faas => self.result(value, table),
+            Dialect::FaasCli => self.raw(theirs(self.format).as_bytes()),
+        }
+    }
+
     /// Writes bytes to stdout as they are.
     ///
     /// # Errors
@@ -129,6 +157,15 @@ impl Output {
             _ if self.quiet => {}
             LogFormat::Text => eprint_line(&line.to_string()),
             LogFormat::Json => log_json("info", None, &line.to_string()),
+        }
+    }
+
+    /// A line on the way to a result: a note of ours; faas-cli has it on stdout, in the words that `theirs` makes of it.
+    pub fn tell(&self, line: &str, theirs: impl FnOnce(&str) -> String) {
+        match self.dialect {
+            Dialect::Faas => self.note(line),
+            // That stdout is closed shows when the result is written.
+            Dialect::FaasCli => drop(self.raw((theirs(line) + "\n").as_bytes())),
         }
     }
 

@@ -53,6 +53,9 @@ pub struct Outcome {
     /// Where it is called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// The HTTP status that the platform took it with.
+    #[serde(skip)]
+    pub status: Option<u16>,
     /// What it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub artifact: Option<Artifact>,
@@ -71,6 +74,7 @@ impl Outcome {
             reason: None,
             changes: Vec::new(),
             url: None,
+            status: None,
             artifact: None,
             error: Some(error),
         }

@@ -54,6 +54,7 @@ mod local_survival;
 mod misbehaving;
 mod new;
 mod openfaas;
+mod parity;
 #[cfg(feature = "local")]
 mod plan;
 #[cfg(feature = "local")]

@@ -22,6 +22,9 @@ pub mod examine;
 pub mod manifest;
 pub mod preview;
 
+/// How many questions a gateway is asked at a time.
+const MOST_AT_ONCE: usize = 128;
+
 /// The namespace that a function's URL leaves out.
 const DEFAULT_NAMESPACE: &str = "openfaas-fn";
 /// How much of a 404's body is looked at to tell the gateway's own from the function's.
@@ -47,7 +50,7 @@ impl GatewayApi {
             all.sort_by(|a, b| a.name.cmp(&b.name));
             return Ok(all);
         }
-        // Order kept, a few at a time: a gateway is not a place to open a thousand connections to.
+        // Order kept, so many at a time: a gateway is not a place to open a thousand connections to.
         let (client, usage) = (&self.client, scope.usage);
         let found: Vec<Option<FunctionStatus>> = futures_util::stream::iter(scope.names.clone())
             .map(|name| async move {
@@ -57,7 +60,7 @@ impl GatewayApi {
                     Err(fault) => Err(fault),
                 }
             })
-            .buffered(8)
+            .buffered(MOST_AT_ONCE)
             .try_collect()
             .await?;
         let mut found: Vec<Deployed> = found.into_iter().flatten().map(|s| self.deployed(s)).collect();
@@ -126,6 +129,7 @@ impl GatewayApi {
             invocations: status.invocation_count.unwrap_or(0.0),
             created: status.created_at.filter(|t| !t.starts_with("0001-01-01")),
             usage: status.usage.map(|u| Usage { cpu: u.cpu, memory: u.total_memory_bytes }),
+            taken: None,
         }
     }
 
@@ -148,7 +152,11 @@ impl GatewayApi {
     /// # Errors
     /// When no answer came, or the gateway says that there is no such function.
     pub async fn invoke(&self, id: &FunctionId, call: Call) -> Result<Reply> {
-        let Call { method, path, headers, body: sent, length, asynchronous, timeout, .. } = call;
+        let Call { method, path, mut headers, body: sent, length, asynchronous, timeout, options } = call;
+        if options.exchange {
+            let namespace = id.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+            headers.insert(http::header::AUTHORIZATION, self.client.function_token(namespace, &id.name).await?);
+        }
         let request = Request { method, path, headers, body: sent, length, timeout };
         let mut response = self.client.call(&id.to_string(), asynchronous, request).await?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
@@ -373,8 +381,9 @@ impl Namespaces for GatewayApi {
     }
 
     async fn remove(&self, name: &str) -> Result<()> {
-        let namespace = Namespace { name: name.into(), ..Namespace::default() };
-        let answer = self.client.change_namespace(Method::DELETE, &marked(&namespace)).await?;
+        let mut mark = marked(&Namespace { name: name.into(), ..Namespace::default() });
+        mark.annotations = None;
+        let answer = self.client.change_namespace(Method::DELETE, &mark).await?;
         if answer.status == StatusCode::NOT_FOUND {
             return Err(no_namespace(name));
         }

@@ -87,6 +87,10 @@ impl Backend for Local {
         self.api.observe(scope).await
     }
 
+    fn last_status(&self) -> Option<u16> {
+        self.api.client.last_status()
+    }
+
     async fn apply(&self, change: &Change, progress: &dyn Progress) -> Result<Deployed> {
         apply::apply(&self.api, change, self.wait, progress).await
     }

@@ -70,6 +70,10 @@ impl Backend for OpenFaas {
         self.api.observe(scope).await
     }
 
+    fn last_status(&self) -> Option<u16> {
+        self.api.client.last_status()
+    }
+
     async fn apply(&self, change: &Change, progress: &dyn Progress) -> Result<Deployed> {
         apply::apply(&self.api, self.wait, change, progress).await
     }

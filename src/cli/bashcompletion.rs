@@ -22,7 +22,7 @@ impl BashCompletion {
     /// # Errors
     /// When the file can't be written.
     pub fn run(self, context: &Context, _: &Global) -> Result<()> {
-        let script = completion::script("bash")?;
+        let script = completion::script("bash", context.out.dialect)?;
         crate::fetch::replace(&context.absolute(&self.file), &script)
             .or_fault(|| format!("can't write {}", self.file.display()))
     }

@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::template::missing::TemplateFlags;
-use super::{Global, stack_file};
+use super::{Global, compat, stack_file};
 use crate::artifact::{Artifact, ArtifactKind};
 use crate::build::{self, Memo, Options, Project, Shrinkwrapped, TagMode};
 use crate::context::Context;
@@ -238,6 +238,19 @@ struct Line<'a> {
     reason: &'a str,
 }
 
+/// The context folders of a stack's functions, and nothing more.
+///
+/// # Errors
+/// What can't be put together.
+pub(super) fn contexts(context: &Context, stack: &Stack, options: &Options) -> Result<()> {
+    let root = &stack.origin.root;
+    let functions: Vec<Function> = stack.functions.iter().filter(|function| !function.build.skip).cloned().collect();
+    let catalogue = Catalogue::new(root);
+    let project = Project::new(context, root, &stack.configuration.copy, &catalogue);
+    let done = build::shrinkwrap(&functions, &project, options, progress::for_output(&context.out).as_ref())?;
+    print(&done, context)
+}
+
 impl Build {
     /// Runs it.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
@@ -334,7 +347,7 @@ impl Build {
             runtime::block_on(build::prune::prune(&project, options, progress))?;
         }
         // For people, the progress on stderr has said it all.
-        context.out.result(&lines, String::new)
+        context.out.answer(&lines, String::new, |_| compat::functions::built(&built))
     }
 }
 

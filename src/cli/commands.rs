@@ -15,8 +15,8 @@ pub struct Entry {
     /// Other names for it.
     pub aliases: &'static [&'static str],
     /// What it does, in a line.
-    about: &'static str,
-    augment: fn(clap::Command) -> clap::Command,
+    pub(super) about: &'static str,
+    pub(super) augment: fn(clap::Command) -> clap::Command,
 }
 
 impl Entry {

@@ -5,6 +5,7 @@ use clap_complete::env::Shells;
 use super::Global;
 use crate::context::Context;
 use crate::error::{Fault, Result};
+use crate::output::Dialect;
 
 /// Print the completion script for a shell
 #[derive(Args)]
@@ -29,7 +30,7 @@ impl Completion {
             .shell
             .or(self.shell_flag)
             .ok_or_else(|| Fault::usage("no shell is given").hint(format!("name one of {names}")))?;
-        context.out.raw(&script(&shell)?)
+        context.out.raw(&script(&shell, context.out.dialect)?)
     }
 }
 
@@ -37,15 +38,16 @@ impl Completion {
 ///
 /// # Errors
 /// When it is none that is known.
-pub fn script(shell: &str) -> Result<Vec<u8>> {
+pub fn script(shell: &str, dialect: Dialect) -> Result<Vec<u8>> {
     let names = "bash, zsh, fish, powershell or elvish";
     let shells = Shells::builtins();
     let completer = shells
         .completer(&shell.to_lowercase())
         .ok_or_else(|| Fault::usage(format!("unknown shell `{shell}`")).hint(format!("name one of {names}")))?;
+    let name = if dialect == Dialect::FaasCli { "faas-cli" } else { "faas" };
     let mut script = Vec::new();
     completer
-        .write_registration("COMPLETE", "faas", "faas", "faas", &mut script)
+        .write_registration("COMPLETE", name, name, name, &mut script)
         .map_err(|e| Fault::failed("can't write the completion script").cause(e))?;
     Ok(script)
 }

@@ -25,8 +25,8 @@ pub struct Deploy {
     flags: DeployFlags,
     #[command(flatten)]
     tag: TagFlag,
-    /// How many at a time
-    #[arg(long, default_value_t = 8, value_name = "N")]
+    /// How many at a time: mostly they wait for the platform
+    #[arg(long, default_value_t = 128, value_name = "N")]
     parallel: usize,
     /// Change nothing, and say what would be changed, as `faas plan` does
     #[arg(long)]
@@ -90,6 +90,10 @@ pub struct DeployFlags {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true",
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     update: bool,
+    /// Tell the platform the process that the template names; faas-cli's, under whose name alone it counts
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true",
+          action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true, hide = true)]
+    read_template: bool,
     /// Take over functions, and fields of functions, that something else deployed or changed
     #[arg(long, conflicts_with_all = ["replace", "update"])]
     adopt: bool,
@@ -127,6 +131,12 @@ impl DeployFlags {
             (false, true) => How::Upsert,
             (false, false) => How::Create,
         }
+    }
+
+    /// Whether the process that a template names is told.
+    #[must_use]
+    pub fn reads_templates(&self) -> bool {
+        self.read_template
     }
 
     /// Whether to deploy what did not change.

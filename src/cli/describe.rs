@@ -2,8 +2,8 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::Global;
 use super::session::{GatewayFlags, Session};
+use super::{Global, compat};
 use crate::backend::{Detail, Scope};
 use crate::context::Context;
 use crate::error::{Fault, Result};
@@ -54,8 +54,13 @@ impl Describe {
         let out = context.out.json_if(self.json);
         let ready = detail.as_ref().map(|detail| detail.ready);
         let shown = Shown { function: functions::view(function, ready), detail: detail.as_ref() };
-        out.result(&shown, || {
-            functions::details(function, ready, self.verbose) + &detail.as_ref().map(detail::text).unwrap_or_default()
-        })
+        out.answer(
+            &shown,
+            || {
+                functions::details(function, ready, self.verbose)
+                    + &detail.as_ref().map(detail::text).unwrap_or_default()
+            },
+            |format| compat::functions::describe(function, ready, format, self.verbose),
+        )
     }
 }

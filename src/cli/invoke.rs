@@ -74,6 +74,9 @@ pub struct Invoke {
     /// Call the function by its URL, signed where it asks for that
     #[arg(long, conflicts_with_all = ["asynchronous", "raw", "qualifier"])]
     url: bool,
+    /// Exchange the login's token for one that this function asks for (OpenFaaS IAM)
+    #[arg(long)]
+    auth: bool,
     /// Take the answer piece by piece, where functions answer so
     #[arg(long, conflicts_with = "asynchronous")]
     stream: bool,
@@ -96,6 +99,10 @@ impl Invoke {
         if let Some(flag) = options.first().filter(|_| capabilities.provider != "lambda") {
             return Err(Fault::unsupported(format!("provider `{}` has no {flag}", capabilities.provider))
                 .hint("it is for provider `lambda`; `faas logs` and `faas rollout` work everywhere"));
+        }
+        if self.auth && capabilities.provider != "openfaas" {
+            return Err(Fault::unsupported(format!("provider `{}` exchanges no tokens", capabilities.provider))
+                .hint("--auth is for provider `openfaas`"));
         }
         let log = options.log.clone();
         let id = session.named(&self.name)?;
@@ -143,6 +150,7 @@ impl Invoke {
             raw: self.raw,
             url: self.url,
             stream: self.stream,
+            exchange: self.auth,
             log: self.logs.then(LogTail::default),
         }
     }
@@ -246,8 +254,10 @@ async fn refused(id: &FunctionId, reply: Reply) -> Fault {
     };
     let fault = Fault::new(kind, format!("{id} answered {status}"));
     let fault = if text.is_empty() { fault } else { fault.cause(text) };
+    let wants = reply.headers.get(header::WWW_AUTHENTICATE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match reply.headers.get(header::LOCATION).and_then(|l| l.to_str().ok()) {
         Some(to) if status.is_redirection() => fault.hint(format!("it redirects to {to}")),
+        _ if wants.contains("IAM function invoke") => fault.hint("--auth exchanges the login's token for one it takes"),
         _ if text.contains("Can't reach service") => {
             fault.hint(format!("it doesn't listen (yet): `faas logs {id}` may say why"))
         }

@@ -1,8 +1,8 @@
 //! `faas list`: the functions that are deployed.
 use clap::Args;
 
-use super::Global;
 use super::session::{GatewayFlags, Session};
+use super::{Global, compat};
 use crate::backend::{Deployed, Scope};
 use crate::context::Context;
 use crate::error::Result;
@@ -67,7 +67,11 @@ impl List {
             return out.raw(found.iter().map(|f| name(f) + "\n").collect::<String>().as_bytes());
         }
         let rows: Vec<_> = found.iter().map(functions::row).collect();
-        out.result(&rows, || functions::table(&found, self.verbose, self.all_namespaces))
+        out.answer(
+            &rows,
+            || functions::table(&found, self.verbose, self.all_namespaces),
+            |format| compat::functions::list(&found, format, self.verbose, self.all_namespaces),
+        )
     }
 }
 

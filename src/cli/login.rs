@@ -55,7 +55,7 @@ impl Login {
         if address.starts_with("http://") && !is_local(&address) {
             context.out.warn(format!("{address} is not encrypted: the password can be read on its way"));
         }
-        context.out.note("Calling the OpenFaaS server to validate the credentials...");
+        context.out.tell("Calling the OpenFaaS server to validate the credentials...", str::to_owned);
         crate::runtime::block_on(client.functions(None)).map_err(|fault| match fault.kind {
             Kind::Unauthorized => Fault { hint: None, ..fault }.hint("either the user or the password is wrong"),
             _ => fault,

@@ -54,7 +54,7 @@ pub struct Logs {
     #[arg(long, default_value = "2006-01-02T15:04:05Z07:00", value_name = "FORMAT")]
     time_format: TimeFormat,
     /// Print the function's name, too
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
+    #[arg(long, alias = "name", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true, id = "with_name", value_name = "BOOL")]
     name_column: bool,
     /// Print the replica, too

@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
 
-use super::Global;
 use super::session::{GatewayFlags, Session};
 use super::values::pair;
+use super::{Global, compat};
 use crate::backend::{self, Namespaces};
 use crate::context::Context;
 use crate::error::{Fault, Result};
@@ -85,7 +85,8 @@ impl Namespace {
         let open = |flags: &GatewayFlags| Session::open(context, global, flags);
         let done = |name: &str, word: &str| {
             let shown = serde_json::json!({ "name": name, "result": word.to_lowercase() });
-            context.out.result(&shown, || format!("{word} namespace {name}.\n"))
+            let ours = || format!("{word} namespace {name}.\n");
+            context.out.answer(&shown, ours, |_| compat::words::namespace_done(name, word))
         };
         match self.command {
             Command::Create(args) => {
@@ -106,7 +107,7 @@ impl Namespace {
             Command::Get(args) => {
                 let session = open(&args.gateway)?;
                 let found = crate::runtime::block_on(namespaces(&session)?.get(&args.name))?;
-                context.out.result(&found, || details(&found))
+                context.out.answer(&found, || details(&found), |_| compat::words::namespace(&found))
             }
             Command::List(args) => list(context, global, &args.gateway, args.json),
         }

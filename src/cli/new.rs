@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::Global;
+use super::{Global, compat};
 use crate::context::Context;
 use crate::error::{Fault, OrFault, Result};
 use crate::function::Resources;
+use crate::output::Dialect;
 use crate::problem::Problem;
 use crate::stack::{self, NewFunction, ProviderKind, edit, find};
 use crate::template::{Catalogue, Template};
@@ -79,6 +80,10 @@ struct Made<'a> {
 impl New {
     /// Runs it.
     pub fn run(mut self, context: &Context, global: &Global) -> Result<()> {
+        let theirs = context.out.dialect == Dialect::FaasCli;
+        if theirs {
+            self.provider = self.provider.or_else(|| Some("openfaas".to_owned()));
+        }
         let stack = self.stack_path(context, global);
         let root = stack.parent().unwrap_or(&context.cwd).to_owned();
         let catalogue = Catalogue::new(&root);
@@ -117,7 +122,11 @@ impl New {
         if let Some(why) = &template.manifest.unproven {
             context.out.warn(format!("the template `{lang}` was never run by the tests of faas: {why}"));
         }
-        let handler = self.handler.clone().unwrap_or_else(|| format!("./{name}"));
+        let handler = match self.handler.as_deref() {
+            Some(given) if theirs && !given.starts_with(['.', '/']) => format!("./{given}"),
+            Some(given) => given.to_owned(),
+            None => format!("./{name}"),
+        };
         let image = match self.prefix.as_deref().map(|prefix| prefix.trim_end_matches('/')).filter(|p| !p.is_empty()) {
             Some(prefix) => format!("{prefix}/{name}:latest"),
             None => format!("{name}:latest"),
@@ -152,17 +161,23 @@ impl New {
             },
             self.append.is_some(),
         )?;
-        ignore(&root, context);
+        let hidden: &[&str] = if theirs { &["template", "build", ".secrets"] } else { &["build", ".secrets"] };
+        ignore(&root, hidden, context);
         let shown = stack.strip_prefix(&context.cwd).unwrap_or(&stack).display().to_string();
         let made = Made { name, lang: &lang, shape: named, handler: &handler, image: &image, stack: shown };
-        context.out.result(&made, || self.said(&made, &template, context))
+        let notes = template.manifest.welcome_message.as_deref().filter(|_| !self.brief);
+        let told = |_| compat::words::made(&made.handler, &made.stack, self.append.is_some(), notes);
+        context.out.answer(&made, || self.said(&made, &template, context), told)
     }
 
     fn stack_path(&self, context: &Context, global: &Global) -> PathBuf {
         match (&self.append, &global.yaml) {
             (Some(path), _) => context.absolute(path),
             (None, Some(path)) => context.absolute(Path::new(path)),
-            (None, None) => find(&context.cwd).unwrap_or_else(|| context.cwd.join("stack.yml")),
+            (None, None) => find(&context.cwd).unwrap_or_else(|| {
+                let name = if context.out.dialect == Dialect::FaasCli { "stack.yaml" } else { "stack.yml" };
+                context.cwd.join(name)
+            }),
         }
     }
 
@@ -320,11 +335,11 @@ fn write(wanted: &Wanted<'_>, replace: bool) -> Result<()> {
 }
 
 /// Keeps what is built and what is secret out of git. That it can't be done is worth a word and no more.
-fn ignore(root: &Path, context: &Context) {
+fn ignore(root: &Path, hidden: &[&str], context: &Context) {
     let path = root.join(".gitignore");
     let have = std::fs::read_to_string(&path).unwrap_or_default();
     let is_there = |wanted: &str| have.lines().any(|line| line.trim().trim_matches('/') == wanted);
-    let missing: Vec<&str> = ["build", ".secrets"].into_iter().filter(|wanted| !is_there(wanted)).collect();
+    let missing: Vec<&str> = hidden.iter().copied().filter(|wanted| !is_there(wanted)).collect();
     if missing.is_empty() {
         return;
     }

@@ -2,6 +2,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use super::compat;
 use super::deploy::DeployFlags;
 use super::session::{GatewayFlags, Place, Session};
 use super::template::missing::TemplateFlags;
@@ -10,7 +11,7 @@ use crate::build::{Options, Project};
 use crate::context::Context;
 use crate::error::{Fault, Result};
 use crate::function::Function;
-use crate::output::{progress, table};
+use crate::output::{Dialect, progress, table};
 use crate::plan::{self, Action, Outcome, run};
 use crate::stack::Stack;
 use crate::template::Catalogue;
@@ -57,13 +58,22 @@ impl Pipeline {
             .filter(|name| !name.is_empty())
             .collect();
         if targets.len() < 2 {
-            let stack = stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
-            let (outcomes, what) = self.of_stack(context, stack)?;
-            context.out.result(&outcomes, || (what.text)(&outcomes))?;
-            what.sum_up(context, &outcomes)?;
-            return Ok(outcomes);
+            return self.run_stack(context, stack_file::load(context, global)?.ok_or_else(stack_file::missing)?);
         }
         self.targets(context, global, &targets)
+    }
+
+    /// The same for a stack that is read already.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn run_stack(self, context: &Context, stack: Stack) -> Result<Vec<Outcome>> {
+        let how = self.deploy.how();
+        let (outcomes, what) = self.of_stack(context, stack)?;
+        let theirs = |_| compat::functions::deployed(&outcomes, how, false);
+        context.out.answer(&outcomes, || (what.text)(&outcomes), theirs)?;
+        what.sum_up(context, &outcomes)?;
+        Ok(outcomes)
     }
 
     /// Each target by itself: one that fails keeps no other from being tried.
@@ -134,8 +144,10 @@ impl Pipeline {
         let wait = self.deploy.wait(Place::find(context, &self.gateway, None).kind);
         let session = Session::for_deploy(context, &self.gateway, None, wait, starts)?;
         let namespace = session.id(&function.name).namespace;
+        let how = self.deploy.how();
         let (outcomes, what) = self.functions(context, &session, vec![Function { namespace, ..function }])?;
-        context.out.result(&outcomes, || (what.text)(&outcomes))?;
+        let theirs = |_| compat::functions::deployed(&outcomes, how, true);
+        context.out.answer(&outcomes, || (what.text)(&outcomes), theirs)?;
         what.sum_up(context, &outcomes)?;
         Ok(outcomes)
     }
@@ -148,6 +160,10 @@ impl Pipeline {
     ) -> Result<(Vec<Outcome>, What)> {
         for function in &mut functions {
             self.deploy.apply(function);
+        }
+        if context.out.dialect == Dialect::FaasCli && self.deploy.reads_templates() {
+            let root = session.stack.as_ref().map_or(&context.cwd, |stack| &stack.origin.root);
+            functions.iter_mut().for_each(|function| compat::process_of_template(function, root));
         }
         if self.deploy.canary().is_some() || self.deploy.revision_tag().is_some() {
             let capabilities = session.backend.capabilities();
@@ -174,7 +190,8 @@ impl Pipeline {
             deploy: self.deploys,
             dry: self.dry,
             how: self.deploy.how(),
-            force: self.deploy.force(),
+            // faas-cli's users deploy again to have an image pulled again.
+            force: self.deploy.force() || context.out.dialect == Dialect::FaasCli,
             by_digest: self.deploy.by_digest(),
             canary: self.deploy.canary(),
             revision_tag: self.deploy.revision_tag(),

@@ -39,6 +39,41 @@ pub struct Publish {
     alone: Alone,
 }
 
+/// `up --publish`: the images of several platforms, built and pushed in one step.
+#[derive(Args, Clone, Default)]
+pub struct Platforms {
+    /// Build for --platforms and push in one step, instead of building here and pushing
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
+          action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
+    publish: bool,
+    /// With --publish: the platforms; without it those of the stack, else linux/amd64
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "publish")]
+    platforms: Vec<String>,
+}
+
+impl Platforms {
+    /// Whether it was asked for.
+    #[must_use]
+    pub fn asked(&self) -> bool {
+        self.publish
+    }
+
+    /// Builds and pushes the functions of a stack.
+    ///
+    /// # Errors
+    /// When at least one function failed.
+    pub fn run(&self, context: &Context, stack: &crate::stack::Stack, flags: &BuildFlags) -> Result<()> {
+        let mut functions: Vec<Function> = stack.functions.iter().filter(|f| !f.build.skip).cloned().collect();
+        functions.iter_mut().for_each(|function| set_platforms(function, &self.platforms));
+        let catalogue = Catalogue::new(&stack.origin.root);
+        let project = Project::new(context, &stack.origin.root, &stack.configuration.copy, &catalogue);
+        let progress = progress::for_output(&context.out);
+        let options = flags.options(context)?;
+        let work = publish_all(&functions, &project, &options, &[], flags.parallel(), progress.as_ref());
+        runtime::block_on_parallel(work).map(drop)
+    }
+}
+
 impl Publish {
     /// Runs it.
     ///
@@ -61,9 +96,7 @@ impl Publish {
         };
         functions.retain(|function| !function.build.skip);
         self.build.templates.complete(&functions, &configuration, &root, context)?;
-        for function in &mut functions {
-            self.platforms(function);
-        }
+        functions.iter_mut().for_each(|function| set_platforms(function, &self.platforms));
         let catalogue = Catalogue::new(&root);
         let project = Project::new(context, &root, &configuration.copy, &catalogue);
         let progress = progress::for_output(&context.out);
@@ -117,14 +150,14 @@ impl Publish {
             .collect();
         context.out.result(&objects, || table::columns(&["NAME", "IMAGE", "PLATFORMS"], &rows))
     }
+}
 
-    fn platforms(&self, function: &mut Function) {
-        let given: Vec<String> =
-            self.platforms.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
-        if !given.is_empty() {
-            function.build.platforms = given;
-        } else if function.build.platforms.is_empty() {
-            function.build.platforms = vec!["linux/amd64".to_owned()];
-        }
+/// The platforms that a flag names, else the function's own, else the usual one.
+fn set_platforms(function: &mut Function, given: &[String]) {
+    let given: Vec<String> = given.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+    if !given.is_empty() {
+        function.build.platforms = given;
+    } else if function.build.platforms.is_empty() {
+        function.build.platforms = vec!["linux/amd64".to_owned()];
     }
 }

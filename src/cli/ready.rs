@@ -38,7 +38,9 @@ impl Ready {
             let start = tokio::time::Instant::now();
             let mut last = None;
             for attempt in 1..=self.attempts {
-                context.out.note(format!("[{attempt}/{}] Waiting for {subject}", self.attempts));
+                context.out.tell(&format!("[{attempt}/{}] Waiting for {subject}", self.attempts), |line| {
+                    line.replace("the platform", "gateway")
+                });
                 let ready = match &id {
                     Some(id) => session.backend.ready(id).await,
                     // A platform that wants a login is there.
@@ -76,8 +78,14 @@ impl Ready {
             })
         })?;
         let subject = id.as_ref().map_or_else(|| "The platform".to_owned(), |id| format!("Function {id}"));
-        context.out.result(&serde_json::json!({ "name": id.map(|id| id.name), "ready": true }), || {
-            format!("{subject} is ready\n")
-        })
+        let name = id.map(|id| id.name);
+        context.out.answer(
+            &serde_json::json!({ "name": name, "ready": true }),
+            || format!("{subject} is ready\n"),
+            |_| match &name {
+                Some(name) => format!("Function {name} is ready\n"),
+                None => "OpenFaaS gateway is ready\n".to_owned(),
+            },
+        )
     }
 }

@@ -1,8 +1,8 @@
 //! `faas remove`: takes functions off the platform.
 use clap::Args;
 
-use super::Global;
 use super::session::{GatewayFlags, Session};
+use super::{Global, compat};
 use crate::context::Context;
 use crate::error::{Fault, Result};
 use crate::function::FunctionId;
@@ -55,9 +55,13 @@ impl Remove {
             Ok(outcomes)
         })?;
         let removed: Vec<&str> = outcomes.iter().filter(|o| o.error.is_none()).map(|o| o.name.as_str()).collect();
-        context.out.result(&serde_json::json!({ "removed": removed }), || {
-            removed.iter().map(|name| format!("Removed {name}.\n")).collect()
-        })?;
+        let gone: Vec<&FunctionId> =
+            ids.iter().zip(&outcomes).filter(|(_, o)| o.error.is_none()).map(|(id, _)| id).collect();
+        context.out.answer(
+            &serde_json::json!({ "removed": removed }),
+            || removed.iter().map(|name| format!("Removed {name}.\n")).collect(),
+            |_| compat::functions::removed(&gone),
+        )?;
         plan::sum_up("can't remove", &outcomes)
     }
 }

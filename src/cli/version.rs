@@ -1,11 +1,18 @@
-//! `faas version`: what this binary is. It asks nobody.
+//! `faas version`: what this binary is. It asks nobody; under faas-cli's name it asks the gateway what that is, as there.
+use std::time::Duration;
+
 use clap::Args;
 use serde::Serialize;
 
-use super::Global;
+use super::session::{GatewayFlags, Session};
+use super::{Global, compat};
+use crate::backend::Info;
 use crate::context::Context;
 use crate::error::Result;
-use crate::output::table;
+use crate::output::{Dialect, table};
+
+/// How long a gateway may take to say what it is.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Print the version
 #[derive(Args)]
@@ -14,6 +21,11 @@ pub struct Version {
     /// Print the number only
     #[arg(long)]
     short_version: bool,
+    /// Print JSON
+    #[arg(short, long)]
+    json: bool,
+    #[command(flatten)]
+    gateway: GatewayFlags,
 }
 
 #[derive(Serialize)]
@@ -27,14 +39,25 @@ impl Version {
     ///
     /// # Errors
     /// When stdout can't be written to.
-    pub fn run(self, context: &Context, _global: &Global) -> Result<()> {
+    pub fn run(self, context: &Context, global: &Global) -> Result<()> {
         let version = env!("CARGO_PKG_VERSION");
         if self.short_version {
             return context.out.raw(format!("{version}\n").as_bytes());
         }
         let facts = Facts { version, backends: crate::backend::names() };
-        context
-            .out
-            .result(&facts, || table::fields(&[("version", version.into()), ("backends", facts.backends.join(", "))]))
+        let gateway = if context.out.dialect == Dialect::FaasCli { self.ask(context, global) } else { None };
+        let commit = option_env!("FAAS_COMMIT").unwrap_or("unknown");
+        context.out.json_if(self.json).answer(
+            &facts,
+            || table::fields(&[("version", version.into()), ("backends", facts.backends.join(", "))]),
+            |format| compat::words::version(commit, version, gateway.as_ref(), format),
+        )
+    }
+
+    /// What the gateway says of itself; that there is none is no failure.
+    fn ask(&self, context: &Context, global: &Global) -> Option<Info> {
+        let session = Session::open(context, global, &self.gateway).ok()?;
+        let asked = async { Ok(tokio::time::timeout(PATIENCE, session.backend.info()).await) };
+        crate::runtime::block_on(asked).ok()?.ok()?.ok()
     }
 }

@@ -228,6 +228,7 @@ async fn try_one(
         reason: decision.map(|d| d.reason),
         changes: Vec::new(),
         url,
+        status: None,
         artifact: Some(artifact.clone()),
         error: None,
     };
@@ -279,7 +280,7 @@ async fn try_one(
         _ => format!("updated ({})", decision.reason),
     };
     progress.done(name, &said);
-    Ok(outcome(Some(decision), deployed.url))
+    Ok(Outcome { status: deployed.taken, ..outcome(Some(decision), deployed.url) })
 }
 
 /// The function's artifact, and how it came about.

@@ -1,5 +1,6 @@
 //! A client of the gateway's REST API: one method an endpoint, every failure a [`Fault`] that says what to do.
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use futures_util::Stream;
@@ -69,6 +70,8 @@ pub struct Client {
     options: Options,
     system: OnceLock<reqwest::Client>,
     relay: OnceLock<reqwest::Client>,
+    /// The status of the last `/system` answer; 0 before the first.
+    last: AtomicU16,
 }
 
 impl Client {
@@ -82,7 +85,13 @@ impl Client {
         if let (Auth::None, Some(inline)) = (&options.auth, inline) {
             options.auth = inline;
         }
-        Ok(Self { base, options, system: OnceLock::new(), relay: OnceLock::new() })
+        Ok(Self { base, options, system: OnceLock::new(), relay: OnceLock::new(), last: AtomicU16::new(0) })
+    }
+
+    /// The status of the last answer to a `/system` call.
+    #[must_use]
+    pub fn last_status(&self) -> Option<u16> {
+        Some(self.last.load(Ordering::Relaxed)).filter(|status| *status != 0)
     }
 
     /// The gateway's address, without a slash at its end.
@@ -261,6 +270,38 @@ impl Client {
         address::is_loopback(&self.base)
     }
 
+    /// A token that lets a function be called, for the token of the login: OpenFaaS's exchange for functions that want
+    /// one. As the value of `Authorization`.
+    ///
+    /// # Errors
+    /// A login that is no token; those of every call.
+    pub async fn function_token(&self, namespace: &str, name: &str) -> Result<http::HeaderValue> {
+        #[derive(serde::Deserialize)]
+        struct Exchanged {
+            access_token: String,
+        }
+        let what = format!("can't exchange the token for {name}");
+        let Auth::Bearer(token) = &self.options.auth else {
+            return Err(Fault::unauthorized(what)
+                .cause("the login is no token")
+                .hint("pass one with --token, or log in with one"));
+        };
+        let audience = format!("{namespace}:{name}");
+        let form = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            ("subject_token", token.expose_secret()),
+            ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
+            ("scope", "function"),
+            ("audience", audience.as_str()),
+        ];
+        let url = address::below(&self.base, &["oauth", "token"])?;
+        let request = self.system()?.request(Method::POST, url).timeout(self.options.timeout).form(&form);
+        let exchanged: Exchanged = self.send(request, &what).await?.accept(&what)?.json()?;
+        let mut value = http::HeaderValue::from_str(&format!("Bearer {}", exchanged.access_token)).or_fault(|| what)?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+
     /// A function's log, as it comes.
     ///
     /// # Errors
@@ -315,6 +356,7 @@ impl Client {
                 tokio::time::sleep(answer::retry_after(response.headers(), attempt).min(LONGEST_WAIT)).await;
                 continue;
             }
+            self.last.store(response.status().as_u16(), Ordering::Relaxed);
             return answer::read(self, response, what).await;
         }
     }

@@ -25,6 +25,7 @@ pub struct Test {
     place: Place,
     args: Vec<OsString>,
     env: BTreeMap<String, String>,
+    called: Option<String>,
     stdin: Option<Vec<u8>>,
     dir: Option<PathBuf>,
     status: i32,
@@ -66,6 +67,7 @@ impl Test {
             place,
             args: vec![],
             env: BTreeMap::new(),
+            called: None,
             stdin: None,
             dir: None,
             status: 0,
@@ -120,6 +122,12 @@ impl Test {
         self
     }
 
+    /// Calls the binary by another name, through a link.
+    pub fn called(mut self, name: &str) -> Self {
+        self.called = Some(name.into());
+        self
+    }
+
     pub fn stdin(mut self, bytes: impl AsRef<[u8]>) -> Self {
         self.stdin = Some(bytes.as_ref().to_vec());
         self
@@ -161,7 +169,15 @@ impl Test {
 
     /// The command as it would be run, for tests that hold the process themselves.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_faas"));
+        let mut program = PathBuf::from(env!("CARGO_BIN_EXE_faas"));
+        if let Some(name) = &self.called {
+            let link = self.place.path().join(name);
+            if !link.exists() {
+                std::os::unix::fs::symlink(&program, &link).expect("a link");
+            }
+            program = link;
+        }
+        let mut command = Command::new(program);
         command.args(&self.args).current_dir(self.dir.clone().unwrap_or_else(|| self.dir())).env_clear();
         let home = self.place.path().join("home");
         fs::create_dir_all(&home).expect("home");

@@ -247,6 +247,7 @@ pub fn deployed(service: &Service, revisions: &[RevisionBrief]) -> Deployed {
         url: service.status.url.clone(),
         async_url: None,
         usage: None,
+        taken: None,
     }
 }
 

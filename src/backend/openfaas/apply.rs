@@ -46,11 +46,14 @@ pub async fn apply(api: &GatewayApi, wait: Duration, change: &Change, progress: 
     if !answer.status.is_success() {
         return Err(explain(&answer, &deployment, change.how));
     }
-    if wait.is_zero() {
-        return api.describe(&id).await;
-    }
-    progress.step(&id.name, "waiting until it answers");
-    answers(api, &id, wait, progress).await
+    let taken = Some(answer.status.as_u16());
+    let deployed = if wait.is_zero() {
+        api.describe(&id).await?
+    } else {
+        progress.step(&id.name, "waiting until it answers");
+        answers(api, &id, wait, progress).await?
+    };
+    Ok(Deployed { taken, ..deployed })
 }
 
 /// Waits for at most `wait` for a function that is as it should be. One that may sleep is left asleep.
@@ -191,14 +194,17 @@ async fn answers(api: &GatewayApi, id: &FunctionId, wait: Duration, progress: &d
     let mut pause = Duration::from_millis(20);
     let mut up = false;
     loop {
-        if !up {
-            up = api.ready(id).await.or_else(|fault| match fault.kind {
-                // Kubernetes tells of a new function a moment later.
-                Kind::NotFound => Ok(false),
-                _ => Err(fault),
-            })?;
-        }
-        if up && listens(api, id).await {
+        // Asked at once: with a gateway that is far away, each question counts.
+        let (ready, listening) = match up {
+            true => (Ok(true), listens(api, id).await),
+            false => tokio::join!(api.ready(id), listens(api, id)),
+        };
+        up = ready.or_else(|fault| match fault.kind {
+            // Kubernetes tells of a new function a moment later.
+            Kind::NotFound => Ok(false),
+            _ => Err(fault),
+        })?;
+        if up && listening {
             let deployed = api.describe(id).await?;
             // What answered may have been the gateway, in the moment in which the process ended.
             if deployed.replicas > 0 && deployed.available != Some(0) {

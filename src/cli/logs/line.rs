@@ -99,7 +99,7 @@ pub fn format(entry: &LogEntry, style: Style, time: &TimeFormat, name: bool, ins
         return serde_json::to_string(entry).map(|text| text + "\n").or_fault(|| "can't write a log entry".into());
     }
     let time = match &time.0 {
-        Some(format) => jiff::fmt::strtime::format(format, entry.timestamp)
+        Some(format) => jiff::fmt::strtime::format(format, &entry.timestamp.to_zoned(jiff::tz::TimeZone::UTC))
             .or_fault(|| format!("can't print a time as `{format}`"))?,
         None => String::new(),
     };

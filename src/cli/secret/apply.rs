@@ -7,10 +7,11 @@ use serde::Serialize;
 
 use super::{named, secrets, value};
 use crate::backend::{self, Written};
-use crate::cli::Global;
 use crate::cli::session::{GatewayFlags, Session};
+use crate::cli::{Global, compat};
 use crate::context::Context;
 use crate::error::{Fault, Result};
+use crate::output::Dialect;
 use crate::plan::{self, Outcome};
 
 /// Create or update a secret for every file in .secrets/
@@ -32,6 +33,8 @@ pub struct Apply {
 struct Row {
     name: String,
     result: Written,
+    #[serde(skip)]
+    status: Option<u16>,
 }
 
 impl Apply {
@@ -50,13 +53,14 @@ impl Apply {
                 let name = file.file_name().unwrap_or_default().to_string_lossy();
                 let one = async {
                     let bytes = value::file(file, file)?;
-                    let bytes = if self.trim { value::trimmed(bytes) } else { bytes };
+                    let bytes =
+                        if self.trim && context.out.dialect == Dialect::Faas { value::trimmed(bytes) } else { bytes };
                     let secret = backend::Secret { name: named(&session, &name)?, value: SecretSlice::from(bytes) };
                     secrets.create(&secret, true).await
                 };
                 match one.await {
                     Ok(result) => {
-                        rows.push(Row { name: name.into(), result });
+                        rows.push(Row { name: name.into(), result, status: session.backend.last_status() });
                         outcomes.push(Outcome { error: None, ..Outcome::failed("", Fault::failed("")) });
                     }
                     Err(fault) => outcomes.push(Outcome::failed(&name, fault)),
@@ -64,14 +68,15 @@ impl Apply {
             }
             Ok(outcomes)
         })?;
-        context.out.result(&rows, || {
-            rows.iter()
-                .map(|row| match row.result {
-                    Written::Created => format!("Created secret {}.\n", row.name),
-                    Written::Updated => format!("Updated secret {}.\n", row.name),
-                })
-                .collect()
-        })?;
+        let ours = |row: &Row| match row.result {
+            Written::Created => format!("Created secret {}.\n", row.name),
+            Written::Updated => format!("Updated secret {}.\n", row.name),
+        };
+        let theirs = |row: &Row| {
+            let name = backend::SecretName { name: row.name.clone(), namespace: session.namespace() };
+            compat::words::secret_written(&name, row.result, row.status)
+        };
+        context.out.answer(&rows, || rows.iter().map(ours).collect(), |_| rows.iter().map(theirs).collect())?;
         plan::sum_up("can't write the secret", &outcomes)
     }
 

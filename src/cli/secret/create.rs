@@ -4,8 +4,8 @@ use clap::Args;
 use super::value::Value;
 use super::{named, secrets};
 use crate::backend::{self, Written};
-use crate::cli::Global;
 use crate::cli::session::{GatewayFlags, Session};
+use crate::cli::{Global, compat};
 use crate::context::Context;
 use crate::error::Result;
 
@@ -37,7 +37,7 @@ impl Create {
         let name = named(&session, &self.name)?;
         let secret = backend::Secret { name, value: self.value.read(context)? };
         let written = crate::runtime::block_on(secrets(&session)?.create(&secret, self.replace))?;
-        report(context, &secret.name, written)
+        report(context, &secret.name, written, session.backend.last_status())
     }
 }
 
@@ -45,10 +45,11 @@ impl Create {
 ///
 /// # Errors
 /// When stdout can't be written to.
-pub fn report(context: &Context, name: &backend::SecretName, written: Written) -> Result<()> {
+pub fn report(context: &Context, name: &backend::SecretName, written: Written, status: Option<u16>) -> Result<()> {
     let shown = serde_json::json!({ "name": name.name, "namespace": name.namespace, "result": written });
-    context.out.result(&shown, || match written {
+    let ours = || match written {
         Written::Created => format!("Created secret {}.\n", name.name),
         Written::Updated => format!("Updated secret {}.\n", name.name),
-    })
+    };
+    context.out.answer(&shown, ours, |_| compat::words::secret_written(name, written, status))
 }

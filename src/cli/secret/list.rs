@@ -2,8 +2,8 @@
 use clap::Args;
 
 use super::secrets;
-use crate::cli::Global;
 use crate::cli::session::{GatewayFlags, Session};
+use crate::cli::{Global, compat};
 use crate::context::Context;
 use crate::error::Result;
 use crate::output::table;
@@ -29,10 +29,13 @@ impl List {
         let session = Session::open(context, global, &self.gateway)?;
         let namespace = session.namespace();
         let names = crate::runtime::block_on(secrets(&session)?.list(namespace.as_deref()))?;
-        if names.is_empty() {
-            context.out.note("No secrets found.");
-        }
         let rows: Vec<_> = names.iter().map(|s| vec![s.name.clone()]).collect();
-        context.out.json_if(self.json).result(&names, || table::columns(&["NAME"], &rows))
+        let ours = || {
+            if names.is_empty() {
+                context.out.note("No secrets found.");
+            }
+            table::columns(&["NAME"], &rows)
+        };
+        context.out.json_if(self.json).answer(&names, ours, |format| compat::words::secrets(&names, format))
     }
 }

@@ -41,9 +41,11 @@ impl Remove {
             Ok(outcomes)
         })?;
         let removed: Vec<&str> = outcomes.iter().filter(|o| o.error.is_none()).map(|o| o.name.as_str()).collect();
-        context.out.result(&serde_json::json!({ "removed": removed }), || {
-            removed.iter().map(|name| format!("Removed secret {name}.\n")).collect()
-        })?;
+        context.out.answer(
+            &serde_json::json!({ "removed": removed }),
+            || removed.iter().map(|name| format!("Removed secret {name}.\n")).collect(),
+            |_| "Removed.. OK.\n".repeat(removed.len()),
+        )?;
         plan::sum_up("can't remove the secret", &outcomes)
     }
 }

@@ -32,6 +32,6 @@ impl Update {
         let name = named(&session, &self.name)?;
         let secret = backend::Secret { name, value: self.value.read(context)? };
         crate::runtime::block_on(secrets(&session)?.update(&secret))?;
-        create::report(context, &secret.name, Written::Updated)
+        create::report(context, &secret.name, Written::Updated, session.backend.last_status())
     }
 }

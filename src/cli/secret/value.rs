@@ -7,6 +7,7 @@ use secrecy::{SecretSlice, SecretString};
 
 use crate::context::Context;
 use crate::error::{Fault, OrFault, Result};
+use crate::output::Dialect;
 
 /// The largest secret: Kubernetes takes no more.
 const LARGEST: u64 = 1 << 20;
@@ -42,7 +43,9 @@ impl Value {
         } else {
             limited(std::io::stdin().lock(), "stdin")?
         };
-        let bytes = if self.trim { trimmed(bytes) } else { bytes };
+        // What faas-cli sends of a file as bytes, which providers prefer, is the file's every byte.
+        let whole = self.from_file.is_some() && context.out.dialect == Dialect::FaasCli;
+        let bytes = if self.trim && !whole { trimmed(bytes) } else { bytes };
         if bytes.is_empty() {
             return Err(
                 Fault::usage("the secret's value is empty").hint("give one by --from-literal, --from-file or stdin")

@@ -1,0 +1,110 @@
+//! The real faas-cli and ours under its name, side by side: cases as data, what the real one did as recordings.
+//! `tests/parity/README.md` says how to add one.
+
+mod bugs;
+mod case;
+mod compare;
+mod inventory;
+mod report;
+mod run;
+
+use std::path::PathBuf;
+
+use case::CaseFile;
+use compare::Verdict;
+use run::Program;
+
+/// What came of one case.
+pub struct Judged {
+    pub command: String,
+    pub case: String,
+    pub verdict: Verdict,
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/parity/cases"))
+}
+
+/// Whether recordings and the table are to be written: `make parity`.
+fn refreshes() -> bool {
+    std::env::var_os("FAAS_PARITY_REFRESH").is_some()
+}
+
+/// Runs `work` on every case of a file, several at a time; the results in the order of the cases.
+fn each<T: Send>(file: &CaseFile, work: impl Fn(&case::Case) -> T + Sync) -> Vec<T> {
+    std::thread::scope(|scope| {
+        let mut results = Vec::new();
+        for some in file.cases.chunks(4) {
+            let running: Vec<_> = some.iter().map(|case| scope.spawn(|| work(case))).collect();
+            results.extend(running.into_iter().map(|one| one.join().expect("the case runs")));
+        }
+        results
+    })
+}
+
+/// Ours against what was recorded of the real one. With `make parity` what is recorded is recorded anew first.
+#[test]
+fn ours_does_what_faas_cli_did() {
+    let real = run::real();
+    if refreshes() {
+        let real = real.expect("`make parity` needs the real faas-cli: in the test cache, or named by FAAS_CLI");
+        for file in case::files(&folder()) {
+            let runs = each(&file, |case| run::run(case, &Program::Real(real.clone())));
+            let named = file.cases.iter().map(|case| case.name.clone()).zip(runs).collect();
+            run::write_recordings(&file.recordings(), &named);
+        }
+        inventory::record(&real);
+    }
+    let mut judged = Vec::new();
+    for file in case::files(&folder()) {
+        let recorded = run::read_recordings(&file.recordings());
+        let ours = each(&file, |case| run::run(case, &Program::Ours));
+        for (case, ours) in file.cases.iter().zip(ours) {
+            let verdict = match recorded.get(&case.name) {
+                Some(theirs) => compare::judge(case, theirs, &ours),
+                None => Verdict::Differs("it was never recorded: `make parity` does so".into()),
+            };
+            judged.push(Judged { command: file.command.clone(), case: case.name.clone(), verdict });
+        }
+    }
+    let flags = inventory::compare();
+    let text = report::table(&judged, &flags);
+    let page = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/compatibility.md"));
+    if refreshes() {
+        std::fs::write(&page, &text).expect("docs/compatibility.md");
+    }
+    let differ: Vec<String> = judged
+        .iter()
+        .filter_map(|one| match &one.verdict {
+            Verdict::Differs(why) => Some(format!("{}: {}\n{why}\n", one.command, one.case)),
+            _ => None,
+        })
+        .collect();
+    assert!(differ.is_empty(), "{} of {} cases differ:\n\n{}", differ.len(), judged.len(), differ.join("\n"));
+    assert!(judged.len() > 50, "only {} cases were run", judged.len());
+    let written = std::fs::read_to_string(&page).unwrap_or_default();
+    assert!(written == text, "docs/compatibility.md is not what this run says: `make parity` writes it");
+}
+
+/// The recordings are still what the real one does.
+#[test]
+fn faas_cli_does_what_was_recorded() {
+    let Some(real) = run::real() else { return eprintln!("skipped: no real faas-cli; FAAS_CLI names one") };
+    for file in case::files(&folder()) {
+        let recorded = run::read_recordings(&file.recordings());
+        let now = each(&file, |case| run::run(case, &Program::Real(real.clone())));
+        for (case, now) in file.cases.iter().zip(now) {
+            let then = &recorded[&case.name];
+            let why = compare::differences(case, then, &now).join("\n");
+            assert!(why.is_empty(), "{}: {} was recorded otherwise: `make parity`\n{why}", file.command, case.name);
+        }
+    }
+}
+
+/// Every command, alias and flag that faas-cli's help shows is one of ours.
+#[test]
+fn every_flag_of_faas_cli_is_known() {
+    let gaps = inventory::compare();
+    let missing: Vec<_> = gaps.iter().filter(|gap| !gap.is_open()).collect();
+    assert!(missing.is_empty(), "not there: {missing:#?}");
+}
