@@ -288,11 +288,11 @@ impl Client {
         };
         let audience = format!("{namespace}:{name}");
         let form = [
+            ("audience", audience.as_str()),
             ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            ("scope", "function"),
             ("subject_token", token.expose_secret()),
             ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
-            ("scope", "function"),
-            ("audience", audience.as_str()),
         ];
         let url = address::below(&self.base, &["oauth", "token"])?;
         let request = self.system()?.request(Method::POST, url).timeout(self.options.timeout).form(&form);
