@@ -82,8 +82,6 @@ fn ours_does_what_faas_cli_did() {
         .collect();
     assert!(differ.is_empty(), "{} of {} cases differ:\n\n{}", differ.len(), judged.len(), differ.join("\n"));
     assert!(judged.len() > 50, "only {} cases were run", judged.len());
-    let written = std::fs::read_to_string(&page).unwrap_or_default();
-    assert!(written == text, "docs/compatibility.md is not what this run says: `make parity` writes it");
 }
 
 /// The recordings are still what the real one does.
