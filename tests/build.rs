@@ -127,6 +127,7 @@ fn only_what_changed_is_made_again() {
     again().stdout("tax shrink-wrapped to build/tax\n").run();
     assert_eq!(first.read("build/tax/Dockerfile"), "FROM scratch\n");
     assert_eq!(first.list("build/tax"), ["Dockerfile", "function/", "template.yml"]);
+    std::fs::write(first.dir().join("tax/other.txt"), "").unwrap();
     std::fs::remove_file(first.dir().join("tax/handler.txt")).unwrap();
     again().stdout("tax shrink-wrapped to build/tax\n").run();
     assert_eq!(first.read("build/tax/function/handler.txt"), "of the template");

@@ -20,8 +20,12 @@ targets:
 
 #[test]
 fn the_effective_stack_is_shown_with_where_each_value_comes_from() {
-    let first =
-        Test::new().file("stack.yml", STACK).env("TAG", "1.2").args(["config", "view", "--target", "prod"]).stdout(
+    let first = Test::new()
+        .file("tax/handler.py", "def handle(req): return req")
+        .file("stack.yml", STACK)
+        .env("TAG", "1.2")
+        .args(["config", "view", "--target", "prod"])
+        .stdout(
             "name: work                                # default\n\
              version: 1.0                              # stack.yml:1\n\
              provider:\n\

@@ -166,7 +166,7 @@ impl New {
         let shown = stack.strip_prefix(&context.cwd).unwrap_or(&stack).display().to_string();
         let made = Made { name, lang: &lang, shape: named, handler: &handler, image: &image, stack: shown };
         let notes = template.manifest.welcome_message.as_deref().filter(|_| !self.brief);
-        let told = |_| compat::words::made(&made.handler, &made.stack, self.append.is_some(), notes);
+        let told = |_| compat::words::made(made.handler, &made.stack, self.append.is_some(), notes);
         context.out.answer(&made, || self.said(&made, &template, context), told)
     }
 

@@ -19,10 +19,19 @@ carries annotations that start with `faas.dev/`; an empty `Authorization: Bearer
 
 ";
 
+/// What is known of one command.
+#[derive(Default)]
+struct Row {
+    all: usize,
+    same: usize,
+    better: BTreeMap<String, usize>,
+    missing: Vec<String>,
+}
+
 pub fn table(judged: &[Judged], gaps: &[Gap]) -> String {
-    let mut rows: BTreeMap<&str, (usize, usize, BTreeMap<String, usize>, Vec<String>)> = BTreeMap::new();
+    let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
     for one in judged {
-        let (all, same, better, missing) = rows.entry(&one.command).or_default();
+        let Row { all, same, better, missing } = rows.entry(&one.command).or_default();
         *all += 1;
         match &one.verdict {
             Verdict::Same => *same += 1,
@@ -31,12 +40,15 @@ pub fn table(judged: &[Judged], gaps: &[Gap]) -> String {
         }
     }
     for gap in gaps {
-        let (_, _, _, missing) = rows.entry(&gap.command).or_default();
-        missing.push(if gap.what.is_empty() { "the command".into() } else { format!("`{}`", gap.what) });
+        rows.entry(&gap.command).or_default().missing.push(if gap.what.is_empty() {
+            "the command".into()
+        } else {
+            format!("`{}`", gap.what)
+        });
     }
     let mut text = HEAD.to_owned();
     text += "| command | cases | same | better, and why | not there |\n|---|---|---|---|---|\n";
-    for (command, (all, same, better, missing)) in &rows {
+    for (command, Row { all, same, better, missing }) in &rows {
         let better: Vec<&str> = better.keys().map(String::as_str).collect();
         let _ = writeln!(
             text,

@@ -166,11 +166,11 @@ mod tests {
 
     #[test]
     fn a_stream_is_split_by_kind_and_name() {
-        let text = "---\n# Source: x\napiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: n}\n---\n---\nkind: Service\n\
+        let text = "---\n# Source: x\napiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: o}\n---\n---\nkind: Service\n\
                     metadata:\n  namespace: m\n  name: a\n---\nkind: CustomResourceDefinition\nmetadata: {name: c}\n---\nother: 1\n";
         let files = files(text).unwrap();
         let paths: Vec<String> = files.keys().map(|path| path.display().to_string()).collect();
-        assert_eq!(paths, ["00_customresourcedefinition/c.yaml", "service/a.m.yaml", "service/a.n.yaml"]);
+        assert_eq!(paths, ["00_customresourcedefinition/c.yaml", "service/a.m.yaml", "service/a.o.yaml"]);
         assert_eq!(files[Path::new("service/a.m.yaml")], "kind: Service\nmetadata:\n  name: a\n  namespace: m\n");
         assert!(super::files("kind: X\nmetadata: {name: ../../x}\n").is_err());
     }

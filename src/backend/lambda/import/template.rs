@@ -320,7 +320,10 @@ Resources:
             (&json!("node"), &json!("iam"), &json!({"team": "a"}))
         );
         assert_eq!(entry["lambda"]["role"], "arn:aws:iam::123456789012:role/own");
-        assert_eq!((entry["timeout"].as_str(), entry.get("environment")), (Some("3s"), None));
+        assert_eq!(
+            (&entry["timeout"], &entry["environment"]),
+            (&json!("3s"), &json!({"FAAS_HANDLER": "index.handler"}))
+        );
         assert!(functions[0].notes[0].contains("stands in the template"), "{:?}", functions[0].notes);
         assert_eq!(
             (kebab("HelloWorldFunction"), kebab("HTTPApi2")),
