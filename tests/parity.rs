@@ -93,6 +93,9 @@ fn faas_cli_does_what_was_recorded() {
         let now = each(&file, |case| run::run(case, &Program::Real(real.clone())));
         for (case, now) in file.cases.iter().zip(now) {
             let then = &recorded[&case.name];
+            if compare::differences(case, &run::in_order(then), &run::in_order(&now)).is_empty() {
+                continue;
+            }
             let why = compare::differences(case, then, &now).join("\n");
             assert!(why.is_empty(), "{}: {} was recorded otherwise: `make parity`\n{why}", file.command, case.name);
         }

@@ -171,7 +171,7 @@ fn a_function_that_ends_again_and_again_is_not_taken_for_ready() {
     let until = Instant::now() + Duration::from_secs(60);
     let ready = || {
         let listed = up.then().args(["describe", "falls", "--output", "json"]).run().json();
-        listed["available_replicas"].clone()
+        listed["availableReplicas"].clone()
     };
     // Three ends in a row; from then on it does not count, whether it listens or not.
     loop {

@@ -46,6 +46,17 @@ pub struct Request {
     pub body: serde_json::Value,
 }
 
+/// The same with the lines of stdout in order: faas-cli goes through labels and the like in another order each time.
+pub fn in_order(run: &Run) -> Run {
+    let mut run = run.clone();
+    for said in &mut run.runs {
+        let mut lines: Vec<&str> = said.stdout.lines().collect();
+        lines.sort_unstable();
+        said.stdout = lines.join("\n");
+    }
+    run
+}
+
 /// The real faas-cli: by FAAS_CLI, else in the test cache.
 pub fn real() -> Option<PathBuf> {
     let named = std::env::var_os("FAAS_CLI").map(PathBuf::from);

@@ -70,7 +70,11 @@ fn one(
         let beside =
             resources.values().find(|r| r.get("Type").is_some_and(|kind| kind == config) && points(r, logical));
         if let Some(Value::Object(found)) = beside.and_then(|r| r.get("Properties")) {
-            properties.insert(property.into(), found.clone().into());
+            // What ties it to the function is said by where it stands now.
+            let ties = ["TargetFunctionArn", "FunctionName"];
+            let found: Map<String, Value> =
+                found.clone().into_iter().filter(|(k, _)| !ties.contains(&k.as_str())).collect();
+            properties.insert(property.into(), found.into());
         }
     }
     let mut notes = Vec::new();
