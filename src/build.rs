@@ -52,6 +52,7 @@ pub mod push;
 #[cfg(feature = "image")]
 pub mod remote;
 pub mod requires;
+mod size;
 mod step;
 pub mod tag;
 pub mod test;

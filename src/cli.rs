@@ -11,6 +11,7 @@ use crate::error::{OrFault, Result};
 use crate::output::{Dialect, Format, LogFormat, Output};
 use commands::Entry;
 
+mod backends;
 mod bashcompletion;
 mod build;
 mod cache;

@@ -30,6 +30,8 @@ pub struct Patient<'a> {
     pub stack: Option<&'a Stack>,
     /// Why the stack file could not be read.
     pub unread: Option<&'a Finding>,
+    /// The backends of this build, by name.
+    pub backends: Vec<&'static str>,
     /// The project around it.
     pub project: &'a Project<'a>,
     /// The platform's kind.

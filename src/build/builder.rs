@@ -123,11 +123,7 @@ pub fn hint(text: &str) -> Option<String> {
     None
 }
 
-/// How large a context may be before that is worth a word, in bytes.
-const LARGE: u64 = 512 << 20;
-
-/// Warns of what the user may not want: secrets in build arguments, which stay in the image's history, and a context
-/// that takes long to send.
+/// Warns of secrets in build arguments, which stay in the image's history.
 pub fn warn(request: &Request<'_>) {
     let (name, progress) = (request.name, request.progress);
     for key in request.args.keys().filter(|key| is_secret(key)) {
@@ -139,27 +135,6 @@ pub fn warn(request: &Request<'_>) {
             ),
         );
     }
-    let sizes = request.tree.files.iter().map(|file| file.content.size());
-    let whole: u64 = sizes.sum();
-    if whole > LARGE {
-        let mut files: Vec<_> = request.tree.files.iter().map(|file| (file.content.size(), &file.path)).collect();
-        files.sort_by(|a, b| b.cmp(a));
-        let largest: Vec<String> =
-            files.iter().take(3).map(|(size, path)| format!("{} ({})", path.display(), mebibytes(*size))).collect();
-        progress.warn(
-            name,
-            &format!(
-                "its context has {}, the largest files are {}: leave out what is not needed by .dockerignore or \
-                 .faasignore",
-                mebibytes(whole),
-                largest.join(", ")
-            ),
-        );
-    }
-}
-
-fn mebibytes(bytes: u64) -> String {
-    format!("{} MiB", bytes >> 20)
 }
 
 /// Whether a name is one that secrets have.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::index::{Record, now};
 use super::memo::Seen;
 use super::tree::{self, Tree};
-use super::{Options, Project};
+use super::{Options, Project, size};
 use crate::error::{Fault, Kind, OrFault, Result};
 use crate::function::Function;
 use crate::progress::Progress;
@@ -69,7 +69,7 @@ pub fn shrinkwrap(
             let until = (from + 16).min(functions.len());
             let done: Vec<_> = functions[from..until]
                 .iter()
-                .map(|function| prepare(function, project, options).map(|(done, _)| done))
+                .map(|function| prepare(function, project, options, progress).map(|(done, _)| done))
                 .collect();
             let mut results = results.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             for (slot, one) in results[from..until].iter_mut().zip(done) {
@@ -223,7 +223,12 @@ impl Drop for Temporary {
 }
 
 /// Makes the context folder of one function, unless it is there and nothing changed.
-pub(super) fn prepare(function: &Function, project: &Project<'_>, options: &Options) -> Result<(Shrinkwrapped, Tree)> {
+pub(super) fn prepare(
+    function: &Function,
+    project: &Project<'_>,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<(Shrinkwrapped, Tree)> {
     let looked = now();
     let tree = tree::assemble(function, project, options, true)?;
     let dir = project.build_dir.join(&function.name);
@@ -236,6 +241,7 @@ pub(super) fn prepare(function: &Function, project: &Project<'_>, options: &Opti
             return Ok((done, tree));
         }
     }
+    size::warn(&function.name, &tree, progress);
     // Nothing of that name is there: they were swept away when the lock was taken.
     let beside = PathBuf::from(format!(".tmp-{}", function.name));
     let temporary = Temporary::unfinished(project.build_dir.join(&beside));

@@ -85,7 +85,7 @@ pub(super) async fn build(
     crate::registry::parse(name, &reference)?;
     super::oci::forget(project, &reference);
     folder::lock_async(project, name, progress).await?;
-    let (context, tree) = folder::prepare(function, project, options)?;
+    let (context, tree) = folder::prepare(function, project, options, progress)?;
     let args = arguments(function, &tree, options)?;
     let wanted = wanted(function, &context.content, &args, options);
     let text = std::fs::read_to_string(context.dir.join("Dockerfile")).map_err(|error| {

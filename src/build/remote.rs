@@ -128,7 +128,7 @@ pub(super) async fn build(
     let reference = tag::reference(function, options.tag, project.root)?;
     crate::registry::parse(name, &reference)?;
     folder::lock_async(project, name, progress).await?;
-    let (context, tree) = folder::prepare(function, project, options)?;
+    let (context, tree) = folder::prepare(function, project, options, progress)?;
     let args = image::arguments(function, &tree, options)?;
     let client = client(remote).or_fault(|| "can't make an HTTP client".into())?;
     let sealed = sealed(function, options, remote, &client).await?;

@@ -54,6 +54,7 @@ impl Doctor {
             context,
             stack: stack.as_ref(),
             unread: unread.as_ref(),
+            backends: super::backends::names(),
             project: &project,
             kind: place.kind,
             gateway: &place.gateway,

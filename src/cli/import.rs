@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::session::GatewayFlags;
-use super::{Global, session};
+use super::{Global, backends};
 use crate::context::Context;
 use crate::error::{Fault, OrFault, Result};
 use crate::imported::Imported;
@@ -144,7 +144,7 @@ fn of_services(all: Vec<Vec<Imported>>) -> Found {
 
 #[cfg(feature = "knative")]
 fn of_knative(context: &Context, flags: &GatewayFlags, names: &[String]) -> Result<Found> {
-    let knative = session::knative(context, flags)?;
+    let knative = backends::knative(context, flags)?;
     let services = crate::runtime::block_on(knative.raw_services(flags.namespace.as_deref(), names))?;
     let all: Result<Vec<_>> = services.iter().map(crate::backend::knative::import::document).collect();
     Ok(of_services(all?))
@@ -159,7 +159,7 @@ fn of_knative(_: &Context, _: &GatewayFlags, _: &[String]) -> Result<Found> {
 #[cfg(feature = "lambda")]
 fn of_lambda(context: &Context, flags: &GatewayFlags, names: &[String]) -> Result<Found> {
     use futures_util::{StreamExt, TryStreamExt};
-    let lambda = session::lambda(context, flags, &Value::Null)?;
+    let lambda = backends::lambda(context, flags, &Value::Null)?;
     let asked = names.iter().map(|name| lambda.imported(name));
     let all: Vec<(Imported, String)> =
         crate::runtime::block_on(futures_util::stream::iter(asked).buffered(8).try_collect())?;

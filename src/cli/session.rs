@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use secrecy::SecretString;
 
-use super::{Global, stack_file};
+use super::{Global, backends, stack_file};
 use crate::backend::Backend;
 use crate::context::Context;
 use crate::credential::Logins;
@@ -92,7 +92,7 @@ impl Session {
     /// # Errors
     /// A provider that this build has not.
     pub fn with(context: &Context, flags: &GatewayFlags, stack: Option<Stack>, wait: Duration) -> Result<Self> {
-        let backend = backend(context, flags, stack.as_ref(), wait)?;
+        let backend = backends::open(context, flags, stack.as_ref(), wait)?;
         let default_namespace = context.env.get("OPENFAAS_NS").map(Into::into);
         let given_namespace = flags.namespace.clone().filter(|name| !name.is_empty());
         Ok(Self { stack, backend, given_namespace, default_namespace })
@@ -159,83 +159,6 @@ impl Session {
         let functions = self.stack.iter().flat_map(|stack| stack.functions.iter().cloned());
         functions.map(|f| Function { namespace: self.id(&f.name).namespace, ..f }).collect()
     }
-}
-
-/// The registry of backends: which platform, at which address, with which login.
-#[cfg_attr(not(feature = "openfaas"), expect(unused_variables, reason = "not every platform is waited for"))]
-fn backend(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>, wait: Duration) -> Result<Arc<dyn Backend>> {
-    let place = Place::find(context, flags, stack);
-    match place.kind {
-        #[cfg(feature = "local")]
-        ProviderKind::Local => {
-            use crate::backend::local::{Local, TIMEOUT};
-            Ok(Arc::new(Local::new(client(context, flags, &place.gateway, TIMEOUT.max(2 * wait))?, wait)))
-        }
-        #[cfg(feature = "openfaas")]
-        ProviderKind::OpenFaas => Ok(Arc::new(crate::backend::openfaas::OpenFaas::new(
-            client(context, flags, &place.gateway, Options::default().timeout)?,
-            wait,
-        ))),
-        #[cfg(feature = "knative")]
-        ProviderKind::Knative => Ok(Arc::new(knative_of(context, flags, stack, wait)?)),
-        #[cfg(feature = "lambda")]
-        ProviderKind::Lambda => {
-            let written = stack.map_or(&serde_json::Value::Null, |stack| &stack.provider.lambda);
-            Ok(Arc::new(lambda(context, flags, written)?))
-        }
-        #[cfg(not(all(feature = "local", feature = "openfaas", feature = "knative", feature = "lambda")))]
-        kind => {
-            Err(crate::error::Fault::unsupported(format!("provider `{}` is not in this build of faas", kind.as_str()))
-                .hint("`faas version` lists the backends that it has"))
-        }
-    }
-}
-
-/// The AWS account and region that `written` (`provider.lambda`), environment and profile name.
-///
-/// # Errors
-/// Settings that can't be read.
-#[cfg(feature = "lambda")]
-pub fn lambda(
-    context: &Context,
-    flags: &GatewayFlags,
-    written: &serde_json::Value,
-) -> Result<crate::backend::lambda::Lambda> {
-    use crate::backend::lambda::{Lambda, Settings};
-    let settings = Settings { ask_code: Some(super::mfa::ask(context, flags)), ..Settings::read(written)? };
-    Ok(Lambda::new(settings))
-}
-
-/// The cluster that flags and environment name, without any stack file.
-///
-/// # Errors
-/// Settings that can't be read.
-#[cfg(feature = "knative")]
-pub fn knative(context: &Context, flags: &GatewayFlags) -> Result<crate::backend::knative::Knative> {
-    knative_of(context, flags, None, Duration::ZERO)
-}
-
-#[cfg(feature = "knative")]
-fn knative_of(
-    context: &Context,
-    flags: &GatewayFlags,
-    stack: Option<&Stack>,
-    wait: Duration,
-) -> Result<crate::backend::knative::Knative> {
-    use crate::backend::knative::{Knative, Settings};
-    let env = |name: &str| context.env.get(name).map(str::to_owned);
-    let none = serde_json::Value::Null;
-    let (provider, root) = match stack {
-        Some(stack) => (&stack.provider.knative, stack.origin.root.as_path()),
-        None => (&none, context.cwd.as_path()),
-    };
-    let mut settings = Settings::new(provider, &env, &context.dirs.home, root, wait)?;
-    if let Some(path) = &flags.kubeconfig {
-        settings.only_kubeconfig(context.absolute(path));
-    }
-    settings.context = flags.context.clone().filter(|name| !name.is_empty()).or(settings.context);
-    settings.impersonate = flags.as_user.clone().map(|user| (user, flags.as_groups.clone()));
-    Ok(Knative::new(settings))
 }
 
 /// A platform and its address.
@@ -327,7 +250,7 @@ fn running(_: &Context) -> Option<String> {
 }
 
 /// A client with the login that fits the address: a token from the flag, the embedded platform's own, a saved one.
-fn client(context: &Context, flags: &GatewayFlags, gateway: &str, timeout: Duration) -> Result<Client> {
+pub(super) fn client(context: &Context, flags: &GatewayFlags, gateway: &str, timeout: Duration) -> Result<Client> {
     let auth = match &flags.token {
         Some(token) => Auth::Bearer(SecretString::from(token.clone())),
         // One that the address itself has is what is meant; the client takes it from there.

@@ -44,7 +44,7 @@ impl Version {
         if self.short_version {
             return context.out.raw(format!("{version}\n").as_bytes());
         }
-        let facts = Facts { version, backends: crate::backend::names() };
+        let facts = Facts { version, backends: super::backends::names() };
         let gateway = if context.out.dialect == Dialect::FaasCli { self.ask(context, global) } else { None };
         let commit = option_env!("FAAS_COMMIT").unwrap_or("unknown");
         context.out.json_if(self.json).answer(
