@@ -15,8 +15,8 @@ use tokio::time::Sleep;
 
 use crate::BoxError;
 use crate::fork::Output;
-use crate::invoker::Ticket;
 use crate::link::{Endpoint, Link};
+use crate::ticket::Ticket;
 
 /// A time limit that was reached in the middle of a body.
 #[derive(Debug, thiserror::Error)]
@@ -250,6 +250,9 @@ impl Exchange {
         match frame {
             Some(Ok(frame)) => {
                 self.heard = Instant::now();
+                if let (Some(ticket), Some(data)) = (&mut self.ticket, frame.data_ref()) {
+                    ticket.bytes += data.len() as u64;
+                }
                 if self.incoming.is_end_stream() {
                     self.finish(context);
                 }

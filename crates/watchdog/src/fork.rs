@@ -19,10 +19,11 @@ use tokio::task::JoinHandle;
 use crate::body::{Deadline, Expired, RequestBody};
 use crate::failure::Failure;
 use crate::headers::{DURATION, duration_value};
-use crate::invoker::{Shared, Ticket};
-use crate::lines::{self, Stream};
+use crate::invoker::Shared;
+use crate::lines::{self, LogSink, OfCall, Stream};
 use crate::spawn::{self, Kind, Process};
 use crate::supervisor::describe;
+use crate::ticket::{Ticket, call_id};
 use crate::upstream::{collect, request_failure};
 use crate::{Body, BoxError, Config, cgi};
 
@@ -49,7 +50,11 @@ impl Running {
             })?;
         if let Some(stderr) = process.child.stderr.take() {
             // On its own: a process it leaves behind may keep stderr open for ever.
-            tokio::spawn(lines::copy(stderr, Stream::Stderr, shared.logs.clone(), config.log_buffer_size, None));
+            let sink: Arc<dyn LogSink> = match call_id(parts).and_then(|id| id.to_str().ok()) {
+                Some(id) => Arc::new(OfCall { sink: shared.logs.clone(), id: id.to_owned() }),
+                None => shared.logs.clone(),
+            };
+            tokio::spawn(lines::copy(stderr, Stream::Stderr, sink, config.log_buffer_size, None));
         }
         shared.groups.lock().unwrap_or_else(PoisonError::into_inner).push(process.group.id());
         Ok(Running { process, shared: shared.clone() })
@@ -177,7 +182,7 @@ pub(crate) async fn stream(
     let mut ticket = ticket.take();
     let mut response = response(&shared.config, Body::full(Bytes::new()));
     if let Some(ticket) = &mut ticket {
-        ticket.code = StatusCode::OK.as_u16();
+        ticket.answered(StatusCode::OK, None);
         response.headers_mut().insert(DURATION, duration_value(ticket.since));
     }
     if output.first.is_some() {
@@ -234,11 +239,11 @@ pub(crate) struct Output {
 impl Output {
     pub(crate) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(Ok(Frame::data(first))));
+            return Poll::Ready(Some(Ok(Frame::data(self.counted(first)))));
         }
         let chunk = std::task::ready!(self.poll_chunk(context));
         let error = match chunk {
-            Some(Ok(chunk)) => return Poll::Ready(Some(Ok(Frame::data(chunk)))),
+            Some(Ok(chunk)) => return Poll::Ready(Some(Ok(Frame::data(self.counted(chunk))))),
             None => {
                 if let (Some(status), Some(ticket)) = (self.status.filter(|status| !status.success()), &self.ticket) {
                     ticket.note(&format!("the function's process ended with {}", describe(status)));
@@ -255,6 +260,13 @@ impl Output {
         }
         self.running = None;
         Poll::Ready(Some(Err(error)))
+    }
+
+    fn counted(&mut self, chunk: Bytes) -> Bytes {
+        if let Some(ticket) = &mut self.ticket {
+            ticket.bytes += chunk.len() as u64;
+        }
+        chunk
     }
 
     /// The next piece of output, or the end of the process.

@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
+use http_body::Body as _;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::body::{Deadline, RequestBody, X_TIMEOUT};
-use crate::failure::Failure;
 use crate::headers::{DURATION, duration_value};
 use crate::lines::{LastLines, LogSink};
-use crate::link::Endpoint;
 use crate::supervisor::{Phase, Stop};
+use crate::ticket::Ticket;
 use crate::{
-    Body, BoxError, Config, Error, Metrics, Mode, fork, metrics, parse_duration, program, supervisor, upstream,
+    Body, BoxError, Config, Error, Metrics, Mode, fork, parse_duration, program, supervisor, upstream,
 };
 
 /// What the parts of an invoker have in common.
@@ -36,11 +36,11 @@ pub(crate) struct Shared {
     pub(crate) last_lines: Mutex<Arc<LastLines>>,
     /// The process groups of the calls that are under way, in the other modes.
     pub(crate) groups: Mutex<Vec<u32>>,
-    metrics: Metrics,
-    in_flight: AtomicUsize,
+    pub(crate) metrics: Metrics,
+    pub(crate) in_flight: AtomicUsize,
     draining: AtomicBool,
     /// Told when the last call has ended.
-    quiet: Notify,
+    pub(crate) quiet: Notify,
 }
 
 impl Shared {
@@ -183,15 +183,17 @@ impl Invoker {
                 response
             }),
         };
-        answer.unwrap_or_else(|failure| {
-            if let Some(ticket) = &mut ticket {
-                ticket.code = failure.status.as_u16();
-                if let Some(reason) = &failure.reason {
-                    ticket.note(&format!("{reason}: answered {}", failure.status.as_u16()));
-                }
+        let response = answer.unwrap_or_else(|failure| {
+            if let (Some(ticket), Some(reason)) = (&ticket, &failure.reason) {
+                ticket.note(&format!("{reason}: answered {}", failure.status.as_u16()));
             }
             failure.response(since)
-        })
+        });
+        // Still here: nothing of the answer has to come any more, so the call ends with this line.
+        if let Some(ticket) = &mut ticket {
+            ticket.answered(response.status(), response.body().size_hint().exact());
+        }
+        response
     }
 
     /// Takes no more calls, gives those under way until `grace` to end, then ends the processes: TERM first, KILL
@@ -246,79 +248,4 @@ pub(crate) fn own_deadline(config: &Config, since: Instant) -> Deadline {
         return Deadline::after(since, write, "write_timeout");
     }
     Deadline::after(since, exec, "exec_timeout")
-}
-
-/// A call under way. Dropped, the call has ended.
-pub(crate) struct Ticket {
-    shared: Arc<Shared>,
-    pub(crate) since: Instant,
-    /// The status it was answered with; 499 (as nginx says it) when the caller went away before.
-    pub(crate) code: u16,
-    method: &'static str,
-    /// Method, path and call id, when requests are logged.
-    line: Option<String>,
-}
-
-impl Ticket {
-    fn admit(shared: &Arc<Shared>, parts: &Parts) -> Result<Self, Failure> {
-        let before = shared.in_flight.fetch_add(1, Ordering::SeqCst);
-        // Made before the checks: dropping it takes the count back and writes the figures.
-        let mut ticket = Ticket {
-            shared: shared.clone(),
-            since: Instant::now(),
-            code: 499,
-            method: metrics::label(&parts.method),
-            line: request_line(&shared.config, parts),
-        };
-        let limit = shared.config.max_inflight;
-        let refused = if shared.draining() {
-            Failure::unavailable("the function is stopping")
-        } else if limit > 0 && before >= limit as usize {
-            let message = format!("Concurrent request limit exceeded. Max concurrent requests: {limit}");
-            Failure::new(StatusCode::TOO_MANY_REQUESTS, message)
-        } else {
-            return Ok(ticket);
-        };
-        ticket.code = refused.status.as_u16();
-        Err(refused)
-    }
-
-    /// No more calls for this child: they wait for the next one, or go to another replica.
-    pub(crate) fn turn_away(&self, endpoint: &Endpoint) {
-        self.shared.phase.send_if_modified(|phase| {
-            let now = matches!(phase, Phase::Ready(ready) if std::ptr::eq(&raw const **ready, endpoint));
-            if now {
-                *phase = Phase::Starting(None);
-            }
-            now
-        });
-    }
-
-    /// Words about this call for the log.
-    pub(crate) fn note(&self, message: &str) {
-        self.shared.logs.note(message);
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        let took = self.since.elapsed();
-        self.shared.metrics.observe(self.code, self.method, took);
-        if let Some(line) = &self.line {
-            self.shared.logs.note(&format!("{} - {} ({:.4}s)", line, self.code, took.as_secs_f64()));
-        }
-        if self.shared.in_flight.fetch_sub(1, Ordering::SeqCst) == 1 && self.shared.draining() {
-            self.shared.quiet.notify_waiters();
-        }
-    }
-}
-
-fn request_line(config: &Config, parts: &Parts) -> Option<String> {
-    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-    // The kubelet's probes would drown everything else, as of-watchdog found.
-    if !config.log_requests || header("user-agent").is_some_and(|agent| agent.starts_with("kube-probe")) {
-        return None;
-    }
-    let line = format!("{} {}", parts.method, parts.uri);
-    Some(if config.log_call_id { format!("{line} [{}]", header("x-call-id").unwrap_or("none")) } else { line })
 }

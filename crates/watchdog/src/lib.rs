@@ -22,6 +22,7 @@ mod program;
 mod settings;
 mod spawn;
 mod supervisor;
+mod ticket;
 mod tunnel;
 mod upstream;
 
@@ -34,6 +35,7 @@ pub use lines::{LogSink, Stream};
 pub use metrics::Metrics;
 pub use settings::Settings;
 pub use spawn::reap_strangers;
+pub use ticket::CallLine;
 
 /// Any error of a body: what hyper accepts and what [`Body`] yields.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

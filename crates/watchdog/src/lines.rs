@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use crate::CallLine;
+
 /// Which output a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
@@ -23,6 +25,35 @@ pub trait LogSink: Send + Sync {
     /// Words of the invoker itself: why a request failed, that the child was restarted. One line.
     fn note(&self, message: &str) {
         self.line(Stream::Stderr, message.as_bytes());
+    }
+
+    /// A line of a process that was started for the call with this id.
+    fn line_of(&self, stream: Stream, line: &[u8], call_id: &str) {
+        let _ = call_id;
+        self.line(stream, line);
+    }
+
+    /// Words of the invoker about the call with this id.
+    fn note_of(&self, message: &str, call_id: &str) {
+        let _ = call_id;
+        self.note(message);
+    }
+
+    /// A call has ended; only when [`Config::log_requests`](crate::Config::log_requests) is set.
+    fn call(&self, call: &CallLine<'_>) {
+        self.note(&call.to_string());
+    }
+}
+
+/// The sink of a process that was started for one call.
+pub(crate) struct OfCall {
+    pub(crate) sink: Arc<dyn LogSink>,
+    pub(crate) id: String,
+}
+
+impl LogSink for OfCall {
+    fn line(&self, stream: Stream, line: &[u8]) {
+        self.sink.line_of(stream, line, &self.id);
     }
 }
 

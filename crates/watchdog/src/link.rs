@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::body::RequestBody;
-use crate::invoker::Ticket;
+use crate::ticket::Ticket;
 
 /// Idle connections are given up after this time, as of-watchdog does: before the child closes them by itself, and
 /// before a child that serves one connection at a time has kept the next one waiting for long.

@@ -16,7 +16,7 @@ use crate::Body;
 use crate::body::{Deadline, Exchange, RequestBody, Stalled};
 use crate::failure::Failure;
 use crate::headers::{prepare_request, remove_hop_by_hop};
-use crate::invoker::Ticket;
+use crate::ticket::Ticket;
 use crate::link::Endpoint;
 use crate::upstream::{explain, overran};
 
@@ -47,7 +47,7 @@ pub(crate) async fn open(
     let mut response = deadline.limit(ask).await.map_err(|expired| overran(&endpoint, ticket, &expired))??;
     let mut ticket = ticket.take();
     if let Some(ticket) = &mut ticket {
-        ticket.code = response.status().as_u16();
+        ticket.answered(response.status(), None);
     }
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let (mut head, incoming) = response.into_parts();

@@ -17,8 +17,9 @@ use crate::Body;
 use crate::body::{Deadline, Exchange, Expired, RequestBody, Stalled};
 use crate::failure::Failure;
 use crate::headers::{DURATION, duration_value, prepare_request, remove_hop_by_hop};
-use crate::invoker::{Shared, Ticket, own_deadline};
+use crate::invoker::{Shared, own_deadline};
 use crate::link::{Endpoint, Link, SendFailure, Sending};
+use crate::ticket::Ticket;
 use crate::tunnel;
 
 /// Between two looks at a child that refuses connections.
@@ -120,7 +121,7 @@ fn answer(
     parts.version = http::Version::HTTP_11;
     let mut ticket = ticket.take();
     if let Some(ticket) = &mut ticket {
-        ticket.code = parts.status.as_u16();
+        ticket.answered(parts.status, None);
         parts.headers.insert(DURATION, duration_value(ticket.since));
     }
     if incoming.is_end_stream() {
@@ -194,8 +195,8 @@ pub(crate) fn overran(endpoint: &Endpoint, ticket: &mut Option<Ticket>, expired:
     if !expired.is_the_callers()
         && let Some(mut ticket) = ticket.take()
     {
-        ticket.code = failure.status.as_u16();
-        ticket.note(&format!("{expired}: answered {}", ticket.code));
+        ticket.answered(failure.status, None);
+        ticket.note(&format!("{expired}: answered {}", failure.status.as_u16()));
         endpoint.condemn(ticket);
     }
     failure

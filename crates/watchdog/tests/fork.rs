@@ -66,6 +66,52 @@ async fn a_process_that_fails_is_a_500_and_its_stderr_is_in_the_log() {
 }
 
 #[tokio::test]
+async fn a_call_is_counted_and_logged_with_the_status_it_was_answered_with() {
+    for mode in BOTH {
+        let mut config = shell(mode, "cat; test \"$Http_Path\" != /fails");
+        config.log_requests = true;
+        let (invoker, log) = started(config).await;
+        assert_eq!(call(&invoker, post("/with-output", "hello")).await.0, 200);
+        assert_eq!(call(&invoker, get("/without")).await.0, 200);
+        assert_eq!(call(&invoker, get("/fails")).await.0, 500);
+        let figures = invoker.metrics();
+        for line in [
+            "http_requests_total{code=\"200\",method=\"post\"} 1",
+            "http_requests_total{code=\"200\",method=\"get\"} 1",
+            "http_requests_total{code=\"500\",method=\"get\"} 1",
+            "http_request_duration_seconds_count{code=\"200\",method=\"post\"} 1",
+            "http_requests_in_flight 0",
+        ] {
+            assert!(figures.lines().any(|got| got == line), "{mode:?}: {line}\nin\n{figures}");
+        }
+        assert!(!figures.contains("499"), "{mode:?}: nobody went away\n{figures}");
+        for line in [
+            "POST /with-output - 200 OK - ContentLength: 5B (",
+            "GET /without - 200 OK - ContentLength: 0B (",
+            "GET /fails - 500 Internal Server Error - ContentLength: 14B (",
+        ] {
+            log.wait_for(line).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_is_counted_as_such() {
+    for mode in BOTH {
+        let (invoker, log) = started(shell(mode, FAMILY)).await;
+        let gone = {
+            let invoker = invoker.clone();
+            tokio::spawn(async move { call(&invoker, get("/")).await })
+        };
+        family(&log).await;
+        gone.abort();
+        assert!(gone.await.unwrap_err().is_cancelled());
+        let figures = invoker.metrics();
+        assert!(figures.contains("http_requests_total{code=\"499\",method=\"get\"} 1\n"), "{mode:?}: {figures}");
+    }
+}
+
+#[tokio::test]
 async fn classic_holds_the_output_back_until_the_process_has_ended() {
     let (invoker, _) = started(shell(Mode::Classic, "echo partial; exit 1")).await;
     assert_eq!(call(&invoker, get("/")).await, (500, "exit status 1\n".into()));

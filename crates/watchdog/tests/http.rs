@@ -473,7 +473,8 @@ async fn requests_are_logged_when_asked_for() {
     let mut request = post("/echo?x=1", "y");
     request.headers_mut().insert("x-call-id", "abc".parse().unwrap());
     call(&invoker, request).await;
-    assert!(log.wait_for("POST /echo?x=1 [abc] - 200 (").await.starts_with("note: "));
+    let line = log.wait_for("POST /echo?x=1 - 200 OK - ContentLength: 1B (").await;
+    assert!(line.starts_with("note: ") && line.ends_with("s) [abc]"), "{line}");
     let mut probe = Request::get("/echo").body(Full::<Bytes>::default()).unwrap();
     probe.headers_mut().insert("user-agent", "kube-probe/1.30".parse().unwrap());
     call(&invoker, probe).await;
