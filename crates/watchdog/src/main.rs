@@ -1,5 +1,6 @@
 //! `faas-watchdog`: the invoker behind an HTTP server, told by of-watchdog's environment variables.
 
+mod connection;
 mod console;
 mod health;
 mod lambda;

@@ -1,6 +1,5 @@
 //! The HTTP server of the binary: the function's requests, the probes, the metrics; from start to SIGTERM.
 
-use std::convert::Infallible;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,18 +13,15 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioTimer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::connection::{self, Limits};
 use crate::console::Console;
-use crate::patient::Patient;
 
-/// The largest request head, as of-watchdog has it.
-const MAX_HEAD: usize = 1 << 20;
+/// What a reader of metrics may take to ask and to listen.
+const SCRAPE: Duration = Duration::from_secs(5);
 
 type Reply = Response<Either<Full<Bytes>, faas_watchdog::Body>>;
 
@@ -123,40 +119,20 @@ fn close(server: &Arc<Server>) -> std::pin::Pin<Box<tokio::time::Sleep>> {
     Box::pin(tokio::time::sleep(interval))
 }
 
-fn connect(server: &Arc<Server>, socket: TcpStream, mut last: watch::Receiver<bool>) {
-    let _ = socket.set_nodelay(true);
+fn connect(server: &Arc<Server>, socket: TcpStream, last: watch::Receiver<bool>) {
     let config = &server.settings.config;
-    let read_timeout = Some(config.read_timeout).filter(|limit| !limit.is_zero());
-    let socket = Patient::new(socket, config.write_timeout);
+    let limits = Limits { read: config.read_timeout, write: config.write_timeout };
     let server = server.clone();
-    let service = service_fn(move |request| answer(server.clone(), request));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(read_timeout)
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(socket, service)
-        .with_upgrades();
-    tokio::spawn(async move {
-        let mut connection = std::pin::pin!(connection);
-        // Its errors are the client's: gone, too slow, no HTTP. hyper has answered what can be answered.
-        tokio::select! {
-            biased;
-            _ = connection.as_mut() => {}
-            _ = last.changed() => {
-                connection.as_mut().graceful_shutdown();
-                let _ = connection.await;
-            }
-        }
-    });
+    tokio::spawn(connection::serve(socket, limits, last, move |request| answer(server.clone(), request)));
 }
 
-async fn answer(server: Arc<Server>, request: Request<Incoming>) -> Result<Reply, Infallible> {
-    Ok(match request.uri().path() {
+async fn answer(server: Arc<Server>, request: Request<Incoming>) -> Reply {
+    match request.uri().path() {
         "/_/health" => probe(&request, || async { server.health() }).await,
         "/_/ready" => probe(&request, || server.ready()).await,
         "/metrics" => metrics(&server.invoker),
         _ => server.invoker.call(request).await.map(Either::Right),
-    })
+    }
 }
 
 impl Server {
@@ -206,21 +182,18 @@ async fn serve_metrics(server: Arc<Server>) {
             return;
         }
     };
+    // Never told to stop: these connections end with the program.
+    let last = watch::Sender::new(false);
     while let Ok((socket, _)) = listener.accept().await {
-        let server = server.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let reply = match request.uri().path() {
-                "/metrics" => metrics(&server.invoker),
+        let of = server.clone();
+        let answer = move |request: Request<Incoming>| {
+            std::future::ready(match request.uri().path() {
+                "/metrics" => metrics(&of.invoker),
                 _ => text(StatusCode::NOT_FOUND, ""),
-            };
-            std::future::ready(Ok::<_, Infallible>(reply))
-        });
-        let socket = Patient::new(socket, Duration::from_secs(5));
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(Duration::from_secs(5))
-            .serve_connection(socket, service);
-        tokio::spawn(connection);
+            })
+        };
+        let limits = Limits { read: SCRAPE, write: SCRAPE };
+        tokio::spawn(connection::serve(socket, limits, last.subscribe(), answer));
     }
 }
 
