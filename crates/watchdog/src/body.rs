@@ -160,6 +160,7 @@ enum Source {
     Full(Option<Bytes>),
     Child(Box<Exchange>),
     Output(Box<Output>),
+    File(UnsyncBoxBody<Bytes, BoxError>, Option<Ticket>),
 }
 
 impl Body {
@@ -174,6 +175,10 @@ impl Body {
 
     pub(crate) fn output(output: Output) -> Self {
         Body(Source::Output(Box::new(output)))
+    }
+
+    pub(crate) fn file(body: UnsyncBoxBody<Bytes, BoxError>, ticket: Option<Ticket>) -> Self {
+        Body(Source::File(body, ticket))
     }
 }
 
@@ -192,6 +197,13 @@ impl HttpBody for Body {
             Source::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Child(exchange) => exchange.poll_frame(context),
             Source::Output(output) => output.poll_frame(context),
+            Source::File(body, ticket) => {
+                let frame = std::task::ready!(Pin::new(body).poll_frame(context));
+                if let (Some(ticket), Some(Ok(frame))) = (ticket, &frame) {
+                    ticket.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                }
+                Poll::Ready(frame)
+            }
         }
     }
 
@@ -200,6 +212,7 @@ impl HttpBody for Body {
             Source::Full(bytes) => bytes.is_none(),
             Source::Child(exchange) => exchange.incoming.is_end_stream(),
             Source::Output(_) => false,
+            Source::File(body, _) => body.is_end_stream(),
         }
     }
 
@@ -208,6 +221,7 @@ impl HttpBody for Body {
             Source::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Source::Child(exchange) => exchange.incoming.size_hint(),
             Source::Output(_) => SizeHint::default(),
+            Source::File(body, _) => body.size_hint(),
         }
     }
 }

@@ -15,6 +15,8 @@ pub enum Mode {
     Streaming,
     /// A process per request; whole body in, whole output back (of-watchdog's `serializing`, and the classic watchdog).
     Classic,
+    /// No process: the files of a folder.
+    Static,
 }
 
 impl Mode {
@@ -24,6 +26,7 @@ impl Mode {
             Mode::Http => "http",
             Mode::Streaming => "streaming",
             Mode::Classic => "serializing",
+            Mode::Static => "static",
         }
     }
 }
@@ -84,7 +87,7 @@ impl Upstream {
 /// Everything an [`Invoker`](crate::Invoker) needs to know. [`Config::new`] gives of-watchdog's defaults.
 #[derive(Clone)]
 pub struct Config {
-    /// Program and arguments. A program without a slash is looked up in the `PATH` of `env`.
+    /// Program and arguments; none in [`Mode::Static`]. A program without a slash is looked up in the `PATH` of `env`.
     pub command: Vec<String>,
     /// Where the process runs; the current folder when `None`.
     pub cwd: Option<PathBuf>,
@@ -93,6 +96,8 @@ pub struct Config {
     pub env: Vec<(String, String)>,
     /// How requests reach the process.
     pub mode: Mode,
+    /// The folder whose files [`Mode::Static`] serves.
+    pub static_path: PathBuf,
     /// Where the child of [`Mode::Http`] listens; `None`: a free port is chosen at each start.
     pub upstream: Option<Upstream>,
     /// The longest a call may take, counted from its arrival; zero: no limit. A request's `X-Timeout` can shorten it.
@@ -129,6 +134,7 @@ impl Config {
             cwd: None,
             env: Vec::new(),
             mode,
+            static_path: PathBuf::from("/home/app/public"),
             upstream: None,
             exec_timeout: Duration::from_secs(30),
             read_timeout: Duration::from_secs(30),

@@ -17,6 +17,14 @@ pub enum Error {
         /// The folders that were looked through, or the path that was tried.
         searched: String,
     },
+    /// There is no folder to serve files of.
+    #[error("static_path: {path} is not a folder that can be read: {problem}")]
+    NoFolder {
+        /// The folder.
+        path: String,
+        /// The system's words.
+        problem: String,
+    },
     /// A setting has a value that makes no sense.
     #[error("{name}: {problem}")]
     Setting {

@@ -18,9 +18,7 @@ use crate::headers::{DURATION, duration_value};
 use crate::lines::{LastLines, LogSink};
 use crate::supervisor::{Phase, Stop};
 use crate::ticket::Ticket;
-use crate::{
-    Body, BoxError, Config, Error, Metrics, Mode, fork, parse_duration, program, supervisor, upstream,
-};
+use crate::{Body, BoxError, Config, Error, Metrics, Mode, files, fork, parse_duration, program, supervisor, upstream};
 
 /// What the parts of an invoker have in common.
 pub(crate) struct Shared {
@@ -64,7 +62,10 @@ impl Invoker {
     /// No command, a program that isn't there, or no tokio runtime around the call.
     pub fn start(config: Config, logs: Arc<dyn LogSink>) -> Result<Arc<Self>, Error> {
         let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
-        let program = program::find(&config)?;
+        let program = match config.mode {
+            Mode::Static => files::readable(&config.static_path).map(|()| PathBuf::new())?,
+            _ => program::find(&config)?,
+        };
         let http = config.mode == Mode::Http;
         let shared = Arc::new(Shared {
             config,
@@ -92,6 +93,9 @@ impl Invoker {
     /// with the last lines the child wrote; [`Error::Stopping`] when the invoker is being stopped.
     pub async fn wait_ready(&self, timeout: Duration) -> Result<(), Error> {
         let until = tokio::time::Instant::now() + timeout;
+        if self.shared.config.mode == Mode::Static {
+            return if self.shared.draining() { Err(Error::Stopping) } else { Ok(()) };
+        }
         if self.shared.config.mode != Mode::Http {
             return match tokio::time::timeout_at(until, self.forked_until_ready()).await {
                 Ok(()) if self.shared.draining() => Err(Error::Stopping),
@@ -136,6 +140,7 @@ impl Invoker {
             _ if limit > 0 && self.in_flight() >= limit => StatusCode::TOO_MANY_REQUESTS,
             (_, None) => StatusCode::OK,
             (Phase::Ready(endpoint), Some(path)) => upstream::probe(&endpoint, path).await,
+            (Phase::PerRequest, Some(_)) if self.shared.config.mode == Mode::Static => StatusCode::OK,
             (Phase::PerRequest, Some(path)) => fork::probe(&self.shared, path).await,
         }
     }
@@ -177,6 +182,10 @@ impl Invoker {
         let answer = match config.mode {
             Mode::Http => upstream::call(&self.shared, parts, body, &mut ticket, deadline).await,
             Mode::Streaming => fork::stream(&self.shared, parts, body, &mut ticket, deadline).await,
+            Mode::Static => files::serve(&config.static_path, parts, &mut ticket).await.map(|mut response| {
+                response.headers_mut().insert(DURATION, duration_value(since));
+                response
+            }),
             Mode::Classic => fork::serialize(&self.shared, parts, body, deadline).await.map(|output| {
                 let mut response = fork::response(config, Body::full(output));
                 response.headers_mut().insert(DURATION, duration_value(since));

@@ -39,7 +39,7 @@ pub fn address(settings: &Settings) -> Option<String> {
 /// Serves calls until Lambda ends the process.
 pub async fn run(settings: Settings, address: &str) -> ExitCode {
     // Lambda's own log has the time already.
-    let log: Arc<dyn LogSink> = Arc::new(Console { prefix: false });
+    let log: Arc<dyn LogSink> = Arc::new(Console { prefix: false, format: settings.log_format });
     for warning in &settings.warnings {
         log.note(warning);
     }

@@ -1,9 +1,10 @@
 //! The invoker: starts a function's process and speaks HTTP for it, the same way on every platform.
 //!
 //! The embedded platform calls [`Invoker`] in process; the binary `faas-watchdog` puts an HTTP server in front of it.
-//! Three modes: [`Mode::Http`] supervises one child that is itself an HTTP server on a loopback port,
+//! Four modes: [`Mode::Http`] supervises one child that is itself an HTTP server on a loopback port,
 //! [`Mode::Streaming`] starts a process per request and streams stdin and stdout, [`Mode::Classic`] starts a process
-//! per request, hands it the whole body and answers with its whole output.
+//! per request, hands it the whole body and answers with its whole output,
+//! [`Mode::Static`] serves the files of a folder.
 
 mod body;
 mod cgi;
@@ -11,6 +12,7 @@ mod config;
 mod duration;
 mod error;
 mod failure;
+mod files;
 mod fork;
 mod headers;
 mod invoker;
@@ -33,7 +35,7 @@ pub use error::Error;
 pub use invoker::Invoker;
 pub use lines::{LogSink, Stream};
 pub use metrics::Metrics;
-pub use settings::Settings;
+pub use settings::{LogFormat, Settings};
 pub use spawn::reap_strangers;
 pub use ticket::CallLine;
 

@@ -14,10 +14,10 @@ use faas_watchdog::Settings;
 const HELP: &str = "\
 faas-watchdog runs a function's process and serves HTTP for it.
 
-It is told by environment variables, those of of-watchdog: fprocess, mode (http, streaming, serializing),
+It is told by environment variables, those of of-watchdog: fprocess, mode (http, streaming, serializing, static), static_path,
 http_upstream_url, port, exec_timeout, read_timeout, write_timeout, max_inflight, ready_path, healthcheck_interval,
-prefix_logs, content_type, http_buffer_req_body, log_buffer_size, log_callid, suppress_lock; and log_requests=true for
-a line per request.
+prefix_logs, content_type, http_buffer_req_body, log_buffer_size, log_callid, suppress_lock; log_requests=true
+for a line per request, log_format=json for objects instead of lines.
 
 On AWS Lambda (AWS_LAMBDA_RUNTIME_API is set) it takes its calls from the Runtime API instead, as `bootstrap` of a custom
 runtime or by AWS_LAMBDA_EXEC_WRAPPER in a managed one.

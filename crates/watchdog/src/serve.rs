@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use faas_watchdog::{BoxError, Error, Invoker, LogSink, Settings};
+use faas_watchdog::{BoxError, Error, Invoker, LogSink, Mode, Settings};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
@@ -35,7 +35,7 @@ struct Server {
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn serve(settings: Settings) -> ExitCode {
-    let log: Arc<dyn LogSink> = Arc::new(Console { prefix: settings.prefix_logs });
+    let log: Arc<dyn LogSink> = Arc::new(Console { prefix: settings.prefix_logs, format: settings.log_format });
     for warning in &settings.warnings {
         log.note(warning);
     }
@@ -58,12 +58,12 @@ async fn run(settings: Settings, log: Arc<dyn LogSink>) -> Result<(), BoxError> 
     if std::process::id() == 1 {
         tokio::spawn(reap(signal(SignalKind::child())?));
     }
-    log.note(&format!(
-        "faas-watchdog {}: mode {}, command {:?}, port {port}",
-        env!("CARGO_PKG_VERSION"),
-        settings.config.mode.as_str(),
-        settings.config.command,
-    ));
+    let serves = match settings.config.mode {
+        Mode::Static => format!("files of {}", settings.config.static_path.display()),
+        _ => format!("command {:?}", settings.config.command),
+    };
+    let mode = settings.config.mode.as_str();
+    log.note(&format!("faas-watchdog {}: mode {mode}, {serves}, port {port}", env!("CARGO_PKG_VERSION")));
     let invoker = Invoker::start(settings.config.clone(), log.clone())?;
     let server = Arc::new(Server { invoker, settings, log, closing: AtomicBool::new(false) });
     tokio::spawn(announce(server.clone()));

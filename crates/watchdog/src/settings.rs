@@ -7,6 +7,15 @@ use crate::{Config, Error, Mode, Upstream, parse_duration};
 const DEFAULT_PORT: u16 = 8080;
 const METRICS_PORT: u16 = 8081;
 
+/// How the binary writes its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// As of-watchdog does.
+    Text,
+    /// An object a line.
+    Json,
+}
+
 /// What the binary is told by its environment.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -18,6 +27,8 @@ pub struct Settings {
     pub metrics_port: u16,
     /// Lines of the function get date, time and stream's name.
     pub prefix_logs: bool,
+    /// How lines are written.
+    pub log_format: LogFormat,
     /// How long to go on serving, unready, after SIGTERM, for load balancers that notice by probing. Of use only when
     /// `healthcheck_interval` is set; zero otherwise.
     pub healthcheck_interval: Duration,
@@ -37,20 +48,31 @@ impl Settings {
         let mut reader = Reader { env: &env, warnings: Vec::new() };
 
         let command = reader.get("function_process").or_else(|| reader.get("fprocess")).map(words).unwrap_or_default();
-        if command.is_empty() {
-            return Err(Error::NoCommand);
-        }
         let mode = match reader.get("mode").filter(|mode| !mode.is_empty()).unwrap_or("streaming") {
             "http" => Mode::Http,
             "streaming" => Mode::Streaming,
             "serializing" | "classic" => Mode::Classic,
+            "static" => Mode::Static,
             other => {
-                let problem = format!("`{other}` is none of http, streaming, serializing, classic");
+                let problem = format!("`{other}` is none of http, streaming, serializing, classic, static");
                 return Err(Error::Setting { name: "mode".into(), problem });
             }
         };
 
+        if command.is_empty() && mode != Mode::Static {
+            return Err(Error::NoCommand);
+        }
+        if reader.flag("jwt_auth", false) {
+            // Not to be passed over: who sets it counts on it.
+            let problem =
+                "callers' tokens are not checked here; take it out, and check them in front or in the function";
+            return Err(Error::Setting { name: "jwt_auth".into(), problem: problem.into() });
+        }
+
         let mut config = Config::new(mode, command);
+        if let Some(path) = reader.get("static_path").filter(|path| !path.is_empty()) {
+            config.static_path = path.into();
+        }
         let upstream = reader.get("http_upstream_url").or_else(|| reader.get("upstream_url"));
         config.upstream = upstream.filter(|url| !url.is_empty()).map(Upstream::parse).transpose()?;
         config.exec_timeout = reader.duration("exec_timeout", config.exec_timeout);
@@ -70,18 +92,36 @@ impl Settings {
             ..0 => 16 * 1024 * 1024,
             size => usize::try_from(size).unwrap_or(64 * 1024),
         };
-        config.log_call_id = reader.flag("log_callid", false);
+        // The first is what of-watchdog reads, the second what its documentation says.
+        config.log_call_id = reader.flag("log_callid", false) || reader.flag("log_call_id", false);
         config.log_requests = reader.flag("log_requests", config.log_call_id);
 
         let default_port = reader.get("PORT").and_then(|port| port.parse().ok()).unwrap_or(DEFAULT_PORT);
         let port = reader.number("port", default_port);
         let metrics_port = reader.number("metrics_port", METRICS_PORT);
         let prefix_logs = reader.flag("prefix_logs", true);
+        let log_format = match reader.get("log_format").unwrap_or_default() {
+            "" | "text" | "plain" => LogFormat::Text,
+            "json" => LogFormat::Json,
+            other => {
+                let problem = format!("`{other}` is neither text nor json");
+                return Err(Error::Setting { name: "log_format".into(), problem });
+            }
+        };
         let healthcheck_interval = reader.duration("healthcheck_interval", Duration::ZERO);
         let suppress_lock = reader.flag("suppress_lock", false);
         let warnings = reader.warnings;
         config.env = env;
-        Ok(Settings { config, port, metrics_port, prefix_logs, healthcheck_interval, suppress_lock, warnings })
+        Ok(Settings {
+            config,
+            port,
+            metrics_port,
+            prefix_logs,
+            log_format,
+            healthcheck_interval,
+            suppress_lock,
+            warnings,
+        })
     }
 }
 
@@ -166,6 +206,8 @@ mod tests {
             ("log_buffer_size", "100"),
             ("log_callid", "1"),
             ("suppress_lock", "true"),
+            ("static_path", "/srv"),
+            ("log_format", "json"),
         ])
         .unwrap();
         let config = &settings.config;
@@ -180,7 +222,15 @@ mod tests {
         assert!(!settings.prefix_logs && config.buffer_body && config.log_requests && config.log_call_id);
         assert!(settings.suppress_lock);
         assert_eq!((config.ready_path.as_deref(), config.log_buffer_size), (Some("/ready"), 100));
-        assert_eq!(config.env.len(), 18);
+        assert_eq!((config.static_path.to_str(), settings.log_format), (Some("/srv"), LogFormat::Json));
+        assert_eq!(config.env.len(), 20);
+    }
+
+    #[test]
+    fn both_names_of_one_variable_and_files_without_a_command() {
+        assert!(settings(&[("fprocess", "cat"), ("log_call_id", "true")]).unwrap().config.log_call_id);
+        let settings = settings(&[("mode", "static")]).unwrap();
+        assert_eq!(settings.config.static_path.to_str(), Some("/home/app/public"));
     }
 
     #[test]
@@ -200,7 +250,9 @@ mod tests {
     fn what_can_not_work_is_refused() {
         for (variables, says) in [
             (&[("mode", "http")][..], "fprocess"),
-            (&[("fprocess", "cat"), ("mode", "static")], "`static`"),
+            (&[("fprocess", "cat"), ("mode", "afterburn")], "`afterburn`"),
+            (&[("fprocess", "cat"), ("jwt_auth", "true")], "jwt_auth: callers' tokens are not checked here"),
+            (&[("fprocess", "cat"), ("log_format", "xml")], "log_format: `xml` is neither"),
             (&[("fprocess", "cat"), ("write_timeout", "0")], "write_timeout: must be over 0s"),
             (&[("fprocess", "cat"), ("upstream_url", "https://x")], "http://"),
         ] {

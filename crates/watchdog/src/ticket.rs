@@ -153,7 +153,13 @@ fn size(bytes: u64) -> String {
     {
         (number, unit) = (number / 1000.0, next);
     }
-    let decimals = if number < 10.0 { 3 } else if number < 100.0 { 2 } else { 1 };
+    let decimals = if number < 10.0 {
+        3
+    } else if number < 100.0 {
+        2
+    } else {
+        1
+    };
     let digits = format!("{number:.decimals$}");
     format!("{}{unit}", digits.trim_end_matches('0').trim_end_matches('.'))
 }

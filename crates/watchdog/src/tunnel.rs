@@ -16,8 +16,8 @@ use crate::Body;
 use crate::body::{Deadline, Exchange, RequestBody, Stalled};
 use crate::failure::Failure;
 use crate::headers::{prepare_request, remove_hop_by_hop};
-use crate::ticket::Ticket;
 use crate::link::Endpoint;
+use crate::ticket::Ticket;
 use crate::upstream::{explain, overran};
 
 /// Whether a request asks for a WebSocket. Other upgrades (`h2c`, which some clients offer with every request) are

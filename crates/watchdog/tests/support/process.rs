@@ -58,12 +58,16 @@ impl Watchdog {
 
     pub fn ready(variables: &[(&str, &str)]) -> Self {
         let mut watchdog = Self::start(variables);
-        watchdog.until_line(" ready");
+        watchdog.until(|line| line.ends_with(" ready") || line.ends_with("\"ready\"}"), "ready");
         watchdog
     }
 
     pub fn until_line(&mut self, part: &str) -> String {
-        if let Some(line) = self.seen.iter().find(|line| line.contains(part)) {
+        self.until(|line| line.contains(part), part)
+    }
+
+    fn until(&mut self, wanted: impl Fn(&str) -> bool, part: &str) -> String {
+        if let Some(line) = self.seen.iter().find(|line| wanted(line)) {
             return line.clone();
         }
         loop {
@@ -72,7 +76,7 @@ impl Watchdog {
                 Err(_) => panic!("never printed: {part}\n{:#?}", self.seen),
             }
             let line = self.seen.last().unwrap();
-            if line.contains(part) {
+            if wanted(line) {
                 return line.clone();
             }
         }
