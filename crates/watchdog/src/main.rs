@@ -10,6 +10,7 @@ mod serve;
 use std::process::ExitCode;
 
 use faas_watchdog::Settings;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 const HELP: &str = "\
 faas-watchdog runs a function's process and serves HTTP for it.
@@ -29,6 +30,17 @@ runtime or by AWS_LAMBDA_EXEC_WRAPPER in a managed one.
 Example:
   fprocess='python3 server.py' mode=http http_upstream_url=http://127.0.0.1:5000 faas-watchdog
 ";
+
+/// Connections and pipes are files, and what a container is given at first, 1024, is soon used up. Not all there are, as
+/// functions inherit it, and some of them close every number up to it when they start a process.
+fn raise_files() {
+    const ENOUGH: u64 = 65_536;
+    let limit = getrlimit(Resource::Nofile);
+    let raised = limit.maximum.map_or(ENOUGH, |most| most.min(ENOUGH));
+    if limit.current.is_some_and(|now| now < raised) {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
+    }
+}
 
 fn main() -> ExitCode {
     // A variable that is not UTF-8 can't be one of ours; it is the function's loss, which is said below.
@@ -62,6 +74,7 @@ fn main() -> ExitCode {
         }
     };
     settings.warnings.extend(odd.iter().map(|_| "a variable of the environment is not UTF-8: left out".to_owned()));
+    raise_files();
     // Two workers: a container seldom has more cores, and a third thread buys nothing for a proxy.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime {

@@ -33,3 +33,30 @@ async fn orphans_are_taken_and_own_children_are_not() {
     assert_ne!(http.pid(), Some(pid));
     assert_eq!(reaper.join().unwrap(), 0);
 }
+
+/// As process 1 of a container, where that can be made here.
+#[test]
+fn process_1_leaves_no_zombies() {
+    use std::process::Command;
+    let apart = ["-r", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    if !Command::new("unshare").args(apart).arg("true").status().is_ok_and(|status| status.success()) {
+        println!("this machine lets no test have process ids of its own");
+        return;
+    }
+    // Each call leaves an orphan that has ended, then counts zombies and looks who its parent is.
+    let script = "sh -c '(sleep 0.01; exec true) >/dev/null 2>&1 & \
+                  echo parent $PPID zombies $(grep -l \"^State:.Z\" /proc/[0-9]*/status 2>/dev/null | wc -l)'";
+    let watchdog =
+        support::process::Watchdog::ready_within("unshare", &apart, &[("fprocess", script), ("mode", "serializing")]);
+    let mut last = String::new();
+    for _ in 0..30 {
+        let (status, body) = watchdog.get("/");
+        assert_eq!(status, 200);
+        last = body;
+    }
+    assert!(last.starts_with("parent 1 "), "{last}");
+    let until = std::time::Instant::now() + PATIENCE;
+    while !watchdog.get("/").1.ends_with("zombies 0\n") {
+        assert!(std::time::Instant::now() < until, "zombies stay: {last}");
+    }
+}

@@ -1,6 +1,8 @@
 //! What the sessions share: a log that can be read, invokers around a test server, calls in one line.
 #![allow(dead_code)] // each test binary uses its part
 
+pub mod alike;
+pub mod case;
 pub mod process;
 
 use std::sync::{Arc, Mutex};

@@ -28,9 +28,22 @@ pub struct Watchdog {
 
 impl Watchdog {
     pub fn start(variables: &[(&str, &str)]) -> Self {
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_faas-watchdog")), variables)
+    }
+
+    /// Started by another program, with the binary as its last argument.
+    pub fn ready_within(program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).arg(env!("CARGO_BIN_EXE_faas-watchdog"));
+        let mut watchdog = Self::start_by(command, variables);
+        watchdog.until(|line| line.ends_with(" ready"), "ready");
+        watchdog
+    }
+
+    fn start_by(mut command: Command, variables: &[(&str, &str)]) -> Self {
         let [port, metrics_port] = ports();
         let folder = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_faas-watchdog"))
+        let mut child = command
             .env_clear()
             .envs(environment())
             .env("TMPDIR", folder.path())
