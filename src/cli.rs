@@ -11,6 +11,8 @@ use crate::error::{OrFault, Result};
 use crate::output::{Dialect, Format, LogFormat, Output};
 use commands::Entry;
 
+#[cfg(feature = "openfaas")]
+mod auth;
 mod backends;
 mod bashcompletion;
 mod build;
@@ -140,10 +142,10 @@ pub struct Global {
 pub fn run() -> ExitCode {
     clap_complete::CompleteEnv::with_factory(|| complete::live(command())).complete();
     let args: Vec<OsString> = std::env::args_os().collect();
-    if let Some(code) = plugin_in_place(&args) {
+    let dialect = compat::dialect(&args);
+    if let Some(code) = plugin_in_place(&args, dialect) {
         return ExitCode::from(code);
     }
-    let dialect = compat::dialect(&args);
     // There, `-v` is a command's own.
     let (args, verbose) = if dialect == Dialect::FaasCli { (args, 0) } else { verbose::taken_out(args) };
     let exit = |code: u8| ExitCode::from(if dialect == Dialect::FaasCli { compat::exit_code(code) } else { code });
@@ -180,11 +182,10 @@ pub fn run() -> ExitCode {
 
 /// Runs the plugin that is called by the first argument, in the place of this process. As faas-cli, plugins come before
 /// its own commands; as `faas`, after them.
-fn plugin_in_place(args: &[OsString]) -> Option<u8> {
+fn plugin_in_place(args: &[OsString], dialect: Dialect) -> Option<u8> {
     let name = args.get(1).filter(|name| !name.as_encoded_bytes().starts_with(b"-"))?;
-    let is_faas_cli = args.first().is_some_and(|called| std::path::Path::new(called).ends_with("faas-cli"));
     let is_own = || commands::ALL.iter().any(|entry| name.to_str().is_some_and(|name| entry.is(name)));
-    if !is_faas_cli && is_own() {
+    if dialect == Dialect::Faas && is_own() {
         return None;
     }
     let plugin = crate::plugin::find(std::env::var_os("HOME").as_deref(), name)?;

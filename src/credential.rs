@@ -1,4 +1,4 @@
-//! Logins: `config.yml` as faas-cli keeps it, the keyring, and which of the two holds a gateway's password.
+//! Logins: `config.yml` as faas-cli keeps it, the keyring, helper programs, and which of them holds a gateway's login.
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -7,23 +7,31 @@ use secrecy::SecretString;
 
 use crate::context::{Dirs, Env};
 use crate::error::{Fault, OrFault, Result};
-use crate::wire::client::Auth;
 
 mod config;
+mod helper;
 mod index;
 #[cfg(feature = "openfaas")]
 mod keyring;
+pub mod login;
+#[cfg(feature = "openfaas")]
+pub mod oidc;
+
+use helper::Helper;
+use login::Login;
 
 /// Where a login is to be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Store {
-    /// In the keyring where one runs, else in the file.
+    /// By the credential helper where one is named, else in the keyring where one runs, else in the file.
     #[default]
     Auto,
     /// In `config.yml`, mode 0600, where faas-cli reads it too.
     File,
     /// In the keyring, or fail.
     Keyring,
+    /// By the credential helper that FAAS_CREDENTIAL_HELPER or config.yml names, or fail.
+    Helper,
 }
 
 /// Where a login was put.
@@ -33,13 +41,17 @@ pub enum Kept {
     File(PathBuf, Option<String>),
     /// In the keyring.
     Keyring,
+    /// By this program.
+    Helper(String),
 }
 
 /// What was found for a gateway.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// The login; [`Auth::None`] when there is none.
-    pub auth: Auth,
+    /// The login; [`Login::None`] when there is none.
+    pub login: Login,
+    /// Where it is kept, for what takes its place.
+    store: Store,
     /// What the user should know, as a file that others can read.
     pub warnings: Vec<String>,
 }
@@ -49,6 +61,7 @@ pub struct Found {
 pub struct Logins {
     folder: PathBuf,
     bus: bool,
+    helper: Option<Helper>,
 }
 
 impl Logins {
@@ -63,7 +76,7 @@ impl Logins {
         // Without a bus there is no keyring, and looking for one would only cost time.
         let bus = env.get("DBUS_SESSION_BUS_ADDRESS").is_some()
             || env.get("XDG_RUNTIME_DIR").is_some_and(|dir| Path::new(dir).join("bus").exists());
-        Self { folder, bus }
+        Self { folder, bus, helper: env.get("FAAS_CREDENTIAL_HELPER").map(Helper::new) }
     }
 
     /// The file of logins, whether there is one or not.
@@ -72,37 +85,76 @@ impl Logins {
         config::path(&self.folder)
     }
 
-    /// The login for a gateway. The keyring is only asked when it is known to hold this one.
+    /// The login for a gateway. A helper that is named is asked first; the keyring only when it is known to hold this one.
     ///
     /// # Errors
-    /// When the file is damaged, or the keyring that holds the login can't be asked.
+    /// When the file is damaged, or the helper or keyring that holds the login can't be asked.
     pub fn find(&self, gateway: &str) -> Result<Found> {
         let key = key(gateway);
-        if index::names(&self.folder)?.contains(&key) {
-            let (user, password) = self.read_keyring(&key)?;
-            return Ok(Found { auth: Auth::Basic { user, password }, warnings: Vec::new() });
-        }
         let (config, warnings) = config::read(&self.folder)?;
-        let auth = match config.find(&key) {
-            Some(entry) => entry.auth().map_err(|why| damaged(&config::path(&self.folder), why))?,
-            None => Auth::None,
+        if let Some(helper) = self.helper(&config, &key)
+            && let Some((user, secret)) = helper.get(&key)?
+        {
+            return Ok(Found { login: Login::of_secret(user, secret), store: Store::Helper, warnings });
+        }
+        if index::names(&self.folder)?.contains(&key) {
+            let (user, secret) = self.read_keyring(&key)?;
+            return Ok(Found { login: Login::of_secret(user, secret), store: Store::Keyring, warnings: Vec::new() });
+        }
+        let login = match config.find(&key) {
+            Some(entry) => entry.login().map_err(|why| damaged(&config::path(&self.folder), why))?,
+            None => Login::None,
         };
-        Ok(Found { auth, warnings })
+        Ok(Found { login, store: Store::File, warnings })
     }
 
-    /// Keeps a login; one that the other place had is forgotten there.
+    /// Keeps a login; one that another place had is forgotten there.
     ///
     /// # Errors
-    /// When neither place takes it.
-    pub fn save(&self, gateway: &str, user: &str, password: &SecretString, store: Store) -> Result<Kept> {
-        let key = key(gateway);
-        let lock = self.lock()?;
+    /// When no place takes it.
+    pub fn save(&self, gateway: &str, login: &Login, store: Store) -> Result<Kept> {
+        let _lock = self.lock()?;
+        self.put(&key(gateway), login, store)
+    }
+
+    /// Lets `change` make another login of the one that is there, and keeps it in the same place. Nobody else changes it
+    /// meanwhile: a token that renews another can be shown only once.
+    ///
+    /// # Errors
+    /// Those of reading, of `change`, and of keeping.
+    pub fn renew(&self, gateway: &str, change: impl FnOnce(&Login) -> Result<Option<Login>>) -> Result<Login> {
+        let _lock = self.lock()?;
+        let found = self.find(gateway)?;
+        match change(&found.login)? {
+            Some(login) => {
+                self.put(&key(gateway), &login, found.store)?;
+                Ok(login)
+            }
+            None => Ok(found.login),
+        }
+    }
+
+    /// With the lock held.
+    fn put(&self, key: &str, login: &Login, store: Store) -> Result<Kept> {
+        let (user, secret) = login.as_secret();
+        let (config, _) = config::read(&self.folder)?;
+        let helper = self.helper(&config, key).filter(|_| matches!(store, Store::Auto | Store::Helper));
+        if let Some(helper) = helper {
+            helper.store(key, &user, &secret)?;
+            self.forget_in_keyring(key)?;
+            config::update(&self.folder, |config| config.remove(key))?;
+            return Ok(Kept::Helper(helper.program()));
+        }
+        if store == Store::Helper {
+            return Err(Fault::usage("no credential helper is named")
+                .hint("set FAAS_CREDENTIAL_HELPER, as `pass` for docker-credential-pass"));
+        }
         let mut refused = None;
         if store != Store::File {
-            match self.put_in_keyring(&key, user, password) {
+            match self.put_in_keyring(key, &user, &secret) {
                 Ok(()) => {
-                    index::add(&self.folder, &key)?;
-                    config::update(&self.folder, |config| config.remove(&key))?;
+                    index::add(&self.folder, key)?;
+                    config::update(&self.folder, |config| config.remove(key))?;
                     return Ok(Kept::Keyring);
                 }
                 Err(why) if store == Store::Keyring => {
@@ -113,9 +165,8 @@ impl Logins {
                 Err(why) => refused = Some(why),
             }
         }
-        config::update(&self.folder, |config| config.set(&key, user, password))?;
-        self.forget_in_keyring(&key)?;
-        drop(lock);
+        config::update(&self.folder, |config| config.set(key, login))?;
+        self.forget_in_keyring(key)?;
         Ok(Kept::File(config::path(&self.folder), refused))
     }
 
@@ -125,13 +176,24 @@ impl Logins {
     /// When it can't be removed.
     pub fn forget(&self, gateway: &str) -> Result<bool> {
         let key = key(gateway);
-        if !self.folder.exists() {
+        let (config, _) = config::read(&self.folder)?;
+        let helper = self.helper(&config, &key);
+        if helper.is_none() && !self.folder.exists() {
             return Ok(false);
         }
         let _lock = self.lock()?;
+        let in_helper = match &helper {
+            Some(helper) if helper.get(&key)?.is_some() => helper.erase(&key).map(|()| true)?,
+            _ => false,
+        };
         let in_keyring = self.forget_in_keyring(&key)?;
         let in_file = config::update(&self.folder, |config| config.remove(&key))?;
-        Ok(in_keyring || in_file)
+        Ok(in_helper || in_keyring || in_file)
+    }
+
+    /// The environment's, else the file's.
+    fn helper(&self, config: &config::Config, key: &str) -> Option<Helper> {
+        self.helper.clone().or_else(|| config.helper(key).map(Helper::new))
     }
 
     /// One writer at a time; readers need no lock, since files are replaced whole.
@@ -234,14 +296,18 @@ mod tests {
     use super::*;
 
     fn logins(folder: &Path) -> Logins {
-        Logins { folder: folder.into(), bus: false }
+        Logins { folder: folder.into(), bus: false, helper: None }
     }
 
     fn basic(found: Found) -> (String, String) {
-        match found.auth {
-            Auth::Basic { user, password } => (user, password.expose_secret().to_owned()),
+        match found.login {
+            Login::Basic { user, password } => (user, password.expose_secret().to_owned()),
             other => panic!("{other:?}"),
         }
+    }
+
+    fn admin(password: &str) -> Login {
+        Login::Basic { user: "admin".into(), password: SecretString::from(password) }
     }
 
     #[test]
@@ -260,14 +326,13 @@ mod tests {
     fn what_is_saved_is_found_again_and_forgotten() {
         let dir = tempfile::tempdir().unwrap();
         let logins = logins(&dir.path().join("new"));
-        assert!(matches!(logins.find("http://h:1").unwrap().auth, Auth::None));
-        let password = SecretString::from("p:w");
-        let kept = logins.save("http://H:1/", "admin", &password, Store::Auto).unwrap();
+        assert!(matches!(logins.find("http://h:1").unwrap().login, Login::None));
+        let kept = logins.save("http://H:1/", &admin("p:w"), Store::Auto).unwrap();
         assert_eq!(kept, Kept::File(dir.path().join("new/config.yml"), Some("no D-Bus session, so no keyring".into())));
         assert_eq!(basic(logins.find("h:1").unwrap()), ("admin".into(), "p:w".into()));
         assert!(logins.forget("http://h:1").unwrap());
         assert!(!logins.forget("http://h:1").unwrap());
-        assert!(matches!(logins.find("http://h:1").unwrap().auth, Auth::None));
+        assert!(matches!(logins.find("http://h:1").unwrap().login, Login::None));
     }
 
     #[test]
@@ -284,7 +349,7 @@ mod tests {
             for n in 0..8 {
                 let logins = logins(dir.path());
                 scope.spawn(move || {
-                    logins.save(&format!("http://h:{n}"), "admin", &SecretString::from("pw"), Store::File).unwrap();
+                    logins.save(&format!("http://h:{n}"), &admin("pw"), Store::File).unwrap();
                 });
             }
         });
@@ -296,7 +361,7 @@ mod tests {
     #[test]
     fn asking_for_the_keyring_where_there_is_none_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let fault = logins(dir.path()).save("h", "admin", &SecretString::from("pw"), Store::Keyring).unwrap_err();
+        let fault = logins(dir.path()).save("h", &admin("pw"), Store::Keyring).unwrap_err();
         assert!(fault.to_string().contains("D-Bus"), "{fault}");
         assert!(!dir.path().join("config.yml").exists());
     }

@@ -108,6 +108,24 @@ pub async fn get(request: Request<'_>) -> Result<Document> {
     Err(Fault::failed(format!("can't fetch {name}: it redirects again and again")))
 }
 
+/// Where an address redirects to.
+///
+/// # Errors
+/// When nobody answers, or with something else than a redirect.
+pub async fn redirected(text: &str) -> Result<String> {
+    let url = Url::parse(text).map_err(|e| Fault::usage(format!("`{text}` is no URL")).cause(e))?;
+    let name = shown(&url);
+    let failed = |cause: String| Fault::failed(format!("can't fetch {name}")).cause(cause);
+    let client = client(url.scheme() == "https", Duration::from_secs(10)).map_err(|e| failed(e.to_string()))?;
+    let answer = client.head(url).send().await.map_err(|e| failed(e.without_url().to_string()))?;
+    let location = answer.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
+    let status = answer.status();
+    location
+        .filter(|_| status.is_redirection())
+        .map(str::to_owned)
+        .ok_or_else(|| failed(format!("it answers {status}")))
+}
+
 fn too_large(name: &str, wanted: &Request<'_>) -> Fault {
     Fault::usage(format!("{name} is too big for {}: more than {} MiB", wanted.what, wanted.most >> 20))
         .hint("is it the file you meant?")

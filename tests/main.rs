@@ -4,6 +4,8 @@ mod support;
 mod build;
 #[cfg(feature = "image")]
 mod buildkit;
+#[cfg(all(feature = "image", feature = "openfaas"))]
+mod ci;
 mod client;
 mod client_faults;
 mod completion;
@@ -64,6 +66,8 @@ mod registry;
 #[cfg(feature = "image")]
 mod remote_builder;
 mod shim;
+#[cfg(feature = "openfaas")]
+mod sign_in;
 mod stack;
 mod store;
 mod templates;
@@ -71,3 +75,4 @@ mod up;
 #[cfg(feature = "image")]
 mod uploads;
 mod validate;
+mod version;

@@ -139,7 +139,7 @@ fn a_function_is_created_updated_replaced_and_removed() {
 }
 
 #[test]
-fn the_first_call_after_a_deploy_is_answered() {
+fn fault_the_first_call_after_a_deploy_is_answered() {
     let Some(bed) = Bed::new("first") else { return };
     for _ in 0..3 {
         bed.deploy();
@@ -148,7 +148,7 @@ fn the_first_call_after_a_deploy_is_answered() {
 }
 
 #[test]
-fn an_update_with_a_missing_secret_leaves_the_function_alone() {
+fn fault_an_update_with_a_missing_secret_leaves_the_function_alone() {
     let Some(bed) = Bed::new("nosecret") else { return };
     bed.deploy();
     let before = bed.observe().expect("it is there");
@@ -230,7 +230,7 @@ fn lists_and_descriptions_are_those_of_faas_cli() {
 }
 
 #[test]
-fn logs_give_the_newest_lines_and_follow() {
+fn fault_logs_give_the_newest_lines_and_follow() {
     let Some(bed) = Bed::new("logs") else { return };
     bed.deploy();
     for n in 1..=4 {
@@ -385,6 +385,28 @@ fn a_login_is_shared_with_faas_cli() {
     assert!(theirs.status.success(), "{theirs:?}");
     other.then().args(["list"]).run();
     assert_eq!(file(&ours), file(&other), "the two write the same file");
+}
+
+#[test]
+fn a_function_of_a_store_is_deployed_and_answers() {
+    let Some(bed) = Bed::new("store") else { return };
+    let entry = serde_json::json!({"version": "0.2.1", "functions": [{
+        "title": "Echo", "name": "echo", "author": "tests", "description": "says it again", "repo_url": "",
+        "images": {"x86_64": bed.image, "arm64": bed.image},
+        "environment": {"GREETING": "from the store"}, "labels": {"team": "theirs"}, "annotations": {"note": "theirs"},
+    }]});
+    let store = |args: &[&str]| {
+        let test = bed.faas(&["store"]).args(args.iter().copied()).file("store.json", entry.to_string());
+        test.env("OPENFAAS_STORE", "store.json")
+    };
+    store(&["deploy", "Echo", "--name", &bed.name, "--label", "team=ours"]).run();
+    let there = bed.observe().expect("it is there");
+    assert_eq!((there.labels["team"].as_str(), there.annotations["note"].as_str()), ("ours", "theirs"));
+    bed.faas(&["invoke", &bed.name, "--path", "/env/GREETING"]).stdout("from the store").run();
+    // As faas-cli's users write it.
+    let again = store(&["deploy", "echo", "--name", &bed.name, "-e", "GREETING=mine"]).called("faas-cli");
+    again.stdout_has("Deployed. 20").run();
+    bed.faas(&["invoke", &bed.name, "--path", "/env/GREETING"]).stdout("mine").run();
 }
 
 #[test]

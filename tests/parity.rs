@@ -4,6 +4,7 @@
 mod bugs;
 mod case;
 mod compare;
+mod faults;
 mod inventory;
 mod report;
 mod run;

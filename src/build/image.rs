@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn packages_are_sorted_and_told_only_when_there_are_any() {
+    fn fault_packages_are_told_only_when_there_are_any() {
         let tree = Tree::default();
         let mut function = Function::default();
         let options = Options { packages: vec!["curl git".into(), "curl".into()], ..Options::default() };

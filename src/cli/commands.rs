@@ -72,6 +72,8 @@ macro_rules! commands {
 }
 
 commands! {
+    #[cfg(feature = "openfaas")]
+    "auth" => super::auth::Auth, "Sign in to a gateway at an identity provider (OpenID Connect)";
     "bashcompletion" => super::bashcompletion::BashCompletion, "Write the completion script for bash to a file";
     "build" => build::Build, "Build the functions of the stack; those that did not change are left alone";
     "cache" => cache::Cache, "Show and clear what builds leave on this machine";

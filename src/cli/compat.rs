@@ -14,17 +14,31 @@ use crate::template::Catalogue;
 mod accepted;
 mod diff;
 pub(super) mod functions;
+#[cfg(feature = "openfaas")]
+mod pro;
+pub(super) mod ways;
 pub(super) mod words;
 
+use super::Global;
 use super::commands::{ALL, Entry, Run};
+use crate::context::Context;
 
 /// Commands that mean something else there than under our own name.
-const OWN: &[Entry] = &[Entry {
-    name: "diff",
-    aliases: &[],
-    about: "Diff the stack file against what is deployed",
-    augment: <diff::Diff as clap::Args>::augment_args,
-}];
+const OWN: &[Entry] = &[
+    Entry {
+        name: "diff",
+        aliases: &[],
+        about: "Diff the stack file against what is deployed",
+        augment: <diff::Diff as clap::Args>::augment_args,
+    },
+    #[cfg(feature = "openfaas")]
+    Entry {
+        name: "pro",
+        aliases: &[],
+        about: "Sign in as faas-cli's plugin `pro` does",
+        augment: <pro::Pro as clap::Args>::augment_args,
+    },
+];
 
 /// By the name that the binary was called by.
 #[must_use]
@@ -53,11 +67,20 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 /// # Errors
 /// When its arguments are not what its flags promise.
 pub fn parsed(name: &str, matches: &mut clap::ArgMatches) -> Option<Result<Run, clap::Error>> {
-    if name != "diff" {
-        return None;
+    match name {
+        "diff" => Some(own::<diff::Diff>(matches, diff::Diff::run)),
+        #[cfg(feature = "openfaas")]
+        "pro" => Some(own::<pro::Pro>(matches, pro::Pro::run)),
+        _ => None,
     }
-    let command = <diff::Diff as clap::FromArgMatches>::from_arg_matches_mut(matches);
-    Some(command.map(|command| -> Run { Box::new(move |context, global| command.run(context, global)) }))
+}
+
+fn own<C: clap::FromArgMatches + 'static>(
+    matches: &mut clap::ArgMatches,
+    run: fn(C, &Context, &Global) -> crate::error::Result<()>,
+) -> Result<Run, clap::Error> {
+    let command = C::from_arg_matches_mut(matches)?;
+    Ok(Box::new(move |context, global| run(command, context, global)))
 }
 
 /// Gives a function the process that its template in this project names, where the stack names none: faas-cli tells the
@@ -99,18 +122,24 @@ pub fn adapt(tree: Command, dialect: Dialect) -> Command {
     })
 }
 
-/// Flags that faas-cli also reads ahead of the subcommand: `namespace -g URL list`.
+/// Flags that faas-cli also reads ahead of the subcommand: `namespace -g URL list`, `template store --debug pull`.
 fn group_flags(tree: Command) -> Command {
-    if tree.find_subcommand("namespace").is_none() {
-        return tree;
-    }
-    tree.mut_subcommand("namespace", |group| {
-        let list = group.find_subcommand("list").cloned();
-        let flags = list.iter().flat_map(Command::get_arguments);
-        let wanted = |arg: &&Arg| matches!(arg.get_id().as_str(), "gateway" | "tls_no_verify" | "token");
-        let flags: Vec<Arg> = flags.filter(wanted).map(|arg| arg.clone().global(true)).collect();
-        group.args(flags)
-    })
+    let tree = below(tree, "namespace", |group| lift(group, "list", &["gateway", "tls_no_verify", "token"]));
+    below(tree, "template", |group| below(group, "store", |store| lift(store, "pull", &["debug", "overwrite"])))
+}
+
+/// Does `change` to the subcommand of that name, where there is one.
+fn below(tree: Command, name: &str, change: impl FnOnce(Command) -> Command) -> Command {
+    if tree.find_subcommand(name).is_some() { tree.mut_subcommand(name, change) } else { tree }
+}
+
+/// Makes flags of one of a group's commands flags of the group.
+fn lift(group: Command, from: &str, ids: &[&str]) -> Command {
+    let command = group.find_subcommand(from).cloned();
+    let flags = command.iter().flat_map(Command::get_arguments);
+    let flags: Vec<Arg> =
+        flags.filter(|arg| ids.contains(&arg.get_id().as_str())).map(|arg| arg.clone().global(true)).collect();
+    group.args(flags)
 }
 
 /// Does `change` to every command that has none below it.

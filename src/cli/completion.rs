@@ -2,7 +2,7 @@
 use clap::Args;
 use clap_complete::env::Shells;
 
-use super::Global;
+use super::{Global, compat};
 use crate::context::Context;
 use crate::error::{Fault, Result};
 use crate::output::Dialect;
@@ -44,7 +44,7 @@ pub fn script(shell: &str, dialect: Dialect) -> Result<Vec<u8>> {
     let completer = shells
         .completer(&shell.to_lowercase())
         .ok_or_else(|| Fault::usage(format!("unknown shell `{shell}`")).hint(format!("name one of {names}")))?;
-    let name = if dialect == Dialect::FaasCli { "faas-cli" } else { "faas" };
+    let name = compat::ways::program(dialect);
     let mut script = Vec::new();
     completer
         .write_registration("COMPLETE", name, name, name, &mut script)

@@ -1,4 +1,6 @@
 //! `faas login`: checks a user and password with the gateway, then keeps them.
+use std::io::Read;
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,8 +10,9 @@ use super::session::GatewayFlags;
 use super::values::duration;
 use super::{Global, password};
 use crate::context::Context;
+use crate::credential::login::Login as SavedLogin;
 use crate::credential::{Kept, Logins, Store};
-use crate::error::{Fault, Kind, Result};
+use crate::error::{Fault, Kind, OrFault, Result};
 use crate::wire::client::{Auth, Client, Options};
 
 /// Log in to a gateway: the login is checked, then kept
@@ -61,18 +64,8 @@ impl Login {
             _ => fault,
         })?;
         let logins = Logins::new(&context.env, &context.cwd, &context.dirs);
-        let (place, note) = match logins.save(&gateway, &self.username, &password, self.store)? {
-            Kept::Keyring => {
-                ("keyring".to_owned(), Some("faas-cli can't see it there: --store file is for both".to_owned()))
-            }
-            Kept::File(path, refused) => {
-                let note = refused.map(|why| format!("not in the keyring ({why}), but in {}", path.display()));
-                (path.display().to_string(), note)
-            }
-        };
-        if let Some(note) = note {
-            context.out.note(note);
-        }
+        let login = SavedLogin::Basic { user: self.username.clone(), password };
+        let place = keep(context, &logins, &gateway, &login, self.store)?;
         let shown = serde_json::json!({ "gateway": address, "username": self.username, "store": place });
         context.out.result(&shown, || format!("credentials saved for {} {address}\n", self.username))
     }
@@ -82,6 +75,40 @@ impl Login {
         let example = "cat password.txt | faas login --password-stdin";
         password::read(context, self.password.as_deref(), self.password_stdin, &prompt, example)
     }
+}
+
+/// Keeps a login, and says where.
+///
+/// # Errors
+/// When no place takes it.
+pub fn keep(context: &Context, logins: &Logins, gateway: &str, login: &SavedLogin, store: Store) -> Result<String> {
+    let (place, note) = match logins.save(gateway, login, store)? {
+        Kept::Keyring => {
+            ("keyring".to_owned(), Some("faas-cli can't see it there: --store file is for both".to_owned()))
+        }
+        Kept::Helper(program) => (program, None),
+        Kept::File(path, refused) => {
+            let note = refused.map(|why| format!("not in the keyring ({why}), but in {}", path.display()));
+            (path.display().to_string(), note)
+        }
+    };
+    if let Some(note) = note {
+        context.out.note(note);
+    }
+    Ok(place)
+}
+
+/// A secret in a file, or on stdin where the file is `-`, without white space around it.
+///
+/// # Errors
+/// When it can't be read.
+pub fn secret_of_file(context: &Context, file: &Path) -> Result<SecretString> {
+    if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).or_fault(|| "can't read from stdin".into())?;
+        return Ok(SecretString::from(text.trim()));
+    }
+    super::secret::file::text(&context.absolute(file), file).map(|text| SecretString::from(text.trim()))
 }
 
 fn is_local(address: &str) -> bool {

@@ -9,7 +9,6 @@ use super::{Global, compat};
 use crate::context::Context;
 use crate::error::{Fault, OrFault, Result};
 use crate::function::Resources;
-use crate::output::Dialect;
 use crate::problem::Problem;
 use crate::stack::{self, NewFunction, ProviderKind, edit, find};
 use crate::template::{Catalogue, Template};
@@ -80,10 +79,8 @@ struct Made<'a> {
 impl New {
     /// Runs it.
     pub fn run(mut self, context: &Context, global: &Global) -> Result<()> {
-        let theirs = context.out.dialect == Dialect::FaasCli;
-        if theirs {
-            self.provider = self.provider.or_else(|| Some("openfaas".to_owned()));
-        }
+        let dialect = context.out.dialect;
+        self.provider = self.provider.or_else(|| compat::ways::new_provider(dialect));
         let stack = self.stack_path(context, global);
         let root = stack.parent().unwrap_or(&context.cwd).to_owned();
         let catalogue = Catalogue::new(&root);
@@ -123,8 +120,7 @@ impl New {
             context.out.warn(format!("the template `{lang}` was never run by the tests of faas: {why}"));
         }
         let handler = match self.handler.as_deref() {
-            Some(given) if theirs && !given.starts_with(['.', '/']) => format!("./{given}"),
-            Some(given) => given.to_owned(),
+            Some(given) => compat::ways::handler(dialect, given),
             None => format!("./{name}"),
         };
         let image = match self.prefix.as_deref().map(|prefix| prefix.trim_end_matches('/')).filter(|p| !p.is_empty()) {
@@ -161,8 +157,7 @@ impl New {
             },
             self.append.is_some(),
         )?;
-        let hidden: &[&str] = if theirs { &["template", "build", ".secrets"] } else { &["build", ".secrets"] };
-        ignore(&root, hidden, context);
+        ignore(&root, compat::ways::ignored(dialect), context);
         let shown = stack.strip_prefix(&context.cwd).unwrap_or(&stack).display().to_string();
         let made = Made { name, lang: &lang, shape: named, handler: &handler, image: &image, stack: shown };
         let notes = template.manifest.welcome_message.as_deref().filter(|_| !self.brief);
@@ -174,10 +169,8 @@ impl New {
         match (&self.append, &global.yaml) {
             (Some(path), _) => context.absolute(path),
             (None, Some(path)) => context.absolute(Path::new(path)),
-            (None, None) => find(&context.cwd).unwrap_or_else(|| {
-                let name = if context.out.dialect == Dialect::FaasCli { "stack.yaml" } else { "stack.yml" };
-                context.cwd.join(name)
-            }),
+            (None, None) => find(&context.cwd)
+                .unwrap_or_else(|| context.cwd.join(compat::ways::new_stack_file(context.out.dialect))),
         }
     }
 

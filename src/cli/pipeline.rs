@@ -11,7 +11,7 @@ use crate::build::{Options, Project};
 use crate::context::Context;
 use crate::error::{Fault, Result};
 use crate::function::Function;
-use crate::output::{Dialect, progress, table};
+use crate::output::{progress, table};
 use crate::plan::{self, Action, Outcome, run};
 use crate::stack::Stack;
 use crate::template::Catalogue;
@@ -161,7 +161,7 @@ impl Pipeline {
         for function in &mut functions {
             self.deploy.apply(function);
         }
-        if context.out.dialect == Dialect::FaasCli && self.deploy.reads_templates() {
+        if compat::ways::tells_process_of_template(context.out.dialect) && self.deploy.reads_templates() {
             let root = session.stack.as_ref().map_or(&context.cwd, |stack| &stack.origin.root);
             functions.iter_mut().for_each(|function| compat::process_of_template(function, root));
         }
@@ -190,8 +190,7 @@ impl Pipeline {
             deploy: self.deploys,
             dry: self.dry,
             how: self.deploy.how(),
-            // faas-cli's users deploy again to have an image pulled again.
-            force: self.deploy.force() || context.out.dialect == Dialect::FaasCli,
+            force: self.deploy.force() || compat::ways::deploys_unchanged(context.out.dialect),
             by_digest: self.deploy.by_digest(),
             canary: self.deploy.canary(),
             revision_tag: self.deploy.revision_tag(),

@@ -9,11 +9,12 @@ use secrecy::SecretString;
 use super::{Global, backends, stack_file};
 use crate::backend::Backend;
 use crate::context::Context;
-use crate::credential::Logins;
 use crate::error::{Fault, Result};
 use crate::function::{Function, FunctionId};
 use crate::stack::{ProviderKind, Stack};
 use crate::wire::client::{Auth, Client, Options};
+
+pub(super) mod saved;
 
 /// The gateway's address where nothing names another.
 pub const DEFAULT_GATEWAY: &str = "http://127.0.0.1:8080";
@@ -257,11 +258,7 @@ pub(super) fn client(context: &Context, flags: &GatewayFlags, gateway: &str, tim
         None if crate::wire::client::parse_address(gateway).is_ok_and(|(_, login)| login.is_some()) => Auth::None,
         None => match own_token(context, gateway)? {
             Some(password) => Auth::Basic { user: "admin".into(), password },
-            None => {
-                let found = Logins::new(&context.env, &context.cwd, &context.dirs).find(gateway)?;
-                found.warnings.iter().for_each(|warning| context.out.warn(warning));
-                found.auth
-            }
+            None => saved::auth(context, flags, gateway)?,
         },
     };
     Client::new(gateway, Options { auth, timeout, ..tls(context, flags)? })

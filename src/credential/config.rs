@@ -9,15 +9,24 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use super::login::{Login, Renewal, Token};
 use super::{damaged, replace};
 use crate::error::{OrFault, Result};
-use crate::wire::client::Auth;
+
+/// The options that are ours.
+const RENEWAL: &[&str] =
+    &["authority", "client_id", "client_secret", "scope", "audience", "refresh_token", "exchange", "expires"];
 
 /// The file's content.
 #[derive(Default, Serialize, Deserialize)]
 pub struct Config {
     #[serde(default)]
     auths: Option<Vec<Entry>>,
+    /// The credential helper of all gateways, and those of some, as Docker's config.json names them.
+    #[serde(rename = "credsStore", default, skip_serializing_if = "Option::is_none")]
+    helper: Option<String>,
+    #[serde(rename = "credHelpers", default, skip_serializing_if = "BTreeMap::is_empty")]
+    helpers: BTreeMap<String, String>,
     #[serde(flatten)]
     rest: BTreeMap<String, serde_json::Value>,
 }
@@ -31,23 +40,40 @@ pub struct Entry {
     auth: String,
     #[serde(default)]
     token: String,
+    /// faas-cli keeps them and reads none: what renews the token is here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    options: Vec<Pair>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, serde_json::Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Pair {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    value: String,
     #[serde(flatten)]
     rest: BTreeMap<String, serde_json::Value>,
 }
 
 impl Entry {
-    /// What it lets a call show.
-    pub fn auth(&self) -> Result<Auth, String> {
+    /// The login in it.
+    pub fn login(&self) -> Result<Login, String> {
         match self.auth.as_str() {
             "basic" => {
                 let wrong = |why: &str| format!("the token of {} is {why}", self.gateway);
                 let bytes = STANDARD.decode(self.token.trim()).map_err(|_| wrong("not base64"))?;
                 let text = String::from_utf8(bytes).map_err(|_| wrong("not text"))?;
                 let (user, password) = text.split_once(':').ok_or_else(|| wrong("not `user:password`"))?;
-                Ok(Auth::Basic { user: user.into(), password: SecretString::from(password) })
+                Ok(Login::Basic { user: user.into(), password: SecretString::from(password) })
             }
-            "oauth2" => Ok(Auth::Bearer(SecretString::from(self.token.clone()))),
-            "" if self.token.is_empty() => Ok(Auth::None),
+            "oauth2" => {
+                let option = |name: &str| self.options.iter().find(|o| o.name == name).map(|o| o.value.clone());
+                let bearer = SecretString::from(self.token.clone());
+                Ok(Login::Token(Token { bearer, renewal: Renewal::of(option) }))
+            }
+            "" if self.token.is_empty() => Ok(Login::None),
             other => Err(format!("the login of {} is of the unknown kind `{other}`", self.gateway)),
         }
     }
@@ -59,14 +85,38 @@ impl Config {
         self.auths.iter().flatten().find(|entry| super::key(&entry.gateway) == key)
     }
 
-    /// Sets a basic login; says that the file changes.
-    pub fn set(&mut self, key: &str, user: &str, password: &SecretString) -> bool {
-        let token = STANDARD.encode(format!("{user}:{}", password.expose_secret()));
+    /// The credential helper for a key.
+    pub fn helper(&self, key: &str) -> Option<&str> {
+        let own = self.helpers.iter().find(|(gateway, _)| super::key(gateway) == key).map(|(_, name)| name);
+        own.or(self.helper.as_ref()).map(String::as_str).filter(|name| !name.is_empty())
+    }
+
+    /// Sets a login; says that the file changes.
+    pub fn set(&mut self, key: &str, login: &Login) -> bool {
+        let (auth, token, renewal) = match login {
+            Login::None => return self.remove(key),
+            Login::Basic { user, password } => {
+                ("basic", STANDARD.encode(format!("{user}:{}", password.expose_secret())), None)
+            }
+            Login::Token(token) => ("oauth2", token.bearer.expose_secret().to_owned(), token.renewal.as_ref()),
+        };
         let auths = self.auths.get_or_insert_default();
-        match auths.iter_mut().find(|entry| super::key(&entry.gateway) == key) {
-            Some(entry) => (entry.auth, entry.token) = ("basic".into(), token),
-            None => auths.push(Entry { gateway: key.into(), auth: "basic".into(), token, rest: BTreeMap::new() }),
-        }
+        let at = auths.iter().position(|entry| super::key(&entry.gateway) == key).unwrap_or_else(|| {
+            auths.push(Entry {
+                gateway: key.into(),
+                auth: String::new(),
+                token: String::new(),
+                options: Vec::new(),
+                rest: BTreeMap::new(),
+            });
+            auths.len() - 1
+        });
+        let entry = &mut auths[at];
+        (entry.auth, entry.token) = (auth.into(), token);
+        // What another login was renewed by must not stay; the options of others do.
+        entry.options.retain(|option| !RENEWAL.contains(&option.name.as_str()));
+        let pairs = renewal.map(Renewal::pairs).unwrap_or_default().into_iter();
+        entry.options.extend(pairs.map(|(name, value)| Pair { name: name.into(), value, rest: BTreeMap::new() }));
         true
     }
 
@@ -122,8 +172,9 @@ pub fn update(folder: &Path, change: impl FnOnce(&mut Config) -> bool) -> Result
     }
     let path = path(folder);
     let what = || format!("can't write {}", path.display());
-    // Lists are indented as faas-cli's writer does it.
-    let options = serde_saphyr::ser_options! { indent_step: 2, compact_list_indent: false };
+    // Lists are indented as faas-cli's writer does it, and a long token stays on its line.
+    let options =
+        serde_saphyr::ser_options! { indent_step: 2, compact_list_indent: false, prefer_block_scalars: false };
     let text = serde_saphyr::to_string_with_options(&config, options).or_fault(what)?;
     replace(&path, &text).or_fault(what)?;
     Ok(true)
@@ -132,11 +183,36 @@ pub fn update(folder: &Path, change: impl FnOnce(&mut Config) -> bool) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credential::login::tests::renewing;
+
+    fn basic(user: &str) -> Login {
+        Login::Basic { user: user.into(), password: SecretString::from("pw") }
+    }
+
+    #[test]
+    fn what_renews_a_token_is_in_the_options_and_goes_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let theirs = "auths:\n  - gateway: http://a\n    auth: oauth2\n    token: t\n    options:\n      - name: x\n        value: y\n";
+        std::fs::write(path(dir.path()), theirs).unwrap();
+        update(dir.path(), |c| c.set("http://a", &renewing("a.b.c"))).unwrap();
+        let (config, _) = read(dir.path()).unwrap();
+        let Ok(Login::Token(token)) = config.find("http://a").unwrap().login() else { panic!() };
+        assert_eq!(token.renewal.unwrap().refresh.unwrap().expose_secret(), "again");
+        update(dir.path(), |c| c.set("http://a", &basic("me"))).unwrap();
+        let text = std::fs::read_to_string(path(dir.path())).unwrap();
+        assert!(text.contains("name: x") && !text.contains("again"), "{text}");
+    }
+
+    #[test]
+    fn the_helper_of_a_gateway_counts_before_that_of_all() {
+        let config: Config = serde_saphyr::from_str("credsStore: pass\ncredHelpers:\n  http://A:1/: vault\n").unwrap();
+        assert_eq!((config.helper("http://a:1"), config.helper("http://b")), (Some("vault"), Some("pass")));
+    }
 
     #[test]
     fn it_is_written_as_faas_cli_writes_it() {
         let dir = tempfile::tempdir().unwrap();
-        update(dir.path(), |c| c.set("http://127.0.0.1:8080", "admin", &SecretString::from("pw"))).unwrap();
+        update(dir.path(), |c| c.set("http://127.0.0.1:8080", &basic("admin"))).unwrap();
         let text = std::fs::read_to_string(path(dir.path())).unwrap();
         assert_eq!(text, "auths:\n  - gateway: http://127.0.0.1:8080\n    auth: basic\n    token: YWRtaW46cHc=\n");
         let mode = std::fs::metadata(path(dir.path())).unwrap().permissions().mode();
@@ -148,9 +224,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let before = "auths:\n  - gateway: http://a\n    auth: oauth2\n    token: t.o.k\n    options:\n      - name: x\n        value: y\nother: 1\n";
         std::fs::write(path(dir.path()), before).unwrap();
-        update(dir.path(), |c| c.set("http://b", "me", &SecretString::from("pw"))).unwrap();
+        update(dir.path(), |c| c.set("http://b", &basic("me"))).unwrap();
         let (config, _) = read(dir.path()).unwrap();
-        assert!(matches!(config.find("http://a").unwrap().auth(), Ok(Auth::Bearer(_))));
+        assert!(matches!(config.find("http://a").unwrap().login(), Ok(Login::Token(_))));
         let text = std::fs::read_to_string(path(dir.path())).unwrap();
         assert!(text.contains("name: x") && text.contains("other: 1"), "{text}");
     }
@@ -175,8 +251,8 @@ mod tests {
 
     #[test]
     fn a_token_that_is_no_login_is_not_shown() {
-        let entry =
-            Entry { gateway: "http://a".into(), auth: "basic".into(), token: "%%%".into(), rest: BTreeMap::new() };
-        assert_eq!(entry.auth().unwrap_err(), "the token of http://a is not base64");
+        let (gateway, auth, token) = ("http://a".into(), "basic".into(), "%%%".into());
+        let entry = Entry { gateway, auth, token, options: Vec::new(), rest: BTreeMap::new() };
+        assert_eq!(entry.login().map(drop).unwrap_err(), "the token of http://a is not base64");
     }
 }

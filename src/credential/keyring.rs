@@ -12,7 +12,7 @@ use zbus_secret_service_keyring_store::Store;
 const LIMIT: Duration = Duration::from_secs(60);
 const SERVICE: &str = "faas";
 
-/// Keeps a login.
+/// Keeps a login: a user and a secret.
 pub fn put(key: &str, user: &str, password: &SecretString) -> Result<(), String> {
     // One item holds both, so that they can't part.
     let login = SecretString::from(format!("{user}:{}", password.expose_secret()));

@@ -14,12 +14,14 @@ use crate::error::{Fault, OrFault, Result};
 mod address;
 mod answer;
 mod call;
+mod exchange;
 mod logs;
 mod trouble;
 
 pub use address::parse as parse_address;
 pub use answer::Answer;
 pub use call::{Request, body};
+pub use exchange::Exchanged;
 pub use logs::LogsRequest;
 
 /// How often a call is sent again when the gateway says "too many requests".
@@ -276,30 +278,26 @@ impl Client {
     /// # Errors
     /// A login that is no token; those of every call.
     pub async fn function_token(&self, namespace: &str, name: &str) -> Result<http::HeaderValue> {
-        #[derive(serde::Deserialize)]
-        struct Exchanged {
-            access_token: String,
-        }
         let what = format!("can't exchange the token for {name}");
         let Auth::Bearer(token) = &self.options.auth else {
             return Err(Fault::unauthorized(what)
                 .cause("the login is no token")
                 .hint("pass one with --token, or log in with one"));
         };
-        let audience = format!("{namespace}:{name}");
-        let form = [
-            ("audience", audience.as_str()),
-            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-            ("scope", "function"),
-            ("subject_token", token.expose_secret()),
-            ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
-        ];
-        let url = address::below(&self.base, &["oauth", "token"])?;
-        let request = self.system()?.request(Method::POST, url).timeout(self.options.timeout).form(&form);
-        let exchanged: Exchanged = self.send(request, &what).await?.accept(&what)?.json()?;
-        let mut value = http::HeaderValue::from_str(&format!("Bearer {}", exchanged.access_token)).or_fault(|| what)?;
-        value.set_sensitive(true);
-        Ok(value)
+        let exchanged = exchange::send(self, token, Some(&format!("{namespace}:{name}")), &what).await?;
+        exchange::header(&exchanged, what)
+    }
+
+    /// A token of the gateway for one of an identity provider; `None` when this gateway exchanges none.
+    ///
+    /// # Errors
+    /// Those of every call, and when the gateway doesn't take the token.
+    pub async fn exchange(&self, token: &SecretString) -> Result<Option<Exchanged>> {
+        match exchange::send(self, token, None, "the gateway does not take the token").await {
+            Ok(exchanged) => Ok(Some(exchanged)),
+            Err(fault) if fault.kind == crate::error::Kind::NotFound => Ok(None),
+            Err(fault) => Err(fault),
+        }
     }
 
     /// A function's log, as it comes.

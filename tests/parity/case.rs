@@ -15,6 +15,9 @@ pub struct CaseFile {
     /// Files that every case of this file starts with; its own are laid over them.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
+    /// As [`Case::repos`], for all.
+    #[serde(default)]
+    pub repos: BTreeMap<String, BTreeMap<String, String>>,
     pub cases: Vec<Case>,
 }
 
@@ -39,6 +42,10 @@ pub struct Case {
     /// Makes the folder a git repository with one commit, always the same.
     #[serde(default)]
     pub git: bool,
+    /// Git repositories beside the folder, each with one commit that is always the same and the tag `v1`; `{repos}` stands
+    /// for where they are.
+    #[serde(default)]
+    pub repos: BTreeMap<String, BTreeMap<String, String>>,
     /// What the gateway answers. Whatever is not here is answered as by a gateway on which all is well.
     #[serde(default)]
     pub gateway: Vec<Rule>,
@@ -135,6 +142,8 @@ pub fn files(folder: &Path) -> Vec<CaseFile> {
         for case in &mut file.cases {
             let own = std::mem::replace(&mut case.files, file.files.clone());
             case.files.extend(own);
+            let own = std::mem::replace(&mut case.repos, file.repos.clone());
+            case.repos.extend(own);
         }
         let mut names: Vec<&str> = file.cases.iter().map(|case| case.name.as_str()).collect();
         names.sort_unstable();

@@ -86,15 +86,20 @@ pub fn run(case: &Case, program: &Program) -> Run {
     if case.git {
         make_repository(&dir);
     }
-    let server = gateway(&case.gateway);
-    // Files of the home folder may name the gateway, as a login does.
-    for (path, text) in &case.home {
-        lay_out(&home, path, &text.replace("{gateway}", &server.url));
+    let repos = place.path().join("repos");
+    for (name, files) in &case.repos {
+        let repo = repos.join(name);
+        files.iter().for_each(|(path, text)| lay_out(&repo, path, text));
+        make_repository(&repo);
     }
-    for (path, text) in &case.files {
-        if text.contains("{gateway}") {
-            lay_out(&dir, path, &text.replace("{gateway}", &server.url));
-        }
+    let server = gateway(&case.gateway, &repos);
+    let filled = |text: &str| {
+        let text = text.replace("{gateway}", &server.url).replace("{dir}", &dir.display().to_string());
+        text.replace("{repos}", &repos.display().to_string())
+    };
+    // Files may name the gateway, as a login does.
+    for (root, files) in [(&home, &case.home), (&dir, &case.files)] {
+        files.iter().filter(|(_, text)| text.contains('{')).for_each(|(path, text)| lay_out(root, path, &filled(text)));
     }
     let program = match program {
         Program::Real(path) => path.clone(),
@@ -107,9 +112,12 @@ pub fn run(case: &Case, program: &Program) -> Run {
     let mut before = tree(&dir, "");
     before.extend(tree(&home, "~/"));
     let mut done = Run::default();
-    let clean = |text: &[u8]| tidy(&String::from_utf8_lossy(text), &server.url, &dir, &home);
+    let clean = |text: &[u8]| {
+        let text = String::from_utf8_lossy(text).replace(&repos.display().to_string(), "{repos}");
+        tidy(&text, &server.url, &dir, &home)
+    };
     for line in &case.run {
-        let line = line.replace("{gateway}", &server.url).replace("{dir}", &dir.display().to_string());
+        let line = filled(line);
         let args = shell_words::split(&line).unwrap_or_else(|e| panic!("{line}: {e}"));
         let mut command = Command::new(&program);
         command
@@ -121,7 +129,7 @@ pub fn run(case: &Case, program: &Program) -> Run {
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("GIT_CONFIG_NOSYSTEM", "1");
         command.env("OPENFAAS_URL_OF_TEST", &server.url);
         for (name, value) in &case.env {
-            command.env(name, value.replace("{gateway}", &server.url).replace("{dir}", &dir.display().to_string()));
+            command.env(name, filled(value));
         }
         let mut child = command
             .stdin(Stdio::piped())
@@ -186,7 +194,15 @@ fn make_repository(dir: &Path) {
         assert!(status.success(), "git {args:?}");
     };
     git(&["init"]);
+    // What is pulled from has its files in the commit, and a tag; the folder of a case has neither.
+    let pulled_from = dir.parent().is_some_and(|parent| parent.ends_with("repos"));
+    if pulled_from {
+        git(&["add", "--all"]);
+    }
     git(&["commit", "--allow-empty", "-m", "one"]);
+    if pulled_from {
+        git(&["tag", "v1"]);
+    }
 }
 
 /// Every file, with its text; a link as `-> where`, an empty folder as ``.
@@ -218,6 +234,8 @@ fn tidy(text: &str, url: &str, dir: &Path, home: &Path) -> String {
         .replace(&dir.display().to_string(), "{dir}")
         .replace(&home.display().to_string(), "{home}");
     let text = console::strip_ansi_codes(&text).into_owned();
+    let key = regex::Regex::new(r"(?i)(key id: +)[^\s)]{8}").expect("regex");
+    let text = key.replace_all(&text, "${1}{key}").into_owned();
     let seconds = regex::Regex::new(r"\b\d+\.\d+(m|µ)?s\b").expect("regex");
     let stamp = regex::Regex::new(r"(?m)^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ").expect("regex");
     let text = seconds.replace_all(&text, "0.00s");
@@ -247,8 +265,9 @@ fn request(asked: &Asked) -> Request {
 }
 
 /// A gateway that answers by the rules, and to all else as one on which all is well.
-fn gateway(rules: &[Rule]) -> Server {
+fn gateway(rules: &[Rule], repos: &Path) -> Server {
     let rules = rules.to_vec();
+    let repos = repos.display().to_string();
     let used = Mutex::new(vec![false; rules.len()]);
     Server::new(move |asked| {
         let path = asked.line.split('?').next().unwrap_or_default();
@@ -260,6 +279,7 @@ fn gateway(rules: &[Rule]) -> Server {
         used[*at] = true;
         let rule = &rules[*at];
         let body = rule.json.as_ref().map_or_else(|| rule.body.clone(), ToString::to_string);
+        let body = body.replace("{repos}", &repos);
         let kind = if rule.json.is_some() { "application/json" } else { "text/plain" };
         let mut headers: Vec<(&str, &str)> = rule.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         if !rule.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type")) {

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 #[cfg(feature = "lambda")]
 pub mod lambda;
+pub mod oidc;
 #[cfg(feature = "local")]
 pub mod platform;
 #[cfg(feature = "image")]

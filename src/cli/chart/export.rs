@@ -61,9 +61,10 @@ impl Export {
             return Err(Fault::not_found(format!("chart directory not found: {}", chart.display()))
                 .hint("call it in the folder that `chart/` is in, as a clone of OpenFaaS's charts"));
         }
-        context.out.note(format_args!("Running: helm {}", args.join(" ")));
+        context.out.tell(&format!("Running: helm {}", args.join(" ")), str::to_owned);
         let text = render(&args, context)?;
-        let folder = context.absolute(&self.folder);
+        // Without the `.` of `./yaml`, as it is shown.
+        let folder: PathBuf = context.absolute(&self.folder).components().collect();
         let files = files(&text)?;
         if files.is_empty() {
             return Err(Fault::failed("no resources found in helm output"));

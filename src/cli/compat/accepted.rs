@@ -7,6 +7,7 @@ const ACCEPTED: &[(&str, &str, bool)] = &[
     ("build", "--squash", false),
     ("publish", "--squash", false),
     ("up", "--squash", false),
+    ("local-run", "--squash", false),
     // A network of Swarm; faas-cli drops it too.
     ("deploy", "--network", true),
     ("up", "--network", true),
@@ -23,8 +24,6 @@ const ACCEPTED: &[(&str, &str, bool)] = &[
     // The name is the argument; faas-cli ignores the flag.
     ("describe", "--name", true),
     ("invoke", "--name", true),
-    // No web server is asked for a newer version.
-    ("version", "--warn-update", false),
 ];
 
 /// Adds those of the command at `path`.

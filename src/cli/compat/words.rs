@@ -105,6 +105,16 @@ pub fn version(commit: &str, version: &str, gateway: Option<&Info>, format: Form
     said
 }
 
+/// The templates that a stack names, one by one.
+#[must_use]
+pub fn pulled(entries: &[(String, Option<String>)]) -> String {
+    let said = |(name, source): &(String, Option<String>)| {
+        let place = source.as_deref().unwrap_or("store");
+        format!("Pulling template: {name} from {place}\nWrote 1 template(s) : [{name}]\n")
+    };
+    entries.iter().map(said).collect()
+}
+
 /// A function that was made; `notes` are the template's.
 #[must_use]
 pub fn made(folder: &str, stack: &str, appended: bool, notes: Option<&str>) -> String {

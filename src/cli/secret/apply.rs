@@ -11,7 +11,6 @@ use crate::cli::session::{GatewayFlags, Session};
 use crate::cli::{Global, compat};
 use crate::context::Context;
 use crate::error::{Fault, Result};
-use crate::output::Dialect;
 use crate::plan::{self, Outcome};
 
 /// Create or update a secret for every file in .secrets/
@@ -21,10 +20,8 @@ pub struct Apply {
     /// The folder
     #[arg(long, default_value = ".secrets", value_name = "FOLDER")]
     folder: PathBuf,
-    /// Remove white space around values that are text
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true",
-          action = clap::ArgAction::Set, value_name = "BOOL")]
-    trim: bool,
+    #[command(flatten)]
+    trim: value::Trim,
     #[command(flatten)]
     gateway: GatewayFlags,
 }
@@ -46,6 +43,7 @@ impl Apply {
         let session = Session::open(context, global, &self.gateway)?;
         let files = self.files(context)?;
         let secrets = secrets(&session)?;
+        let whole = compat::ways::keeps_bytes_of_files(context.out.dialect);
         let mut rows = Vec::new();
         let outcomes = crate::runtime::block_on(async {
             let mut outcomes = Vec::new();
@@ -53,8 +51,7 @@ impl Apply {
                 let name = file.file_name().unwrap_or_default().to_string_lossy();
                 let one = async {
                     let bytes = value::file(file, file)?;
-                    let bytes =
-                        if self.trim && context.out.dialect == Dialect::Faas { value::trimmed(bytes) } else { bytes };
+                    let bytes = if whole { bytes } else { self.trim.of(bytes) };
                     let secret = backend::Secret { name: named(&session, &name)?, value: SecretSlice::from(bytes) };
                     secrets.create(&secret, true).await
                 };

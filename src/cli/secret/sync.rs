@@ -28,10 +28,8 @@ pub struct Sync {
     /// Change nothing, and say what would be done
     #[arg(long)]
     dry_run: bool,
-    /// Remove white space around values that are text
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true",
-          action = clap::ArgAction::Set, value_name = "BOOL")]
-    trim: bool,
+    #[command(flatten)]
+    trim: value::Trim,
     #[command(flatten)]
     gateway: GatewayFlags,
 }
@@ -105,7 +103,7 @@ impl Sync {
                     (true, false) if self.dry_run => Outcome::Created,
                     (true, _) => {
                         let bytes = value::file(&file, &file)?;
-                        let bytes = if self.trim { value::trimmed(bytes) } else { bytes };
+                        let bytes = self.trim.of(bytes);
                         let secret_name = SecretName { name: name.clone(), namespace: namespace.clone() };
                         let secret = backend::Secret { name: secret_name, value: SecretSlice::from(bytes) };
                         match platform.create(&secret, true).await? {

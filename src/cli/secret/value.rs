@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use secrecy::{SecretSlice, SecretString};
 
+use crate::cli::compat;
 use crate::context::Context;
 use crate::error::{Fault, OrFault, Result};
-use crate::output::Dialect;
 
 /// The largest secret: Kubernetes takes no more.
 const LARGEST: u64 = 1 << 20;
@@ -21,10 +21,24 @@ pub struct Value {
     /// The file that holds the value, binary or text
     #[arg(long, value_name = "FILE")]
     from_file: Option<PathBuf>,
-    /// Remove white space around a value that is text
+    #[command(flatten)]
+    trim: Trim,
+}
+
+/// Whether values are trimmed.
+#[derive(Args, Clone, Copy)]
+pub struct Trim {
+    /// Remove white space around values that are text
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true",
           action = clap::ArgAction::Set, value_name = "BOOL")]
     trim: bool,
+}
+
+impl Trim {
+    /// The bytes, without white space around them where that is wanted and they are text.
+    pub fn of(self, bytes: Vec<u8>) -> Vec<u8> {
+        if self.trim { trimmed(bytes) } else { bytes }
+    }
 }
 
 impl Value {
@@ -43,9 +57,8 @@ impl Value {
         } else {
             limited(std::io::stdin().lock(), "stdin")?
         };
-        // What faas-cli sends of a file as bytes, which providers prefer, is the file's every byte.
-        let whole = self.from_file.is_some() && context.out.dialect == Dialect::FaasCli;
-        let bytes = if self.trim && !whole { trimmed(bytes) } else { bytes };
+        let whole = self.from_file.is_some() && compat::ways::keeps_bytes_of_files(context.out.dialect);
+        let bytes = if whole { bytes } else { self.trim.of(bytes) };
         if bytes.is_empty() {
             return Err(
                 Fault::usage("the secret's value is empty").hint("give one by --from-literal, --from-file or stdin")
@@ -69,7 +82,7 @@ pub fn file(path: &Path, shown: &Path) -> Result<Vec<u8>> {
 }
 
 /// Text without white space around it; anything else as it is.
-pub fn trimmed(bytes: Vec<u8>) -> Vec<u8> {
+fn trimmed(bytes: Vec<u8>) -> Vec<u8> {
     match std::str::from_utf8(&bytes) {
         Ok(text) if text.trim().len() < text.len() => text.trim().as_bytes().to_vec(),
         _ => bytes,

@@ -2,6 +2,7 @@
 use clap::Args;
 
 use super::StoreFlags;
+use crate::cli::compat;
 use crate::context::Context;
 use crate::error::Result;
 use crate::output::table;
@@ -16,9 +17,9 @@ const SHORT: usize = 40;
                         faas store list --url ./functions.json")]
 pub struct List {
     /// Show descriptions whole; --verbose=false cuts them
-    #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true",
-          action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
-    verbose: bool,
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          action = clap::ArgAction::Set, hide_possible_values = true)]
+    verbose: Option<bool>,
     /// Print JSON
     #[arg(short, long)]
     json: bool,
@@ -32,6 +33,7 @@ impl List {
     pub fn run(self, flags: &StoreFlags, context: &Context) -> Result<()> {
         let store = flags.read(context)?;
         let items = store.on(flags.platform());
+        let whole = self.verbose.unwrap_or(compat::ways::whole_titles(context.out.dialect));
         context.out.json_if(self.json).result(&items, || {
             if items.is_empty() {
                 let platforms = store.platforms().join(", ");
@@ -40,7 +42,7 @@ impl List {
                     "No functions found in the store for platform '{platform}', try one of the following: {platforms}\n"
                 );
             }
-            let title = |item: &Item| match item.title.chars().count() > SHORT && !self.verbose {
+            let title = |item: &Item| match item.title.chars().count() > SHORT && !whole {
                 true => item.title.chars().take(SHORT - 3).chain("...".chars()).collect(),
                 false => item.title.clone(),
             };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::missing::{report, shown};
-use crate::cli::{Global, stack_file};
+use crate::cli::{Global, compat, stack_file};
 use crate::context::Context;
 use crate::error::{Fault, Result};
 use crate::template::git::Git;
@@ -53,8 +53,9 @@ impl Pull {
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
         let root = root(context, global);
         let puller = self.flags.puller(context, &root);
+        let mut entries = Vec::new();
         let orders = match self.repository.as_deref() {
-            Some("stack") => of_stack(context, global)?,
+            Some("stack") => of_stack(context, global, &mut entries)?,
             None if self.flags.frozen => puller.locked()?,
             given => {
                 let default = || context.env.get("OPENFAAS_TEMPLATE_URL").unwrap_or(OPENFAAS);
@@ -62,7 +63,7 @@ impl Pull {
                 vec![Order { repository, what: What::All }]
             }
         };
-        self.flags.pull(&puller, orders, context)
+        self.flags.pull(&puller, orders, &entries, context)
     }
 }
 
@@ -74,13 +75,17 @@ pub fn root(context: &Context, global: &Global) -> PathBuf {
     if folder.is_dir() { folder.to_owned() } else { context.cwd.clone() }
 }
 
-fn of_stack(context: &Context, global: &Global) -> Result<Vec<Order>> {
+/// A template as the stack names it, and where from.
+pub type Entry = (String, Option<String>);
+
+fn of_stack(context: &Context, global: &Global, entries: &mut Vec<Entry>) -> Result<Vec<Order>> {
     let stack = stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
     let templates = &stack.configuration.templates;
     if templates.is_empty() {
         return Err(Fault::usage(format!("{} names no templates", stack.origin.name))
             .hint("name them under `configuration.templates`, each with `name:` and `source:`"));
     }
+    entries.extend(templates.iter().map(|template| (template.name.clone(), template.source.clone())));
     super::missing::orders(templates.iter().map(|t| t.name.as_str()), &stack.configuration, &stack.origin.root, context)
 }
 
@@ -95,11 +100,11 @@ impl PullFlags {
         }
     }
 
-    /// Pulls, and prints what was pulled.
+    /// Pulls, and prints what was pulled; faas-cli does so for each of the stack's `entries`.
     ///
     /// # Errors
     /// The same; templates that were there with --overwrite=false.
-    pub fn pull(&self, puller: &Puller<'_>, orders: Vec<Order>, context: &Context) -> Result<()> {
+    pub fn pull(&self, puller: &Puller<'_>, orders: Vec<Order>, entries: &[Entry], context: &Context) -> Result<()> {
         for order in &orders {
             context.out.note(format_args!("Fetching templates from {}", order.repository.shown()));
         }
@@ -111,10 +116,15 @@ impl PullFlags {
             }
         }
         let (kept, there): (Vec<&Pulled>, Vec<&Pulled>) = pulled.iter().partition(|one| one.action == Action::Kept);
-        context.out.result(&pulled, || match there.is_empty() && !kept.is_empty() {
+        let said = || match there.is_empty() && !kept.is_empty() {
             true => String::new(),
             false => format!("Wrote {} template(s) : [{}]\n", there.len(), shown(&there)),
-        })?;
+        };
+        let theirs = |_| match entries {
+            [] => said(),
+            entries => compat::words::pulled(entries),
+        };
+        context.out.answer(&pulled, said, theirs)?;
         if kept.is_empty() {
             return Ok(());
         }

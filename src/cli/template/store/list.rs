@@ -2,6 +2,7 @@
 use clap::Args;
 
 use super::{Ignored, StoreFlags};
+use crate::cli::compat;
 use crate::context::Context;
 use crate::error::Result;
 use crate::output::table;
@@ -65,7 +66,7 @@ impl List {
                 return String::new();
             }
             let heading = ["NAME", "RECOMMENDED", "SOURCE", "DESCRIPTION", "LANGUAGE", "PLATFORM"];
-            let shown = if self.verbose { &heading[..] } else { &heading[..4] };
+            let shown = if self.verbose { &heading[..] } else { compat::ways::template_columns(context.out.dialect) };
             format!("\n{}\n", table::tabbed(shown, &rows))
         })
     }

@@ -47,6 +47,6 @@ impl Pull {
         let repository = Repository::parse(&entry.repository, &context.cwd)?;
         let repository = if reference == Reference::Default { repository } else { repository.at(reference) };
         let puller = self.flags.puller(context, &root);
-        self.flags.pull(&puller, vec![Order { repository, what: What::All }], context)
+        self.flags.pull(&puller, vec![Order { repository, what: What::All }], &[], context)
     }
 }
