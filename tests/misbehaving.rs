@@ -207,3 +207,14 @@ fn header_fields_that_are_none_fail_the_call_and_nothing_else() {
         assert_eq!(text(&platform, r#"{"X-A": "b"}"#), ok("here"));
     }
 }
+
+#[test]
+fn one_that_holds_too_much_memory_is_ended_and_started_again() {
+    let handler = "import time\n\ndef handle(req):\n    if req == 'eat':\n        kept = b'x' * 300_000_000\n        time.sleep(60)\n    return 'fine'\n";
+    let platform = up(PYTHON, handler, "    limits: {memory: 128Mi}\n");
+    assert_eq!(text(&platform, ""), ok("fine"));
+    assert_eq!(call(&platform, "eat").status, 502);
+    assert_eq!(text(&platform, ""), ok("fine"));
+    let logs = platform.faas(["logs", "bad", "-g", &platform.url, "--tail=false"]).run();
+    assert!(logs.stdout.contains("and its memory limit is 128 MiB"), "{}", logs.stdout);
+}

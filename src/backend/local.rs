@@ -43,10 +43,8 @@ pub const CAPABILITIES: Capabilities = Capabilities {
         why: "the embedded platform is one machine",
         instead: "use provider `openfaas` or `knative`, which place functions on nodes",
     },
-    limits: Can::No {
-        why: "functions run as processes without a control group",
-        instead: "use provider `openfaas`, `knative` or `lambda`, which limit memory and CPU",
-    },
+    // Memory; `check` says that CPU is not.
+    limits: Can::Yes,
     schedule: Can::No {
         why: "the embedded platform has no clock for functions",
         instead: "call `faas invoke NAME` from cron",

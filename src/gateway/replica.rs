@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use faas_watchdog::{Config, Invoker, LogSink, Mode, parse_duration};
+use faas_watchdog::{Config, Invoker, LogSink, Mode, parse_duration, parse_size};
 use tokio::sync::Notify;
 
 use super::logs::{FunctionLog, Sink};
@@ -187,6 +187,11 @@ fn config(plan: &Plan<'_>, folder: &Path) -> Result<Config, String> {
     config.max_inflight = match (setting("max_inflight"), bundle.concurrency) {
         (Some(text), _) => text.parse().map_err(|_| format!("max_inflight is `{text}`: it must be a number"))?,
         (None, concurrency) => concurrency.unwrap_or(0),
+    };
+    let memory = plan.deployment.limits.as_ref().and_then(|limits| limits.memory.as_deref());
+    config.memory_limit = match memory.filter(|text| !text.is_empty()) {
+        None => None,
+        Some(text) => Some(parse_size(text).ok_or_else(|| format!("limits.memory is `{text}`: write it as 128Mi"))?),
     };
     if let Some(path) = setting("ready_path") {
         config.ready_path = Some(path.clone());

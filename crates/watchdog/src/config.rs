@@ -112,6 +112,8 @@ pub struct Config {
     pub stop_grace: Duration,
     /// Calls at a time; one more is answered 429. Zero: no limit.
     pub max_inflight: u32,
+    /// The most memory, in bytes, that a process and its children may hold; over it they are killed.
+    pub memory_limit: Option<u64>,
     /// A path that must answer 2xx before the function counts as ready.
     pub ready_path: Option<String>,
     /// `Content-Type` of responses in the modes that start a process per request.
@@ -142,6 +144,7 @@ impl Config {
             start_wait: Duration::from_secs(10),
             stop_grace: Duration::from_secs(10),
             max_inflight: 0,
+            memory_limit: None,
             ready_path: None,
             content_type: "application/octet-stream".into(),
             buffer_body: false,

@@ -25,7 +25,7 @@ use crate::spawn::{self, Kind, Process};
 use crate::supervisor::describe;
 use crate::ticket::{Ticket, call_id};
 use crate::upstream::{collect, request_failure};
-use crate::{Body, BoxError, Config, cgi};
+use crate::{Body, BoxError, Config, cgi, memory};
 
 /// What a pipe holds.
 const CHUNK: usize = 64 * 1024;
@@ -121,8 +121,15 @@ pub(crate) async fn serialize(
                 None => Ok(output),
             }
         };
-        let ((), output) = tokio::join!(write, read);
-        let status = running.wait().await;
+        let process = running.process.group.id();
+        let work = async {
+            let ((), output) = tokio::join!(write, read);
+            (running.wait().await, output)
+        };
+        let (status, output) = tokio::select! {
+            done = work => done,
+            reason = memory::exceeded(&shared.config, process) => return Err(held_too_much(reason)),
+        };
         match (status, output) {
             (Ok(status), Ok(output)) if status.success() => Ok(Bytes::from(output)),
             (Ok(status), Ok(_)) => Err(failed(status)),
@@ -130,6 +137,11 @@ pub(crate) async fn serialize(
         }
     };
     deadline.limit(run).await.map_err(|expired| Failure::timeout(expired.0))?
+}
+
+fn held_too_much(reason: String) -> Failure {
+    let message = "the function's process held more memory than its limit";
+    Failure::new(StatusCode::INTERNAL_SERVER_ERROR, message).because(reason)
 }
 
 fn failed(status: ExitStatus) -> Failure {
@@ -156,7 +168,13 @@ pub(crate) async fn stream(
     };
     let stdin = running.process.child.stdin.take();
     let stdout = running.process.child.stdout.take();
+    let process = running.process.group.id();
+    let of = shared.clone();
     let mut output = Output {
+        memory: shared
+            .config
+            .memory_limit
+            .map(|_| -> Watch { Box::pin(async move { memory::exceeded(&of.config, process).await }) }),
         stdout,
         buffer: BytesMut::new(),
         first: None,
@@ -170,6 +188,7 @@ pub(crate) async fn stream(
         Some(Ok(chunk)) => output.first = Some(chunk),
         Some(Err(Cut::Time(expired))) => return Err(Failure::timeout(expired.0)),
         Some(Err(Cut::Request(error))) => return Err(request_failure(&*error)),
+        Some(Err(Cut::Memory(reason))) => return Err(held_too_much(reason)),
         Some(Err(Cut::Process(error))) => {
             return Err(Failure::broken(format!("lost the function's process: {error}")));
         }
@@ -222,10 +241,15 @@ enum Cut {
     Time(Expired),
     Request(BoxError),
     Process(std::io::Error),
+    Memory(String),
 }
+
+/// Ends when a process holds too much memory.
+type Watch = Pin<Box<dyn Future<Output = String> + Send>>;
 
 /// The output of a process, as a body.
 pub(crate) struct Output {
+    memory: Option<Watch>,
     stdout: Option<ChildStdout>,
     buffer: BytesMut,
     first: Option<Bytes>,
@@ -254,6 +278,7 @@ impl Output {
             Some(Err(Cut::Time(expired))) => BoxError::from(expired),
             Some(Err(Cut::Request(error))) => error,
             Some(Err(Cut::Process(error))) => error.into(),
+            Some(Err(Cut::Memory(reason))) => reason.into(),
         };
         if let Some(ticket) = self.ticket.take() {
             ticket.note(&format!("response cut off: {error}"));
@@ -279,6 +304,12 @@ impl Output {
                 // The process must not take half a request for a whole one.
                 return Poll::Ready(Some(Err(Cut::Request(error))));
             }
+        }
+        if let Some(memory) = &mut self.memory
+            && let Poll::Ready(reason) = memory.as_mut().poll(context)
+        {
+            self.running = None;
+            return Poll::Ready(Some(Err(Cut::Memory(reason))));
         }
         if let Some(stdout) = &mut self.stdout {
             self.buffer.reserve(CHUNK);

@@ -16,7 +16,7 @@ const HELP: &str = "\
 faas-watchdog runs a function's process and serves HTTP for it.
 
 It is told by environment variables, those of of-watchdog: fprocess, mode (http, streaming, serializing, static), static_path,
-http_upstream_url, port, exec_timeout, read_timeout, write_timeout, max_inflight, ready_path, healthcheck_interval,
+http_upstream_url, port, exec_timeout, read_timeout, write_timeout, max_inflight, memory_limit, ready_path, healthcheck_interval,
 prefix_logs, content_type, http_buffer_req_body, log_buffer_size, log_callid, suppress_lock; log_requests=true
 for a line per request, log_format=json for objects instead of lines.
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Config, Error, Mode, Upstream, parse_duration};
+use crate::{Config, Error, Mode, Upstream, parse_duration, parse_size};
 
 const DEFAULT_PORT: u16 = 8080;
 const METRICS_PORT: u16 = 8081;
@@ -82,6 +82,13 @@ impl Settings {
             return Err(Error::Setting { name: "write_timeout".into(), problem: "must be over 0s".into() });
         }
         config.max_inflight = reader.number("max_inflight", 0);
+        if let Some(text) = reader.get("memory_limit").filter(|text| !text.is_empty()) {
+            let wrong = || Error::Setting {
+                name: "memory_limit".into(),
+                problem: format!("`{text}` is no size: write it as 128Mi"),
+            };
+            config.memory_limit = Some(parse_size(text).ok_or_else(wrong)?);
+        }
         config.ready_path = reader.get("ready_path").filter(|path| !path.is_empty()).map(str::to_owned);
         if let Some(content_type) = reader.get("content_type") {
             config.content_type = content_type.to_owned();
@@ -252,6 +259,7 @@ mod tests {
             (&[("mode", "http")][..], "fprocess"),
             (&[("fprocess", "cat"), ("mode", "afterburn")], "`afterburn`"),
             (&[("fprocess", "cat"), ("jwt_auth", "true")], "jwt_auth: callers' tokens are not checked here"),
+            (&[("fprocess", "cat"), ("memory_limit", "lots")], "memory_limit: `lots` is no size"),
             (&[("fprocess", "cat"), ("log_format", "xml")], "log_format: `xml` is neither"),
             (&[("fprocess", "cat"), ("write_timeout", "0")], "write_timeout: must be over 0s"),
             (&[("fprocess", "cat"), ("upstream_url", "https://x")], "http://"),

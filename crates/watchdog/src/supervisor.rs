@@ -14,7 +14,7 @@ use crate::invoker::Shared;
 use crate::lines::{self, LastLines, Stream};
 use crate::link::Endpoint;
 use crate::spawn::{self, Kind, Process};
-use crate::{Config, Error, Upstream, port, upstream};
+use crate::{Config, Error, Upstream, memory, port, upstream};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -178,7 +178,8 @@ async fn live(shared: &Arc<Shared>, stop: &mut watch::Receiver<Stop>) -> Option<
     let last = Arc::new(LastLines::default());
     *shared.last_lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = last.clone();
     let logs = copy_outputs(shared, &mut process, &last);
-    shared.pid.store(process.group.id(), Ordering::SeqCst);
+    let pid = process.group.id();
+    shared.pid.store(pid, Ordering::SeqCst);
 
     let mut was_ready = false;
     let mut endpoint: Option<Arc<Endpoint>> = None;
@@ -198,6 +199,14 @@ async fn live(shared: &Arc<Shared>, stop: &mut watch::Receiver<Stop>) -> Option<
             how = stopped(stop) => {
                 end(shared, process, how).await;
                 return None;
+            }
+            reason = memory::exceeded(&shared.config, pid) => {
+                if was_ready {
+                    shared.phase.send_replace(Phase::Starting(None));
+                }
+                process.group.signal(Signal::KILL);
+                let _ = process.child.wait().await;
+                return Some(End { trouble: Trouble { reason, last_lines: last.get() }, was_ready, overran: false });
             }
             () = condemned(endpoint.as_deref()) => {
                 if let Some(endpoint) = endpoint.take() && !end_overrun(process, endpoint, stop).await {

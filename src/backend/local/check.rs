@@ -9,12 +9,12 @@ pub fn check(function: &Function) -> Vec<Problem> {
     let mut warn = |field: &str, message: &str, hint: &str| {
         problems.push(Problem::warning(at(field), message).hint(hint));
     };
-    for (field, of) in [("limits", &function.limits), ("requests", &function.requests)] {
-        if !of.is_empty() {
+    for (field, there) in [("limits.cpu", function.limits.cpu.is_some()), ("requests", !function.requests.is_empty())] {
+        if there {
             warn(
                 field,
-                "the embedded platform does not limit processes: this has no effect",
-                "it has on the other providers",
+                "the embedded platform shares this machine out as the kernel does: this has no effect",
+                "it has on the other providers; `limits.memory` is kept here, too",
             );
         }
     }
@@ -58,6 +58,11 @@ pub fn check(function: &Function) -> Vec<Problem> {
                 .hint("use `url: public`; it listens on this machine only unless told otherwise"),
         );
     }
+    if let Some(text) = function.limits.memory.as_ref().filter(|text| faas_watchdog::parse_size(text).is_none()) {
+        problems.push(
+            Problem::error(at("limits.memory"), format!("`{text}` is no size of memory")).hint("write it as 128Mi"),
+        );
+    }
     let scale = &function.scale;
     if let (Some(min), Some(max)) = (scale.min, scale.max)
         && min > max
@@ -77,7 +82,7 @@ mod tests {
         assert!(check(&Function { name: "tax".into(), ..Function::default() }).is_empty());
         let function = Function {
             name: "tax".into(),
-            limits: Resources { memory: Some("64Mi".into()), cpu: None },
+            limits: Resources { memory: Some("64Mi".into()), cpu: Some("100m".into()) },
             schedule: Some("* * * * *".into()),
             read_only: true,
             ..Function::default()
@@ -85,14 +90,15 @@ mod tests {
         let fields: Vec<String> = check(&function).into_iter().filter(|p| !p.is_error()).map(|p| p.field).collect();
         assert_eq!(
             fields,
-            ["functions.tax.limits", "functions.tax.readonly_root_filesystem", "functions.tax.schedule"]
+            ["functions.tax.limits.cpu", "functions.tax.readonly_root_filesystem", "functions.tax.schedule"]
         );
         let function = Function {
             name: "tax".into(),
+            limits: Resources { memory: Some("100n".into()), cpu: None },
             url: Some(UrlAccess::Iam),
             scale: Scale { min: Some(3), max: Some(2), ..Scale::default() },
             ..Function::default()
         };
-        assert_eq!(check(&function).iter().filter(|p| p.is_error()).count(), 2);
+        assert_eq!(check(&function).iter().filter(|p| p.is_error()).count(), 3);
     }
 }

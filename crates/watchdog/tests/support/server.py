@@ -110,6 +110,12 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         threading.Event().wait()
 
+    def on_eat(self, query):
+        """Holds memory for a while."""
+        kept = b"x" * int(query["bytes"])
+        time.sleep(float(query.get("for", 1000)))
+        self.answer(b"eaten" if kept else b"")
+
     def on_crash(self, query):
         print("crashing on demand", file=sys.stderr, flush=True)
         os._exit(3)
