@@ -64,6 +64,8 @@ mod portability;
 #[cfg(feature = "image")]
 mod registry;
 #[cfg(feature = "image")]
+mod released_invoker;
+#[cfg(feature = "image")]
 mod remote_builder;
 mod shim;
 #[cfg(feature = "openfaas")]

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use rustix::fs::Stat;
 
 use super::ignore::Ignore;
-use super::watchdog::NAME as WATCHDOG;
+use super::watchdog::{Machine, NAME as WATCHDOG};
 use super::{Options, Project};
 use crate::error::{Fault, OrFault, Result};
 use crate::function::Function;
@@ -219,9 +219,12 @@ fn watchdog(function: &Function, project: &Project<'_>) -> Result<File> {
     if let Some(file) = project.watchdog_file.get() {
         return Ok(file.clone());
     }
-    let path = project.watchdog.as_ref().ok_or_else(missing)?;
-    let metadata = std::fs::metadata(path).or_fault(|| format!("can't read {}", path.display()))?;
-    let content = Content::Disk(path.clone(), Stamp::of(&metadata));
+    let path = match &project.watchdog {
+        Some(path) => path.clone(),
+        None => Machine::HERE.watchdog(project)?.ok_or_else(missing)?,
+    };
+    let metadata = std::fs::metadata(&path).or_fault(|| format!("can't read {}", path.display()))?;
+    let content = Content::Disk(path, Stamp::of(&metadata));
     let file = File { path: WATCHDOG.into(), mode: 0o755, content, kept: None }.keeping();
     Ok(project.watchdog_file.get_or_init(|| file).clone())
 }

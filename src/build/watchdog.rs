@@ -1,9 +1,14 @@
-//! The static `faas-watchdog` that goes into images: where it is, and whether it runs in every image.
+//! The static `faas-watchdog` that goes into images and archives: where it is, for which processor, and whether it runs in
+//! every image.
+mod release;
+
 #[cfg(any(feature = "image", feature = "lambda"))]
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::Project;
 use crate::context::Env;
+use crate::error::Result;
 
 /// Its name as a file.
 pub const NAME: &str = "faas-watchdog";
@@ -13,6 +18,52 @@ pub fn find(env: &Env, cache: &Path) -> Option<PathBuf> {
     let named = env.get("FAAS_WATCHDOG").map(PathBuf::from);
     let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.canonicalize().ok()?.with_file_name(NAME)));
     named.into_iter().chain(beside).chain([cache.join(NAME)]).find(|path| path.is_file())
+}
+
+/// A processor that images and archives are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Machine {
+    /// What files for it are called: as images name it, and as the kernel does.
+    pub names: [&'static str; 2],
+    /// `e_machine` of its programs.
+    elf: u16,
+}
+
+impl Machine {
+    /// x86_64.
+    pub const AMD64: Self = Self { names: ["amd64", "x86_64"], elf: 0x3e };
+    /// aarch64.
+    pub const ARM64: Self = Self { names: ["arm64", "aarch64"], elf: 0xb7 };
+    /// This one's.
+    pub const HERE: Self = if cfg!(target_arch = "aarch64") { Self::ARM64 } else { Self::AMD64 };
+
+    /// The watchdog for it: the project's when it fits, one beside that, beside this program or in the cache with the
+    /// processor in its name, or that of the release.
+    ///
+    /// # Errors
+    /// When that of the release can't be fetched, or is another.
+    pub fn watchdog(self, project: &Project<'_>) -> Result<Option<PathBuf>> {
+        let named = |path: &Path| {
+            let file = path.file_name().and_then(|file| file.to_str()).unwrap_or(NAME).to_owned();
+            self.names.map(|name| path.with_file_name(format!("{file}-{name}")))
+        };
+        let exe = std::env::current_exe().and_then(|exe| exe.canonicalize()).ok();
+        let beside = exe.map(|exe| exe.with_file_name(NAME));
+        let all = project.watchdog.iter().cloned().chain(project.watchdog.as_deref().into_iter().flat_map(named));
+        let all = all.chain(beside.as_deref().into_iter().flat_map(named)).chain(named(&project.cache.join(NAME)));
+        match all.into_iter().find(|path| machine(path) == Some(self.elf)) {
+            Some(path) => Ok(Some(path)),
+            None => release::get(self.names[0], project.env, &project.cache),
+        }
+    }
+}
+
+/// `e_machine` of an ELF file; `None` for all others.
+pub fn machine(path: &Path) -> Option<u16> {
+    use std::io::Read;
+    let mut head = [0; 20];
+    std::fs::File::open(path).ok()?.read_exact(&mut head).ok()?;
+    head.starts_with(b"\x7fELF").then(|| u16::from_le_bytes([head[18], head[19]]))
 }
 
 /// Whether the program at `path` asks for a dynamic loader, and so for the C library that it was linked with. Told from

@@ -13,7 +13,7 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 use super::folder::Temporary;
 use super::index::{Record, now};
 use super::tree::{self, Tree};
-use super::watchdog::{NAME as WATCHDOG, is_dynamic};
+use super::watchdog::{Machine, NAME as WATCHDOG, is_dynamic};
 use super::{Built, LAMBDA_ENTRY, Options, Project, bundle, requires, step};
 use crate::artifact::Artifact;
 use crate::error::{Fault, OrFault, Result};
@@ -167,9 +167,12 @@ fn lambda<'t>(function: &Function, tree: &'t Tree) -> Result<&'t Lambda> {
 fn invoker(name: &str, project: &Project<'_>, processor: Processor) -> Result<crate::template::file::File> {
     use crate::template::file::{Content, File, Stamp};
     let hint = format!("put {WATCHDOG} beside the faas program, or name it in FAAS_WATCHDOG");
-    let named =
-        project.watchdog.as_ref().map(|path| path.with_file_name(format!("{WATCHDOG}-{}", processor.names().0)));
-    let path = named.filter(|path| path.is_file()).or_else(|| project.watchdog.clone()).ok_or_else(|| {
+    let machine = match processor {
+        Processor::X86 => Machine::AMD64,
+        Processor::Arm => Machine::ARM64,
+    };
+    // One for another processor is named in the error below.
+    let path = machine.watchdog(project)?.or_else(|| project.watchdog.clone()).ok_or_else(|| {
         Fault::failed(format!("{name}: its archive needs the program {WATCHDOG}, which is not there")).hint(&hint)
     })?;
     let mut head = [0; 20];

@@ -1,10 +1,10 @@
 //! The platforms that images are for, and what has to fit them: the invoker, and every program in the image.
 use std::fmt;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::super::Project;
-use super::super::watchdog::NAME as WATCHDOG;
+pub(super) use super::super::watchdog::machine;
+use super::super::watchdog::{Machine, NAME as WATCHDOG};
 use crate::error::{Fault, OrFault, Result};
 use crate::function::Function;
 use crate::template::File;
@@ -85,12 +85,11 @@ impl Platform {
     /// When there is none.
     pub fn invoker(self, name: &str, project: &Project<'_>) -> Result<File> {
         let plain = project.watchdog.clone();
-        let beside = plain.as_ref().and_then(|path| {
-            let file = path.file_name()?.to_str()?;
-            Some(path.with_file_name(format!("{file}-{}", self.architecture())))
-        });
-        let fits = |path: &PathBuf| machine(path).is_some_and(|machine| machine == self.names().2);
-        let found = plain.iter().chain(beside.as_ref()).find(|path| fits(path)).ok_or_else(|| {
+        let processor = match self {
+            Self::Amd64 => Machine::AMD64,
+            Self::Arm64 => Machine::ARM64,
+        };
+        let found = processor.watchdog(project)?.ok_or_else(|| {
             let fault =
                 Fault::failed(format!("{name}: its image needs the program {WATCHDOG} for {self}, which is not there"));
             match (&plain, self == Self::HERE) {
@@ -104,7 +103,7 @@ impl Platform {
                 (None, false) => fault.hint(format!("put {WATCHDOG}-{} beside the faas program", self.architecture())),
             }
         })?;
-        let metadata = std::fs::metadata(found).or_fault(|| format!("can't read {}", found.display()))?;
+        let metadata = std::fs::metadata(&found).or_fault(|| format!("can't read {}", found.display()))?;
         let content = Content::Disk(found.clone(), Stamp::of(&metadata));
         Ok(File { path: WATCHDOG.into(), mode: 0o755, content, kept: None }.keeping())
     }
@@ -123,13 +122,6 @@ impl Platform {
             _ => Ok(()),
         }
     }
-}
-
-/// `e_machine` of an ELF file; `None` for all others.
-pub fn machine(path: &Path) -> Option<u16> {
-    let mut head = [0; 20];
-    std::fs::File::open(path).ok()?.read_exact(&mut head).ok()?;
-    head.starts_with(b"\x7fELF").then(|| u16::from_le_bytes([head[18], head[19]]))
 }
 
 #[cfg(test)]
