@@ -75,7 +75,7 @@ fn it_is_fetched_once_and_kept() {
     let sums = format!("# words\n{}  faas-watchdog-amd64\n{}  faas-watchdog-arm64\n", "0".repeat(64), sum(&bytes));
     let done = project(&server.url, &sums).run();
     assert_eq!(server.lines().len(), 1, "{}", done.stderr);
-    let found = kept(&done.dir());
+    let found = kept(&done.faas_home());
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(std::fs::read(&found[0]).unwrap(), bytes);
 
@@ -93,8 +93,8 @@ fn another_than_was_released_is_not_taken() {
     let server = serving(program(ARM64, 5000));
     let expected = sum(b"what was released");
     let test = project(&server.url, &format!("{expected}  faas-watchdog-arm64\n"));
-    let dir = test.dir();
-    test.status(1)
+    let done = test
+        .status(1)
         .stderr_has(format!(
             "{}/v{}/faas-watchdog-arm64 is not the faas-watchdog that was released",
             server.url,
@@ -103,7 +103,7 @@ fn another_than_was_released_is_not_taken() {
         .stderr_has(format!("its SHA-256 is {}, and {expected} is expected", sum(&program(ARM64, 5000))))
         .stderr_has("put faas-watchdog-arm64 beside the faas program, or name one in FAAS_WATCHDOG")
         .run();
-    assert!(kept(&dir).is_empty());
+    assert!(kept(&done.faas_home()).is_empty());
 }
 
 #[test]

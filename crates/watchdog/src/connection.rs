@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use faas_watchdog::BoxError;
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
@@ -21,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::patient::Patient;
+use crate::serve::{ReplyBody, To};
 
 /// The largest request head, as of-watchdog has it.
 const MAX_HEAD: usize = 1 << 20;
@@ -51,12 +51,7 @@ impl Limits {
 
 /// Serves one connection until its end, or until `last` says that no more calls are taken: then until the calls that
 /// are under way have been answered.
-pub async fn serve<A, F, B>(socket: TcpStream, limits: Limits, mut last: watch::Receiver<bool>, answer: A)
-where
-    A: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
-    F: Future<Output = Response<B>> + Send + 'static,
-    B: Body<Data = Bytes, Error = BoxError> + Send + Unpin + 'static,
-{
+pub async fn serve(socket: TcpStream, limits: Limits, mut last: watch::Receiver<bool>, to: To) {
     let _ = socket.set_nodelay(true);
     let first = async {
         match limits.read() {
@@ -76,7 +71,7 @@ where
     if http2 {
         let service = service_fn(move |mut request: Request<Incoming>| {
             join_cookies(request.headers_mut());
-            counted(&count, answer(request))
+            counted(&count, to.clone(), request)
         });
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new()).max_header_list_size(MAX_HEAD as u32);
@@ -91,7 +86,7 @@ where
         connection.as_mut().graceful_shutdown();
         end(connection, &under_way).await;
     } else {
-        let service = service_fn(move |request| counted(&count, answer(request)));
+        let service = service_fn(move |request| counted(&count, to.clone(), request));
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(limits.read()).max_buf_size(MAX_HEAD);
         let mut connection = std::pin::pin!(builder.serve_connection(socket, service).with_upgrades());
@@ -149,17 +144,14 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Counts a call from its head to its answer's last byte.
-fn counted<F, B>(
+fn counted(
     count: &Arc<AtomicUsize>,
-    answer: F,
-) -> impl Future<Output = Result<Response<Counted<B>>, Infallible>> + Send + use<F, B>
-where
-    F: Future<Output = Response<B>> + Send,
-    B: Send,
-{
+    to: To,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response<Counted<ReplyBody>>, Infallible>> + Send + use<> {
     count.fetch_add(1, Ordering::AcqRel);
     let guard = Guard(count.clone());
-    async move { Ok(answer.await.map(|body| Counted { body, _guard: guard })) }
+    async move { Ok(to.answer(request).await.map(|body| Counted { body, _guard: guard })) }
 }
 
 struct Guard(Arc<AtomicUsize>);

@@ -23,9 +23,32 @@ use crate::console::Console;
 /// What a reader of metrics may take to ask and to listen.
 const SCRAPE: Duration = Duration::from_secs(5);
 
-type Reply = Response<Either<Full<Bytes>, faas_watchdog::Body>>;
+/// The body of an answer: our own, or the function's.
+pub type ReplyBody = Either<Full<Bytes>, faas_watchdog::Body>;
+type Reply = Response<ReplyBody>;
 
-struct Server {
+/// Whom a port leads to. One type for both ports: the two protocols are in the binary once.
+#[derive(Clone)]
+pub enum To {
+    /// The function, the probes, the metrics.
+    Function(Arc<Server>),
+    /// The metrics alone.
+    Metrics(Arc<Server>),
+}
+
+impl To {
+    /// The answer to a request.
+    pub async fn answer(self, request: Request<Incoming>) -> Reply {
+        match self {
+            To::Function(server) => answer(server, request).await,
+            To::Metrics(server) if request.uri().path() == "/metrics" => metrics(&server.invoker),
+            To::Metrics(_) => text(StatusCode::NOT_FOUND, ""),
+        }
+    }
+}
+
+/// What the connections share.
+pub struct Server {
     invoker: Arc<Invoker>,
     settings: Settings,
     log: Arc<dyn LogSink>,
@@ -122,8 +145,7 @@ fn close(server: &Arc<Server>) -> std::pin::Pin<Box<tokio::time::Sleep>> {
 fn connect(server: &Arc<Server>, socket: TcpStream, last: watch::Receiver<bool>) {
     let config = &server.settings.config;
     let limits = Limits { read: config.read_timeout, write: config.write_timeout };
-    let server = server.clone();
-    tokio::spawn(connection::serve(socket, limits, last, move |request| answer(server.clone(), request)));
+    tokio::spawn(connection::serve(socket, limits, last, To::Function(server.clone())));
 }
 
 async fn answer(server: Arc<Server>, request: Request<Incoming>) -> Reply {
@@ -202,15 +224,8 @@ async fn serve_metrics(server: Arc<Server>) {
     // Never told to stop: these connections end with the program.
     let last = watch::Sender::new(false);
     while let Ok((socket, _)) = listener.accept().await {
-        let of = server.clone();
-        let answer = move |request: Request<Incoming>| {
-            std::future::ready(match request.uri().path() {
-                "/metrics" => metrics(&of.invoker),
-                _ => text(StatusCode::NOT_FOUND, ""),
-            })
-        };
         let limits = Limits { read: SCRAPE, write: SCRAPE };
-        tokio::spawn(connection::serve(socket, limits, last.subscribe(), answer));
+        tokio::spawn(connection::serve(socket, limits, last.subscribe(), To::Metrics(server.clone())));
     }
 }
 
