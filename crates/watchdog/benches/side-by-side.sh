@@ -72,7 +72,7 @@ printf 'faas-watchdog %s\n' "$(fprocess=cat suppress_lock=true metrics_port=1906
 # 200 MB each way, and the most memory that was held.
 through() { # name port
     head -c 200000000 /dev/zero | curl -sS -o "$folder/back" -H 'Expect:' -T - "http://127.0.0.1:$2/"
-    printf '%-34s %d MB back, peak %s\n' "$1" "$(($(stat -c %s "$folder/back") / 1000000))" \
+    printf '%-34s %s bytes back, peak %s\n' "$1" "$(stat -c %s "$folder/back")" \
         "$(awk '/VmHWM/ { print $2, $3 }' "/proc/${started[-1]}/status")"
     rm -f "$folder/back"
 }
