@@ -117,6 +117,7 @@ impl Bench {
         self.file("template/dockerfile/template.yml", "language: dockerfile\n");
         self.file("template/dockerfile/function/Dockerfile", "FROM scratch\n");
         self.file("token.txt", "e30.e30.e30\n");
+        self.file("f0/Dockerfile", "FROM scratch\n");
         let store = format!("{gateway}/functions.json");
         let templates = format!("{gateway}/templates.json");
         let commands: &[&[&str]] = &[

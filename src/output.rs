@@ -189,6 +189,7 @@ impl Output {
 
     /// The error that ends the command: as text on stderr, or as JSON on stderr with `--output json`.
     pub fn fault(&self, fault: &Fault) {
+        let fault = &self.by_its_name(fault);
         if self.log == LogFormat::Json {
             let hint = fault.hint.as_ref().map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
             return log_json("error", None, &format!("{fault}{hint}"));
@@ -196,6 +197,16 @@ impl Output {
         match self.format {
             Format::Json => eprint_line(&serde_json::json!({ "error": fault }).to_string()),
             Format::Table => eprint_line(diagnostic::fault(fault, self.colour).trim_end()),
+        }
+    }
+
+    /// A way out that names this program names it as it was called: who has a link named `faas-cli` may have no `faas`.
+    fn by_its_name<'a>(&self, fault: &'a Fault) -> std::borrow::Cow<'a, Fault> {
+        match (self.dialect, &fault.hint) {
+            (Dialect::FaasCli, Some(hint)) if hint.contains("`faas ") => {
+                std::borrow::Cow::Owned(fault.clone().hint(hint.replace("`faas ", "`faas-cli ")))
+            }
+            _ => std::borrow::Cow::Borrowed(fault),
         }
     }
 }

@@ -149,6 +149,28 @@ pub struct FunctionStatus {
     pub usage: Option<FunctionUsage>,
 }
 
+impl FunctionStatus {
+    /// A function as it was asked for; how it is doing is not known.
+    #[must_use]
+    pub fn of(deployment: FunctionDeployment) -> Self {
+        Self {
+            name: deployment.service,
+            image: deployment.image,
+            namespace: deployment.namespace,
+            env_process: deployment.env_process,
+            env_vars: deployment.env_vars,
+            constraints: deployment.constraints,
+            secrets: deployment.secrets,
+            labels: deployment.labels,
+            annotations: deployment.annotations,
+            limits: deployment.limits,
+            requests: deployment.requests,
+            read_only_root_filesystem: deployment.read_only_root_filesystem,
+            ..Self::default()
+        }
+    }
+}
+
 /// What a function uses now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -111,7 +111,7 @@ fn the_script_ends_where_something_fails() {
     let done = sandbox.bash("examples/ci/ci.sh", &wrong);
     assert_eq!(done.status.code(), Some(5), "{}", String::from_utf8_lossy(&done.stderr));
     let missing = sandbox.bash("unset OPENFAAS_URL; examples/ci/ci.sh nowhere.yml", &[]);
-    assert_eq!(missing.status.code(), Some(4), "{}", String::from_utf8_lossy(&missing.stderr));
+    assert_eq!(missing.status.code(), Some(2), "{}", String::from_utf8_lossy(&missing.stderr));
 }
 
 fn workflow(name: &str) -> Value {

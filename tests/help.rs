@@ -55,3 +55,11 @@ fn looking_at_an_embedded_platform_that_does_not_run_says_how_to_start_it() {
         )
         .run();
 }
+
+#[test]
+fn a_way_out_names_the_program_as_it_was_called() {
+    let server = crate::support::server::Server::always("404 Not Found", "text/plain", "no");
+    let describe = || Test::new().args(["describe", "tax", "-g", &server.url]);
+    describe().status(4).stderr_has("`faas list` shows what is deployed").run();
+    describe().called("faas-cli").status(1).stderr_has("`faas-cli list` shows what is deployed").run();
+}

@@ -6,6 +6,8 @@ mod case;
 mod compare;
 mod faults;
 mod inventory;
+#[cfg(feature = "image")]
+mod live;
 mod report;
 mod run;
 

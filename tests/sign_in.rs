@@ -271,3 +271,38 @@ fn a_helper_that_is_not_there_or_breaks_is_named() {
         .stderr_has("set FAAS_CREDENTIAL_HELPER")
         .run();
 }
+
+#[test]
+fn logins_of_several_commands_at_once_are_all_kept() {
+    let servers: Vec<Server> = (0..6).map(|_| gateway()).collect();
+    let test = Test::new();
+    std::thread::scope(|scope| {
+        for server in &servers {
+            let login = || Test::clone_place(&test).args(["login", "-s", "-g", &server.url]).stdin("right").run();
+            scope.spawn(login);
+        }
+    });
+    for server in &servers {
+        Test::clone_place(&test).args(["list", "-q", "-g", &server.url]).run();
+    }
+}
+
+#[test]
+fn a_file_of_logins_that_others_can_read_is_told_of() {
+    let server = gateway();
+    let done = Test::new().args(["login", "-s", "-g", &server.url]).stdin("right").run();
+    let file = done.home().join(".openfaas/config.yml");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("mode");
+    let list = || done.then().args(["list", "-q", "-g", &server.url]);
+    list().stderr_has("others can read it (mode 644)").run();
+    // The next write closes it.
+    done.then().args(["login", "-s", "-g", &server.url]).stdin("right").run();
+    list().stderr("").run();
+}
+
+#[test]
+fn a_gateway_that_forbids_is_told_apart_from_one_that_is_away() {
+    let server = Server::always("403 Forbidden", "text/plain", "no policy for you");
+    let done = Test::new().args(["list", "-g", &server.url]).status(5).run();
+    assert!(done.stderr.contains("no policy for you"), "{}", done.stderr);
+}

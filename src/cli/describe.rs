@@ -60,7 +60,10 @@ impl Describe {
                 functions::details(function, ready, self.verbose)
                     + &detail.as_ref().map(detail::text).unwrap_or_default()
             },
-            |format| compat::functions::describe(function, ready, format, self.verbose),
+            |format| {
+                let asked = self.gateway.namespace.as_deref().filter(|namespace| !namespace.is_empty());
+                compat::functions::describe(function, ready, format, self.verbose, asked)
+            },
         )
     }
 }

@@ -11,8 +11,8 @@ use crate::backend::{Change, Deployed, How, LogEntry, LogQuery, Secrets};
 use crate::error::{Fault, Kind, Result};
 use crate::function::{Function, FunctionId};
 use crate::progress::Progress;
-use crate::wire::FunctionDeployment;
 use crate::wire::client::{Answer, Request, body};
+use crate::wire::{FunctionDeployment, FunctionStatus};
 
 /// How often a deployment is sent again while the platform still ends the old replica.
 const ENDING_RETRIES: usize = 6;
@@ -48,7 +48,8 @@ pub async fn apply(api: &GatewayApi, wait: Duration, change: &Change, progress: 
     }
     let taken = Some(answer.status.as_u16());
     let deployed = if wait.is_zero() {
-        api.describe(&id).await?
+        // Nobody waits, so nobody asks: it is as it was sent.
+        api.deployed(FunctionStatus::of(deployment))
     } else {
         progress.step(&id.name, "waiting until it answers");
         answers(api, &id, wait, progress).await?

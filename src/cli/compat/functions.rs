@@ -22,10 +22,20 @@ pub fn list(found: &[Deployed], format: Format, verbose: bool, namespaces: bool)
 
 /// The text or the JSON of `describe`.
 #[must_use]
-pub fn describe(function: &Deployed, ready: Option<bool>, format: Format, verbose: bool) -> String {
+pub fn describe(
+    function: &Deployed,
+    ready: Option<bool>,
+    format: Format,
+    verbose: bool,
+    asked: Option<&str>,
+) -> String {
     let ready = ready.unwrap_or_else(|| function.available.unwrap_or(function.replicas) > 0);
     let state = if ready { "Ready" } else { "Not Ready" };
-    let address = |url: &Option<String>| url.clone().unwrap_or_default();
+    // The namespace that was asked for is in the address, the default one, too.
+    let address = |url: &Option<String>| match (url, asked) {
+        (Some(url), Some(asked)) if url.ends_with(&format!("/{}", function.name)) => format!("{url}.{asked}"),
+        (url, _) => url.clone().unwrap_or_default(),
+    };
     if format == Format::Json {
         let mut fields = fields(function);
         fields.insert("invocationCount".into(), count(function));
@@ -167,7 +177,9 @@ pub fn deployed(outcomes: &[Outcome], how: How, alone: bool) -> String {
         if how == How::Replace && outcome.action == Some(Action::Updated) {
             let _ = writeln!(text, "Removing old function.");
         }
-        if status == Some(http::StatusCode::OK) {
+        // One that was not there was created after its update was refused: faas-cli says nothing of that.
+        let made = how == How::Upsert && outcome.action == Some(Action::Created);
+        if status == Some(http::StatusCode::OK) && !made {
             let _ = writeln!(text, "Function {} already exists, attempting rolling-update.", outcome.name);
         }
         // A platform without HTTP answers has no code.
