@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::RunSpec;
 
 pub mod client;
+mod retry_after;
+
+pub use retry_after::retry_after;
 
 /// Names and texts.
 pub type Map = BTreeMap<String, String>;

@@ -162,6 +162,11 @@ fn sigterm_while_a_function_starts_ends_with_143() {
 }
 
 #[test]
+fn a_terminal_that_goes_away_ends_up_with_129() {
+    assert_eq!(ended_by(rustix::process::Signal::HUP), Some(129));
+}
+
+#[test]
 fn a_function_that_ends_again_and_again_is_not_taken_for_ready() {
     // It listens before it ends, as one does that fails in a timer or a connection of its own.
     let falls =

@@ -16,6 +16,7 @@ use url::Url;
 
 use super::{PIECE, Remote, Talk, trouble, waits};
 use crate::error::Result;
+use crate::wire::retry_after;
 
 /// How much goes in one request. What arrived of a piece that was cut may be lost; a blob up to this size is one request.
 const PART: u64 = 16 << 20;
@@ -319,17 +320,6 @@ fn received(headers: &HeaderMap) -> Option<u64> {
     Some(if last == 0 { 0 } else { last + 1 })
 }
 
-/// `Retry-After`, in seconds or as a date.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    let wait = at.duration_since(jiff::Timestamp::now());
-    Some(Duration::try_from(wait).unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -339,15 +329,10 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_says_what_it_has_and_how_long_to_wait() {
+    fn a_registry_says_what_it_has() {
         assert_eq!(received(&header(reqwest::header::RANGE, "0-1023")), Some(1024));
         assert_eq!(received(&header(reqwest::header::RANGE, "bytes=0-0")), Some(0));
         assert_eq!(received(&HeaderMap::new()), None);
-        let after = |value: &str| retry_after(&header(reqwest::header::RETRY_AFTER, value));
-        assert_eq!(after("3"), Some(Duration::from_secs(3)));
-        assert_eq!(after("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
-        assert_eq!(after("soon"), None);
-        assert!(after("Fri, 31 Dec 2100 23:59:59 GMT").unwrap() > PATIENCE);
     }
 
     #[test]

@@ -351,7 +351,7 @@ impl Client {
             }
             if response.status() == http::StatusCode::TOO_MANY_REQUESTS && attempt < BUSY_RETRIES {
                 attempt += 1;
-                tokio::time::sleep(answer::retry_after(response.headers(), attempt).min(LONGEST_WAIT)).await;
+                tokio::time::sleep(answer::wait(response.headers(), attempt).min(LONGEST_WAIT)).await;
                 continue;
             }
             self.last.store(response.status().as_u16(), Ordering::Relaxed);

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Auth, Client, trouble};
 use crate::error::{Fault, Result};
+use crate::wire::retry_after;
 
 /// The longest answer that is read: a list of some 100,000 functions.
 const LONGEST: usize = 64 << 20;
@@ -28,12 +29,9 @@ pub struct Answer {
     logged_in: bool,
 }
 
-/// How long to wait before the next attempt: what `Retry-After` says in seconds, else longer each time.
-pub fn retry_after(headers: &HeaderMap, attempt: u32) -> Duration {
-    headers
-        .get(header::RETRY_AFTER)
-        .and_then(|v| v.to_str().ok()?.trim().parse().ok())
-        .map_or_else(|| Duration::from_millis(250 << attempt.min(5)), Duration::from_secs)
+/// How long to wait before the next attempt: what `Retry-After` says, else longer each time.
+pub fn wait(headers: &HeaderMap, attempt: u32) -> Duration {
+    retry_after(headers).unwrap_or_else(|| Duration::from_millis(250 << attempt.min(5)))
 }
 
 /// Reads an answer whole.
@@ -204,8 +202,8 @@ mod tests {
     #[test]
     fn the_wait_is_what_the_gateway_asks_for() {
         let mut headers = HeaderMap::new();
-        assert_eq!(retry_after(&headers, 1), Duration::from_millis(500));
+        assert_eq!(wait(&headers, 1), Duration::from_millis(500));
         headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("2"));
-        assert_eq!(retry_after(&headers, 1), Duration::from_secs(2));
+        assert_eq!(wait(&headers, 1), Duration::from_secs(2));
     }
 }
