@@ -29,6 +29,7 @@ mod dev;
 mod doctor;
 mod explain;
 mod generate;
+mod hidden;
 #[cfg(any(feature = "knative", feature = "lambda"))]
 mod import;
 mod info;

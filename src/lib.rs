@@ -28,6 +28,7 @@ pub mod progress;
 pub mod registry;
 pub mod runtime;
 pub mod seal;
+pub mod sensitive;
 pub mod stack;
 pub mod store;
 pub mod template;

@@ -280,7 +280,8 @@ impl Template {
             let in_shape = |file: &File| file.path.components().skip(1).eq(below.components());
             self.shapes.iter().any(in_shape)
         };
-        below.is_ok_and(shaped)
+        let named = |below: &Path| self.manifest.starters.iter().any(|starter| below == Path::new(starter));
+        below.is_ok_and(|below| shaped(below) || named(below))
     }
 
     /// The shape of that name.

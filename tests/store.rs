@@ -155,6 +155,15 @@ fn keys_and_sealed_secrets() {
         (0o700, 0o600, 0o644)
     );
     assert_eq!(done.read("keys/b").len(), 44);
+    let key = done.read("keys/b");
+    let again =
+        |more: &'static str| done.then().args(["secret", "keygen", "-o", "keys/b"]).args(more.split_whitespace());
+    again("").status(2).stdout("").stderr_has("keys/b is there already").stderr_has("--overwrite").run();
+    assert_eq!(done.read("keys/b"), key);
+    done.then().args(["secret", "generate", "-o", "keys/b"]).status(2).stderr_has("keys/b is there already").run();
+    assert_eq!(done.read("keys/b"), key);
+    again("--overwrite").run();
+    assert_ne!(done.read("keys/b"), key);
     fs::write(dir.join("bytes"), [0, 255, 10]).unwrap();
     let sealed = done
         .then()

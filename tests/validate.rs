@@ -383,6 +383,14 @@ fn a_value_that_breaks_the_text_around_it_is_named() {
         assert!(done.stderr.contains("the value of `PW`"), "{value:?}: {}", done.stderr);
         assert!(!done.stderr.contains(value), "{value:?}: {}", done.stderr);
     }
+    for value in ["*hunter2", "!hunter2", "a\n      hunter2: [1]", "&hunter2", "x\n    hunter2: y"] {
+        let done = stack(text).env("PW", value).status(2).stdout("").run();
+        assert_eq!(done.stderr.matches("error: ").count(), 2, "{value:?}: {}", done.stderr);
+        assert!(done.stderr.contains("the value of `PW`"), "{value:?}: {}", done.stderr);
+        assert!(!done.stderr.contains("hunter"), "{value:?}: {}", done.stderr);
+        let done = stack(text).args(["--output", "json"]).env("PW", value).status(2).run();
+        assert!(!(done.stdout + &done.stderr).contains("hunter"), "{value:?}");
+    }
     stack(text).env("PW", "it's, fine").stdout("stack.yml: 1 function, valid\n").stderr("").run();
 }
 

@@ -49,6 +49,13 @@ pub fn check(
             let message = format!("the handler `{shown}` of `{}` {}", function.name, missing(handler));
             let hint = "paths are relative to the stack file's folder";
             add(Kind::Usage, Problem::error(at("handler"), message).hint(hint));
+        } else if let Err(fault) = tree::leads_out(function, project) {
+            add(fault.kind, problem(at("handler"), &fault));
+        } else if std::fs::read_dir(handler).is_ok_and(|mut files| files.next().is_none()) {
+            let shown = handler.strip_prefix(project.root).unwrap_or(handler).display();
+            let message = format!("the handler `{shown}` of `{}` is empty", function.name);
+            let hint = "put the function's code there: `faas new` makes a function with its first lines";
+            add(Kind::Usage, Problem::error(at("handler"), message).hint(hint));
         }
         for (field, paths) in [(at("copy"), &function.build.copy[..]), ("configuration.copy".into(), project.copy)] {
             for path in paths {
@@ -135,8 +142,14 @@ fn asked_options(
     }
 }
 
+/// The fault as a problem at the field. What it found in another file is told in words.
 fn problem(field: String, fault: &Fault) -> Problem {
-    let mut problem = Problem::error(field, fault.to_string());
-    problem.hint.clone_from(&fault.hint);
+    let mut text = fault.to_string();
+    for found in &fault.problems {
+        let at = found.place.as_ref().map(|place| format!(" ({}:{}:{})", place.file, place.line, place.column));
+        text = format!("{text}: {}{}", found.message, at.unwrap_or_default());
+    }
+    let mut problem = Problem::error(field, text);
+    problem.hint = fault.hint.clone().or_else(|| fault.problems.iter().find_map(|found| found.hint.clone()));
     problem
 }

@@ -101,6 +101,7 @@ fn handler(function: &Function, project: &Project<'_>) -> Result<(Vec<File>, Opt
         !reserved && (is_dir && through || !ignored.covers(path))
     };
     let mut walked = file::walk_filtered(folder, project.root, &format!("the handler of {}", function.name), &wanted);
+    leads_out(function, project)?;
     // Looked at only when the walk failed, since it is a question of its own to the disk.
     if walked.is_err() && !folder.is_dir() {
         let what = if folder.exists() { "is not a folder" } else { "is not there" };
@@ -119,6 +120,27 @@ fn handler(function: &Function, project: &Project<'_>) -> Result<(Vec<File>, Opt
         *folders = None;
     }
     walked
+}
+
+/// Refuses a handler folder that stands in the project and leads out of it by links, as what is in it may not either. A
+/// path that says `..` itself is meant.
+///
+/// # Errors
+/// A usage fault that says where it leads.
+pub(super) fn leads_out(function: &Function, project: &Project<'_>) -> Result<()> {
+    let folder = &function.build.handler;
+    if !normalised(folder).starts_with(project.root) {
+        return Ok(());
+    }
+    let Ok(real) = std::fs::canonicalize(folder) else { return Ok(()) };
+    let root = std::fs::canonicalize(project.root).or_fault(|| format!("can't read {}", project.root.display()))?;
+    if real.starts_with(&root) {
+        return Ok(());
+    }
+    let shown = folder.strip_prefix(project.root).unwrap_or(folder).display();
+    Err(Fault::usage(format!("the handler `{shown}` of `{}` is a link that leads out of the project", function.name))
+        .cause(format!("it leads to {}", real.display()))
+        .hint("copy the folder into the project, or name it by its own path: `handler: ../folder`"))
 }
 
 /// Refuses shell scripts with Windows line ends: a shell takes the carriage return for part of the command, and says

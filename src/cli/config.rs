@@ -54,7 +54,9 @@ pub fn of_target(all: Vec<Told>) -> Vec<Told> {
 /// The value without what is nobody's business; the place without its line, which has the value too.
 fn hidden(mut told: Told) -> Told {
     let is_variable = told.path.get(2).is_some_and(|key| key == "environment");
-    if is_variable && told.path.last().is_some_and(|name| hide::is_secret(name)) || hide::has_login(&told.value) {
+    if is_variable && told.path.last().is_some_and(|name| crate::sensitive::is_secret(name))
+        || hide::has_login(&told.value)
+    {
         told.value = Value::String(hide::HIDDEN.into());
     }
     if let Some(place) = &mut told.place {

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use super::session::GatewayFlags;
 use crate::backend::lambda::AskCode;
 use crate::context::Context;
-use crate::error::{Fault, OrFault};
+use crate::error::Fault;
 
 /// How the code is got, should one be wanted.
 pub fn ask(context: &Context, flags: &GatewayFlags) -> AskCode {
@@ -21,8 +21,6 @@ pub fn ask(context: &Context, flags: &GatewayFlags) -> AskCode {
             ))
             .hint("pass --mfa-code CODE, set FAAS_MFA_CODE, or run it in a terminal; a session is kept for later"));
         }
-        // Read from the terminal even where stdin is a file.
-        let prompt = dialoguer::Password::new().with_prompt(format!("MFA code of {device}"));
-        prompt.interact().map(SecretString::from).or_fault(|| "can't ask for the MFA code".into())
+        super::hidden::ask(format!("MFA code of {device}"))
     })
 }

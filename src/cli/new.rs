@@ -301,13 +301,14 @@ fn write(wanted: &Wanted<'_>, replace: bool) -> Result<()> {
     // A link stays one: the file that it leads to is what is replaced.
     let stack = &if replace { std::fs::canonicalize(stack).or_fault(failed)? } else { stack.to_path_buf() };
     let beside = stack.parent().unwrap_or(root);
-    let mut file = tempfile::Builder::new().prefix(".faas-new-").tempfile_in(beside).or_fault(failed)?;
+    // As any new file: the umask decides who may read it.
+    let plain = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    let mut file =
+        tempfile::Builder::new().prefix(".faas-new-").permissions(plain).tempfile_in(beside).or_fault(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).or_fault(failed)?;
-    let mode = match std::fs::metadata(stack) {
-        Ok(metadata) => metadata.permissions(),
-        Err(_) => std::os::unix::fs::PermissionsExt::from_mode(0o644),
-    };
-    file.as_file().set_permissions(mode).or_fault(failed)?;
+    if let Ok(there) = std::fs::metadata(stack) {
+        file.as_file().set_permissions(there.permissions()).or_fault(failed)?;
+    }
 
     let missing: Vec<&Path> = folder.ancestors().skip(1).take_while(|path| !path.exists()).collect();
     let undo = || {

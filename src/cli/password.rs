@@ -26,8 +26,7 @@ pub fn read(
         std::io::stdin().read_to_string(&mut text).or_fault(|| "can't read the password from stdin".into())?;
         SecretString::from(text.trim())
     } else if std::io::stdin().is_terminal() {
-        let prompt = dialoguer::Password::new().with_prompt(prompt);
-        SecretString::from(prompt.interact().or_fault(|| "can't ask for the password".into())?)
+        super::hidden::ask(prompt)?
     } else {
         return Err(Fault::usage("no password is given").hint(example));
     };

@@ -2,25 +2,10 @@
 use serde_json::Value;
 
 use crate::backend::Difference;
+use crate::sensitive::is_secret;
 
 /// What stands in the place of a value that isn't shown.
 pub const HIDDEN: &str = "(secret)";
-
-/// Words in a variable's name that make its value nobody's business.
-const WORDS: [&str; 12] = [
-    "PASSWORD",
-    "PASSWD",
-    "PASSPHRASE",
-    "SECRET",
-    "TOKEN",
-    "CREDENTIAL",
-    "PRIVATE",
-    "APIKEY",
-    "API_KEY",
-    "ACCESS_KEY",
-    "AUTH",
-    "DSN",
-];
 
 /// Hides what should not be read over somebody's shoulder, or in a CI log.
 pub fn secrets(changes: &mut [Difference]) {
@@ -43,13 +28,6 @@ fn variable(path: &str) -> Option<&str> {
         return rest.split(']').next();
     }
     path.strip_prefix("environment.").or_else(|| path.strip_prefix("Environment.Variables."))
-}
-
-/// Whether a variable of this name holds what is nobody's business.
-#[must_use]
-pub fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    WORDS.iter().any(|word| name.contains(word)) || name.ends_with("_KEY") || name == "KEY"
 }
 
 /// Whether a value is an address with a password in it.

@@ -54,6 +54,14 @@ pub fn image(name: &str) -> Result<(), String> {
     if path.split('/').any(str::is_empty) {
         return Err("a part of it is empty".into());
     }
+    // The first part may be a registry's address, which may have capitals.
+    let name = match path.split_once('/') {
+        Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => rest,
+        _ => path,
+    };
+    if name.contains(|c: char| c.is_ascii_uppercase()) {
+        return Err(format!("names are in lower case: `{}`", name.to_ascii_lowercase()));
+    }
     match tag {
         Some(tag) if tag.is_empty() || tag.starts_with(['.', '-']) => Err(format!("`{tag}` is no tag")),
         _ => Ok(()),
@@ -143,10 +151,20 @@ mod tests {
 
     #[test]
     fn images() {
-        for good in ["tax", "tax:latest", "127.0.0.1:5000/fn/tax", "r.io/a/b:1@sha256:0ab", "x/y@sha256:0", "${R}/x"] {
+        for good in [
+            "tax",
+            "tax:latest",
+            "127.0.0.1:5000/fn/tax",
+            "r.io/a/b:1@sha256:0ab",
+            "x/y@sha256:0",
+            "${R}/x",
+            "R.io:1/x:V1",
+        ] {
             assert_eq!(image(good), Ok(()), "{good}");
         }
-        for bad in ["", "r/tax:$(id)", "tax:", "/tax", "r//tax", "tax;ls", "a b", "r/`id`", "tax:-x"] {
+        for bad in
+            ["", "r/tax:$(id)", "tax:", "/tax", "r//tax", "tax;ls", "a b", "r/`id`", "tax:-x", "Tax", "r.io/Me/tax"]
+        {
             assert!(image(bad).is_err(), "{bad}");
         }
     }

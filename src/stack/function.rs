@@ -105,7 +105,13 @@ impl<'r, 's, 'o> Functions<'r, 's, 'o> {
     fn complete(&mut self, field: &Field, entry: &Entry, function: &Function) {
         let (build, name) = (&function.build, &function.name);
         // A wrong type has been told already; that the value is missing would be a second word on it.
-        let given = |key: &str| entry.node.entry(key).is_some_and(|e| !e.node.is_null());
+        let source = self.report.source();
+        let given = |key: &str| {
+            entry.node.entry(key).is_some_and(|e| {
+                let empty = matches!(&e.node.value, Value::Scalar { text, .. } if text.trim().is_empty());
+                !e.node.is_null() && (!empty || source.empty_after(e.span.end).is_some())
+            })
+        };
         let (has_lang, has_handler) = (given("lang"), given("handler"));
         if !has_lang && has_handler && !build.skip {
             self.report

@@ -18,8 +18,9 @@ pub fn check(source: &Source, scalars: &[Scalar], report: &mut Report) {
         if let Some(why) = harm(source.text(), scalars, piece, &line) {
             let at = Span { start: piece.from, end: piece.to };
             let message = format!("the value of `{}` {why}", piece.variable);
-            report.add_written(at, crate::problem::Problem::error(Field::ROOT.to_string(), message)).hint =
-                Some("put it in an `environment_file` or a secret, or change the quotes around it".into());
+            let mut problem = crate::problem::Problem::error(Field::ROOT.to_string(), message);
+            problem.hint = Some("put it in an `environment_file` or a secret, or change the quotes around it".into());
+            report.only(at, problem);
         }
     }
 }

@@ -47,6 +47,8 @@ pub struct Report<'s> {
     found: Vec<(usize, Problem)>,
     hidden: usize,
     failed: bool,
+    /// Where the user wrote variables whose values broke the text around them.
+    broken: Vec<Span>,
     spare: Problem,
 }
 
@@ -54,7 +56,7 @@ impl<'s> Report<'s> {
     /// Nothing yet. With `strict`, unknown keys are errors.
     pub fn new(source: &'s Source, strict: bool) -> Self {
         let spare = Problem::error("", "");
-        Self { source, strict, found: Vec::new(), hidden: 0, failed: false, spare }
+        Self { source, strict, found: Vec::new(), hidden: 0, failed: false, broken: Vec::new(), spare }
     }
 
     /// The text that is read.
@@ -80,6 +82,10 @@ impl<'s> Report<'s> {
 
     /// Adds a problem at a span of what the user wrote.
     pub fn add_written(&mut self, at: Span, problem: Problem) -> &mut Problem {
+        if self.broken.iter().any(|broken| (broken.start..broken.end).contains(&at.start)) {
+            self.spare = problem;
+            return &mut self.spare;
+        }
         self.failed |= problem.is_error();
         // A value that is reached by several merge keys or overlays is wrong once.
         let same = |(start, p): &(usize, Problem)| *start == at.start && p.message == problem.message;
@@ -94,6 +100,15 @@ impl<'s> Report<'s> {
         self.found.push((at.start, problem.at(Some(self.source.place_written(at)))));
         let last = self.found.len() - 1;
         &mut self.found[last].1
+    }
+
+    /// Adds the one problem that is told of what stands at `at`: others found there go, and none is added later. Their
+    /// texts would tell what is in the variable.
+    pub fn only(&mut self, at: Span, problem: Problem) {
+        let here = at.start..at.end;
+        self.found.retain(|(start, _)| !here.contains(start));
+        self.add_written(at, problem);
+        self.broken.push(at);
     }
 
     /// Adds an error.

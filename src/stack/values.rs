@@ -116,10 +116,20 @@ fn walk(stack: &Stack, path: &mut Vec<String>, node: &Node, targets: Span, all: 
         }
         _ => all.push(Told {
             path: path.clone(),
-            value: node.json(),
+            value: as_written(node),
             from: from(stack, node.span, targets),
             place: Some(stack.source.place(node.span)),
         }),
+    }
+}
+
+/// A number that JSON would write otherwise stays text, since as text it is deployed: `1.10`, `010`, `1_000`.
+fn as_written(node: &Node) -> Json {
+    match (node.json(), &node.value) {
+        (Json::Number(number), Value::Scalar { text, .. }) if number.to_string() != *text => {
+            Json::String(text.as_ref().into())
+        }
+        (json, _) => json,
     }
 }
 

@@ -29,6 +29,10 @@ pub struct Manifest {
     /// `shapes/NAME`, whose files are laid over it.
     #[serde(default)]
     pub shapes: Vec<Shape>,
+    /// Files of the handler folder that are an example, which `faas new` copies: a build without a file of that name of the
+    /// user's own fails, and never runs the example. Where there are shapes, theirs are examples already.
+    #[serde(default)]
+    pub starters: Vec<String>,
     /// Whether it was run nowhere by this project's tests, and why, for whoever chooses a template.
     pub unproven: Option<String>,
     /// Whether the image needs our `faas-watchdog` beside its Dockerfile.
@@ -280,6 +284,9 @@ impl Manifest {
         }
         if build_options.is_empty() {
             build_options.clone_from(&base.build_options);
+        }
+        if self.starters.is_empty() {
+            self.starters.clone_from(&base.starters);
         }
         // An image is put together by what `native` says, so one that is not for the other stays behind.
         if self.image.is_none() && self.native.is_none() {

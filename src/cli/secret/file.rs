@@ -14,18 +14,31 @@ pub const PUBLIC: u32 = 0o644;
 /// No file of keys or secrets is larger.
 const LARGEST: u64 = 16 << 20;
 
-/// Writes a file; folders on the way are made for its owner alone.
+/// Writes a file, over another only with `replace`; folders on the way are made for its owner alone.
 ///
 /// # Errors
-/// When it can't be written.
-pub fn write(path: &Path, shown: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+/// When it can't be written, or is there and may not be replaced.
+pub fn write(path: &Path, shown: &Path, bytes: &[u8], mode: u32, replace: bool) -> Result<()> {
     let cant = || format!("can't write {}", shown.display());
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).or_fault(cant)?;
     let mut file = tempfile::Builder::new().prefix(".faas-").tempfile_in(folder).or_fault(cant)?;
     file.as_file().set_permissions(std::fs::Permissions::from_mode(mode)).or_fault(cant)?;
     file.write_all(bytes).or_fault(cant)?;
-    file.persist(path).map(drop).map_err(|error| Fault::failed(cant()).cause(error.error))
+    if replace {
+        return file.persist(path).map(drop).map_err(|error| Fault::failed(cant()).cause(error.error));
+    }
+    file.persist_noclobber(path).map(drop).map_err(|error| match error.error.kind() {
+        std::io::ErrorKind::AlreadyExists => taken(shown),
+        _ => Fault::failed(cant()).cause(error.error),
+    })
+}
+
+/// The file is there, and what it holds may be all that opens something else.
+pub fn taken(shown: &Path) -> Fault {
+    Fault::usage(format!("{} is there already", shown.display())).hint(
+        "name another file with -o, or replace it with --overwrite: what was sealed or signed with it is lost then",
+    )
 }
 
 /// Reads a file whole.

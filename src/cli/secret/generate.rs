@@ -9,6 +9,7 @@ use secrecy::zeroize::Zeroizing;
 use super::file;
 use crate::context::Context;
 use crate::error::{OrFault, Result};
+use crate::output::Dialect;
 
 /// Make a random secret: bytes in base64
 #[derive(Args)]
@@ -22,6 +23,9 @@ pub struct Generate {
     /// The file to write it to, which only you can read, instead of stdout
     #[arg(short = 'o', id = "file", value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Replace a file that is there
+    #[arg(long, requires = "file")]
+    overwrite: bool,
 }
 
 impl Generate {
@@ -39,7 +43,8 @@ impl Generate {
             // As in faas-cli: what a program reads has no line end that it did not ask for.
             return if std::io::IsTerminal::is_terminal(&std::io::stdout()) { context.out.raw(b"\n") } else { Ok(()) };
         };
-        file::write(&context.absolute(path), path, secret.as_bytes(), file::PRIVATE)?;
+        let replace = self.overwrite || context.out.dialect == Dialect::FaasCli;
+        file::write(&context.absolute(path), path, secret.as_bytes(), file::PRIVATE, replace)?;
         let made = serde_json::json!({ "file": path, "bytes": self.length });
         context.out.result(&made, || format!("Wrote {}-byte secret to {}\n", self.length, path.display()))
     }

@@ -6,6 +6,7 @@ use clap::Args;
 use super::file;
 use crate::context::Context;
 use crate::error::Result;
+use crate::output::Dialect;
 use crate::seal;
 
 /// Make a key pair, to seal secrets with and to open them
@@ -15,21 +16,28 @@ pub struct Keygen {
     /// The file of the private key; the public one's has .pub after it
     #[arg(short = 'o', id = "file", default_value = "key", value_name = "FILE")]
     file: PathBuf,
+    /// Replace keys that are there
+    #[arg(long)]
+    overwrite: bool,
 }
 
 impl Keygen {
     /// Makes it.
     ///
     /// # Errors
-    /// When the files can't be written.
+    /// When the files can't be written, or are there.
     pub fn run(self, context: &Context) -> Result<()> {
         let pair = seal::generate();
         let private = &self.file;
         let mut public = private.clone().into_os_string();
         public.push(".pub");
         let public = PathBuf::from(public);
-        file::write(&context.absolute(private), private, pair.private.as_bytes(), file::PRIVATE)?;
-        file::write(&context.absolute(&public), &public, pair.public.as_bytes(), file::PUBLIC)?;
+        let replace = self.overwrite || context.out.dialect == Dialect::FaasCli;
+        if let Some(there) = [private, &public].into_iter().find(|path| !replace && context.absolute(path).exists()) {
+            return Err(file::taken(there));
+        }
+        file::write(&context.absolute(private), private, pair.private.as_bytes(), file::PRIVATE, replace)?;
+        file::write(&context.absolute(&public), &public, pair.public.as_bytes(), file::PUBLIC, replace)?;
         let id = seal::key_id(&pair.public)?;
         let made = serde_json::json!({ "privateKey": private, "publicKey": public, "keyId": id });
         context.out.result(&made, || {

@@ -53,7 +53,7 @@ impl Seal {
             values.insert(name.to_owned(), file::read(&context.absolute(Path::new(path)), Path::new(path))?);
         }
         let sealed = seal::seal(&public, &values)?;
-        file::write(&context.absolute(&self.file), &self.file, sealed.as_bytes(), file::PRIVATE)?;
+        file::write(&context.absolute(&self.file), &self.file, sealed.as_bytes(), file::PRIVATE, true)?;
         let id = seal::key_id(&public)?;
         let names: Vec<&String> = values.keys().collect();
         let done = serde_json::json!({ "file": self.file, "secrets": names, "keyId": id });

@@ -52,8 +52,8 @@ impl Value {
         } else if let Some(path) = &self.from_file {
             file(&context.absolute(path), path)?
         } else if std::io::stdin().is_terminal() {
-            let prompt = dialoguer::Password::new().with_prompt("Value of the secret");
-            prompt.interact().or_fault(|| "can't ask for the value".into())?.into_bytes()
+            let typed = crate::cli::hidden::ask("Value of the secret")?;
+            secrecy::ExposeSecret::expose_secret(&typed).as_bytes().to_vec()
         } else {
             limited(std::io::stdin().lock(), "stdin")?
         };
