@@ -143,7 +143,7 @@ fn a_registry_that_comes_back_is_tried_again() {
 #[test]
 fn names_that_are_none_are_refused_before_anything_is_asked() {
     for (image, hint) in [
-        ("r.example/Me/tax", "names are in lower case: r.example/me/tax"),
+        ("r.example/Me/tax", "names are in lower case: `me/tax`"),
         ("tax", "names no registry to push to"),
         ("r.example/tax:-x", "`-x` is no tag"),
     ] {

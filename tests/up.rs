@@ -194,14 +194,22 @@ fn a_function_that_ends_again_and_again_is_not_taken_for_ready() {
 
 #[test]
 fn an_empty_handler_and_windows_line_ends_are_told_with_the_way_out() {
-    let text = stack(&["empty"]) + "  shell:\n    lang: bash\n    handler: ./shell\n    image: shell:latest\n";
+    let empty = Test::new()
+        .file("stack.yml", stack(&["empty"]))
+        .layout(|dir| std::fs::create_dir(dir.join("empty")).expect("a folder"));
+    let empty = empty.args(["validate"]).status(2).stderr_has("the handler `empty` of `empty` is empty").run();
+    empty.then().args(["build"]).status(2).stdout("").stderr_has("empty is empty").run();
+
+    let shell = |name: &str| format!("  {name}:\n    lang: bash\n    handler: ./{name}\n    image: {name}:latest\n");
+    let text = stack(&[]).replace("functions: {}", "functions:") + &shell("shell") + &shell("none");
     let up = Test::new()
         .file("stack.yml", text)
-        .layout(|dir| std::fs::create_dir(dir.join("empty")).expect("a folder"))
         .file("shell/handler.sh", "# one\necho hi\r\n")
+        // The template's own handler is an example, and runs in nobody's place.
+        .file("none/main.sh", "echo hi\n")
         .args(["up"])
         .status(2)
-        .stderr_has("empty: failed: the handler folder empty is empty")
+        .stderr_has("none: failed: ")
         .stderr_has("shell: failed: handler.sh:2 ends as lines do on Windows")
         .stderr_has("sed -i 's/\\r$//' handler.sh")
         .run();

@@ -395,6 +395,30 @@ fn a_value_that_breaks_the_text_around_it_is_named() {
 }
 
 #[test]
+fn a_handler_that_leads_out_of_the_project_and_a_template_that_is_no_yaml_are_told_with_the_cause() {
+    let outside = tempfile::tempdir().expect("a folder");
+    std::fs::write(outside.path().join("handler.sh"), "echo secret\n").expect("a file");
+    let text = "provider: {name: local}\nfunctions:\n  tax: {lang: bash, handler: ./h, image: tax}\n";
+    let to = outside.path().to_path_buf();
+    let linked = stack(text)
+        .layout(move |dir| std::os::unix::fs::symlink(&to, dir.join("h")).expect("a link"))
+        .status(2)
+        .stderr_has("the handler `h` of `tax` is a link that leads out of the project")
+        .stderr_has(" --> stack.yml:3:")
+        .run();
+    let built = linked.then().args(["build", "--shrinkwrap"]).status(2).stderr_has("leads out of the project").run();
+    assert!(!built.dir().join("build/tax").exists());
+
+    stack(&text.replace("bash", "tt"))
+        .file("h/handler.sh", "echo hi\n")
+        .file("template/tt/template.yml", "language: [\n")
+        .status(2)
+        .stderr_has("template/tt/template.yml can't be used: ")
+        .stderr_has("(template/tt/template.yml:")
+        .run();
+}
+
+#[test]
 fn environment_files() {
     let text = "environment_file: [one.yml, two.yml]";
     function(text)

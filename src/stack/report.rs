@@ -82,7 +82,7 @@ impl<'s> Report<'s> {
 
     /// Adds a problem at a span of what the user wrote.
     pub fn add_written(&mut self, at: Span, problem: Problem) -> &mut Problem {
-        if self.broken.iter().any(|broken| (broken.start..broken.end).contains(&at.start)) {
+        if self.broken.iter().any(|broken| (broken.start..=broken.end).contains(&at.start)) {
             self.spare = problem;
             return &mut self.spare;
         }
@@ -105,7 +105,7 @@ impl<'s> Report<'s> {
     /// Adds the one problem that is told of what stands at `at`: others found there go, and none is added later. Their
     /// texts would tell what is in the variable.
     pub fn only(&mut self, at: Span, problem: Problem) {
-        let here = at.start..at.end;
+        let here = at.start..=at.end;
         self.found.retain(|(start, _)| !here.contains(start));
         self.add_written(at, problem);
         self.broken.push(at);
