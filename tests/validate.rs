@@ -409,7 +409,7 @@ fn a_handler_that_leads_out_of_the_project_and_a_template_that_is_no_yaml_are_to
     let built = linked.then().args(["build", "--shrinkwrap"]).status(2).stderr_has("leads out of the project").run();
     assert!(!built.dir().join("build/tax").exists());
 
-    stack(&text.replace("bash", "tt"))
+    stack(text.replace("bash", "tt"))
         .file("h/handler.sh", "echo hi\n")
         .file("template/tt/template.yml", "language: [\n")
         .status(2)
