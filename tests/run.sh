@@ -69,21 +69,44 @@ if [ "$(id -u)" = 0 ]; then
     if [ -n "${FAAS_TEST_FULL:-}" ]; then
         say "making the base images of all languages"
         tests/beds/openfaas/base-images.sh debian python node ruby php perl java go rust >&2
-        say "starting Knative (the first time it is built, which takes minutes)"
-        cluster=yes
-        tests/beds/knative/up.sh >"$bed"
-        set -a
-        # shellcheck disable=SC1090
-        . "$bed"
-        set +a
-        export FAAS_TEST_KNATIVE=1
     fi
 else
     say "not root: the container engine can't be started, its tests are skipped"
 fi
 
 status=0
-cargo test --locked --workspace --no-fail-fast -- --test-threads=4 2>&1 | tee "$out" || status=$?
+run_tests() { cargo test --locked --workspace --no-fail-fast -- "$@" 2>&1 | tee -a "$out" || status=1; }
+run_tests --test-threads=4 --skip knative
+
+# Knative's tests by themselves, as a cluster leaves little of a small machine. One that can't be had here is told and
+# counted; one that should start and doesn't, or that fails tests, is a failure.
+say "starting Knative (the first time it is built, which takes minutes)"
+(. tests/beds/knative/env.sh && running apiserver >/dev/null) || cluster=yes
+came=0
+tests/beds/knative/up.sh >"$bed" || came=$?
+left_out=0
+case $came in
+0)
+    set -a
+    # shellcheck disable=SC1090
+    . "$bed"
+    set +a
+    export FAAS_TEST_KNATIVE=1
+    ;;
+3)
+    left_out=$(cat tests/knative/*.rs tests/portability.rs | grep -c '= bed() else { return }\|= Knative::up(')
+    say "Knative can't run on this machine, for the reason above: $left_out of its tests are skipped"
+    ;;
+*)
+    say "Knative doesn't start, for the reason above: its tests fail"
+    export FAAS_TEST_KNATIVE=1
+    unset KUBECONFIG
+    ;;
+esac
+# An independent reader, where somebody built it.
+kn=${FAAS_TESTBED_CACHE:-$HOME/.cache/faas-testbed}/bin/kn
+[ ! -x "$kn" ] || export KN=$kn
+run_tests --test-threads=3 knative
 if [ -n "$started" ]; then
     say "stopping the services"
     tests/beds/stop.sh >&2 || true
@@ -91,6 +114,6 @@ if [ -n "$started" ]; then
 fi
 say "the gateway was: ${TESTBED_MODE:-none}"
 # Last, and on a line of its own: the count.
-awk '/^test result:/ {for (i = 1; i < NF; i++) {if ($(i+1) ~ /^passed/) p += $i; if ($(i+1) ~ /^failed/) f += $i; if ($(i+1) ~ /^ignored/) s += $i}}
-     END {printf "%d passed, %d failed, %d skipped\n", p, f, s; exit (f > 0 || p == 0)}' "$out" || status=1
+awk -v left_out="$left_out" '/^test result:/ {for (i = 1; i < NF; i++) {if ($(i+1) ~ /^passed/) p += $i; if ($(i+1) ~ /^failed/) f += $i; if ($(i+1) ~ /^ignored/) s += $i}}
+     END {p -= left_out; s += left_out; printf "%d passed, %d failed, %d skipped\n", p, f, s; exit (f > 0 || p == 0)}' "$out" || status=1
 exit $status

