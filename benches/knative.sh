@@ -43,15 +43,25 @@ milliseconds() {
     end=$(date +%s%N)
     echo $(((end - start) / 1000000))
 }
-# least NAME COMMAND... prints the least of all rounds, the fairest on a machine that others use, too.
+# least NAME=FUNCTION... runs them in turns and prints the least of each, the fairest on a machine that others use, too.
 least() {
-    local name=$1 best='' took; shift
+    local each took
+    declare -A best=()
     for round in $(seq "$rounds"); do
         export ROUND=$round
-        took=$(milliseconds "$@")
-        [ -n "$best" ] && [ "$best" -le "$took" ] || best=$took
+        for each; do
+            took=$(milliseconds "${each##*=}")
+            [ -n "${best[$each]:-}" ] && [ "${best[$each]}" -le "$took" ] || best[$each]=$took
+            [ -z "${SETTLE:-}" ] || settled
+        done
     done
-    printf '%-34s %6d ms\n' "$name" "$best"
+    for each; do printf '%-34s %6d ms\n' "${each%=*}" "${best[$each]}"; done
+}
+# settled removes all Services and waits until nothing of them is left to be done by the cluster.
+settled() {
+    kubectl delete ksvc --all -n "$namespace" --wait=true >/dev/null 2>&1
+    while [ -n "$(kubectl get pods,revisions -n "$namespace" -o name)" ]; do sleep 1; done
+    sleep 1
 }
 stack() { # NAMES...
     echo 'provider: {name: knative}'
@@ -68,7 +78,7 @@ ours() {
     stack $twenty >stack.yml
     "$faas" deploy --no-wait
 }
-least faas ours
+both=('faas=ours')
 if [ -n "${KN:-}" ]; then
     theirs() {
         local name
@@ -76,20 +86,23 @@ if [ -n "${KN:-}" ]; then
             "$KN" service apply "kn-$name" --image "$KNATIVE_ECHO" -e "ROUND=$ROUND" --no-wait -n "$namespace"
         done
     }
-    least 'kn service apply, one by one' theirs
+    both+=('kn service apply, one by one=theirs')
 fi
+least "${both[@]}"
 kubectl wait --for=condition=Ready ksvc --all -n "$namespace" --timeout=5m >/dev/null
 unchanged() { "$faas" deploy --no-wait; }
-least 'faas, nothing changed' unchanged
-kubectl delete ksvc --all -n "$namespace" --wait=true >/dev/null
+stack $twenty >stack.yml
+least 'faas, nothing changed=unchanged'
+settled
 
 echo "one Service, created and waited for"
 one() { stack "one-$ROUND" >stack.yml; "$faas" deploy --timeout 2m; }
-least faas one
+both=('faas=one')
 if [ -n "${KN:-}" ]; then
     kn_one() { "$KN" service create "kn-one-$ROUND" --image "$KNATIVE_ECHO" -n "$namespace" --wait-timeout 120; }
-    least 'kn service create' kn_one
+    both+=('kn service create=kn_one')
 fi
+SETTLE=yes least "${both[@]}"
 
 echo "from Ready on the server to the end of the command"
 for round in $(seq "$rounds"); do
