@@ -64,12 +64,14 @@ pub trait Backend: Send + Sync {
     /// What is deployed: all in the scope's namespace, or the named functions only (missing ones are left out).
     async fn observe(&self, scope: &Scope) -> Result<Vec<Deployed>>;
 
-    /// What is deployed in all namespaces.
-    async fn observe_everywhere(&self) -> Result<Vec<Deployed>> {
-        let Some(namespaces) = self.namespaces() else { return self.observe(&Scope::default()).await };
+    /// What is deployed in all namespaces; with `others`, what other tools deployed, too.
+    async fn observe_everywhere(&self, others: bool) -> Result<Vec<Deployed>> {
+        let Some(namespaces) = self.namespaces() else {
+            return self.observe(&Scope { others, ..Scope::default() }).await;
+        };
         let mut all = Vec::new();
         for namespace in namespaces.list().await? {
-            all.extend(self.observe(&Scope { namespace: Some(namespace), ..Scope::default() }).await?);
+            all.extend(self.observe(&Scope { namespace: Some(namespace), others, ..Scope::default() }).await?);
         }
         Ok(all)
     }

@@ -15,6 +15,8 @@ pub struct Scope {
     pub names: Vec<String>,
     /// Also ask for current use of memory and CPU, where that costs a call of its own.
     pub usage: bool,
+    /// Also what other tools deployed, where the platform tells that apart.
+    pub others: bool,
 }
 
 /// A function as the platform has it.

@@ -112,8 +112,8 @@ impl Backend for Knative {
         observe::observe(&self.cluster, scope).await
     }
 
-    async fn observe_everywhere(&self) -> Result<Vec<Deployed>> {
-        observe::everywhere(&self.cluster).await
+    async fn observe_everywhere(&self, others: bool) -> Result<Vec<Deployed>> {
+        observe::everywhere(&self.cluster, others).await
     }
 
     async fn apply(&self, change: &Change, progress: &dyn Progress) -> Result<Deployed> {

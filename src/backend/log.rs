@@ -25,6 +25,8 @@ pub struct LogQuery {
     pub tail: Option<u64>,
     /// Go on as new ones come.
     pub follow: bool,
+    /// Those of the processes before the ones that run now, where the platform keeps them; they don't go on.
+    pub previous: bool,
 }
 
 /// A line of a function's log.

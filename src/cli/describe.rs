@@ -41,7 +41,8 @@ impl Describe {
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
         let session = Session::open(context, global, &self.gateway)?;
         let id = session.named(&self.name)?;
-        let scope = Scope { namespace: id.namespace.clone(), names: vec![id.name.clone()], usage: true };
+        let scope =
+            Scope { namespace: id.namespace.clone(), names: vec![id.name.clone()], usage: true, ..Scope::default() };
         let backend = &session.backend;
         let (found, detail) = crate::runtime::block_on(async {
             let found = backend.observe(&scope).await?;

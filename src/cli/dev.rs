@@ -167,6 +167,7 @@ impl Dev {
                         since: Some(since),
                         tail: None,
                         follow: true,
+                        previous: false,
                     };
                     if let Ok(mut entries) = backend.logs(query).await {
                         while let Some(Ok(entry)) = entries.next().await {

@@ -20,6 +20,9 @@ pub struct List {
     /// List those of all namespaces
     #[arg(short = 'A', long)]
     all_namespaces: bool,
+    /// List those that other tools deployed, too
+    #[arg(long)]
+    all: bool,
     /// Show images and times of creation, too
     #[arg(short, long)]
     verbose: bool,
@@ -52,10 +55,10 @@ impl List {
     /// When the platform can't be asked.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
         let session = Session::open(context, global, &self.gateway)?;
-        let scope = Scope { namespace: session.namespace(), ..Scope::default() };
+        let scope = Scope { namespace: session.namespace(), others: self.all, ..Scope::default() };
         let mut found = crate::runtime::block_on(async {
             if self.all_namespaces {
-                session.backend.observe_everywhere().await
+                session.backend.observe_everywhere(self.all).await
             } else {
                 session.backend.observe(&scope).await
             }

@@ -19,7 +19,7 @@ use line::{Style, TimeFormat};
 /// Show a function's log, and follow it
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  faas logs tax\n  faas logs tax --tail=false --lines 20\n  faas logs tax --since 10m --output json | jq -r .text\n  faas logs tax --tail=false --status 5xx --search order"
+    after_help = "Examples:\n  faas logs tax\n  faas logs tax --tail=false --lines 20\n  faas logs tax --since 10m --output json | jq -r .text\n  faas logs tax --tail=false --status 5xx --search order\n  faas logs tax --previous"
 )]
 pub struct Logs {
     /// The function
@@ -39,6 +39,9 @@ pub struct Logs {
     #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true",
           action = clap::ArgAction::Set, value_name = "BOOL")]
     tail: bool,
+    /// What the processes said that ended and were started again, such as those that crash; this ends with what is there
+    #[arg(long)]
+    previous: bool,
     /// Where replicas have several containers: this one only
     #[arg(long, value_name = "NAME")]
     container: Option<String>,
@@ -76,6 +79,10 @@ impl Logs {
             return Err(Fault::unsupported(format!("provider `{}` has one log a replica", capabilities.provider))
                 .hint("leave out --container"));
         }
+        if self.previous && !session.backend.has_containers() {
+            return Err(Fault::unsupported(format!("provider `{}` keeps one log a replica", capabilities.provider))
+                .hint("leave out --previous: what a process said before it was started again stands in the same log"));
+        }
         let since = match (self.since_time, self.since) {
             (Some(time), _) => Some(time),
             (None, Some(ago)) => Some(
@@ -89,7 +96,8 @@ impl Logs {
             container: self.container,
             since,
             tail: u64::try_from(self.lines).ok(),
-            follow: self.tail,
+            follow: self.tail && !self.previous,
+            previous: self.previous,
         };
         let json = self.json || !context.out.is_table();
         let style = self.style.unwrap_or(if json { Style::Json } else { Style::Plain });

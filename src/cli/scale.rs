@@ -35,7 +35,7 @@ impl Scale {
         let capabilities = backend.capabilities();
         capabilities.require("scaling by command", capabilities.scale)?;
         let id = session.named(&self.name)?;
-        let scope = Scope { namespace: id.namespace.clone(), names: vec![id.name.clone()], usage: false };
+        let scope = Scope { namespace: id.namespace.clone(), names: vec![id.name.clone()], ..Scope::default() };
         let now = crate::runtime::block_on(async {
             backend.scale(&id, self.replicas).await?;
             Ok(backend.observe(&scope).await?.first().map(|f| f.replicas))

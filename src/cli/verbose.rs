@@ -43,7 +43,7 @@ pub fn start(verbose: u8, env: &Env, format: LogFormat) {
     let own = match verbose {
         0 => None,
         1 => Some("faas=info"),
-        2 => Some("faas=debug"),
+        2 => Some("faas=debug,kube_client::client::builder=debug"),
         _ => Some("faas=trace,reqwest=debug,hyper_util=debug,kube=debug,aws_smithy_runtime=debug,oci_client=debug"),
     };
     let Some(filter) = env.get("FAAS_LOG").or(own).and_then(|text| EnvFilter::try_new(text).ok()) else { return };

@@ -185,7 +185,7 @@ async fn observe(functions: &[Function], backend: &dyn Backend) -> Result<HashMa
     }
     let mut observed = HashMap::new();
     for (namespace, names) in by_namespace {
-        let scope = Scope { namespace: namespace.clone(), names, usage: false };
+        let scope = Scope { namespace: namespace.clone(), names, ..Scope::default() };
         for deployed in backend.observe(&scope).await? {
             // The platform tells its default namespace by name; we ask by the name that the stack has.
             observed.insert(FunctionId { name: deployed.name.clone(), namespace: namespace.clone() }, deployed);

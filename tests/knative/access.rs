@@ -168,6 +168,32 @@ fn proxy(mut stream: std::net::TcpStream, asked: &std::sync::mpsc::Sender<String
 }
 
 #[test]
+fn what_the_webhook_would_refuse_is_said_before_for_all_functions_at_once() {
+    let deploy = |functions: &str| {
+        let stack = format!("provider: {{name: knative}}\nfunctions:\n{functions}");
+        Test::new().file("stack.yml", stack).args(["deploy"]).status(2).run().stderr
+    };
+    let long = deploy(&format!("  {}:\n    skip_build: true\n    image: a\n", "n".repeat(64)));
+    for words in ["it has 64 characters, and 63 is the most", "stack.yml:3:3"] {
+        assert!(long.contains(words), "{words}: {long}");
+    }
+    let both = deploy(
+        "  7tax:\n    skip_build: true\n    image: a\n  slow:\n    skip_build: true\n    image: a\n    timeout: 11m\n    \
+         environment: {PORT: \"1\"}\n",
+    );
+    for words in [
+        "`7tax` is no name for a Knative Service",
+        "stack.yml:3:",
+        "longer than the 600 s that Knative takes",
+        "stack.yml:9:",
+        "Knative sets PORT itself",
+        "stack.yml:10:",
+    ] {
+        assert!(both.contains(words), "{words}: {both}");
+    }
+}
+
+#[test]
 fn without_a_cluster_it_says_where_it_looked() {
     let stack = "provider: {name: knative, knative: {context: staging}}\nfunctions: {}\n";
     Test::new()

@@ -29,6 +29,15 @@ async fn what_does_not_start_says_why_and_the_old_revision_goes_on() {
     let fault = place.backend.apply(&change, &heard).await.expect_err("it ends");
     let said = fault.to_string();
     assert!(said.contains("ended with exit code 1") && said.contains("usage: relay"), "{said}");
+    // They stay to be read, whether it waits for its next start or runs.
+    let logs = |more: &str| place.prompt().args(["logs", "echo", "--tail=false", more]);
+    let again = async {
+        while !place.kubectl_output(&["get", "pods", "-o", "jsonpath={..restartCount}"]).contains(['1', '2', '3']) {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), again).await.expect("it is started again");
+    logs("--previous").stdout_has("usage: relay").run();
 
     // What the webhook refuses is said in its words, at the stack's field, and where that stands.
     let hatch = "    knative: {spec: {template: {spec: {nodeSelector: {a: b}}}}}\n";

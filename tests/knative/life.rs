@@ -122,7 +122,15 @@ async fn a_function_is_deployed_called_changed_rolled_back_and_removed() {
     place.apply(&function, &heard).await.expect("deployed over our own scaling");
 
     // A log that is followed has what was there and what comes.
-    let query = LogQuery { id: id("echo"), instance: None, container: None, since: None, tail: None, follow: true };
+    let query = LogQuery {
+        id: id("echo"),
+        instance: None,
+        container: None,
+        since: None,
+        tail: None,
+        follow: true,
+        previous: false,
+    };
     let mut log = place.backend.logs(query).await.expect("a log");
     place.call("echo", "/followed", "").await;
     let found = tokio::time::timeout(Duration::from_secs(20), async {
@@ -244,6 +252,7 @@ async fn what_others_changed_is_theirs_until_it_is_taken_over() {
     // What others set besides is theirs; what they put among ours is not.
     let patch = r#"{"spec": {"template": {"spec": {"idleTimeoutSeconds": 9}}}}"#;
     place.kubectl_output(&["patch", "ksvc", "echo", "--type=merge", "--field-manager=kn", "-p", patch]);
+    place.kubectl_output(&["wait", "--for=condition=Ready", "ksvc/echo", "--timeout=60s"]);
     prompt("2", &["plan"]).stdout_has("= leave echo").run();
     let patch =
         r#"[{"op": "add", "path": "/spec/template/spec/containers/0/env/-", "value": {"name": "C", "value": "3"}}]"#;
@@ -275,6 +284,11 @@ async fn what_others_changed_is_theirs_until_it_is_taken_over() {
     let prompt = |args: &[&str]| {
         place.prompt().file("stack.yml", place.stack("theirs", "5")).args(args.iter().map(ToString::to_string))
     };
+    prompt(&["list", "-q"]).stdout("echo\n").run();
+    prompt(&["list", "-q", "--all"]).stdout("echo\ntheirs\n").run();
+    assert!(!prompt(&["list", "-A"]).run().stdout.contains("theirs"));
+    prompt(&["list", "-A", "--all", "-q"]).stdout_has(format!("theirs.{}", place.namespace)).run();
+    prompt(&["logs", "echo", "--previous"]).status(4).stderr_has("no process of echo was started again").run();
     for args in [&["deploy"][..], &["deploy", "--replace"], &["plan"]] {
         prompt(args).status(1).stderr_has("not one of faas").stderr_has("--adopt").run();
     }

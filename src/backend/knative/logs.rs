@@ -66,20 +66,18 @@ impl Reader {
         let what = format!("can't find the pods of {}", self.query.id);
         let pods = self.pods.list(&list).await.map_err(|e| trouble::fault(&what, e))?;
         let wanted = |pod: &Pod| self.query.instance.as_ref().is_none_or(|i| *i == pod.name_any());
-        Ok(pods
-            .iter()
-            .filter(|pod| wanted(pod))
-            .flat_map(|pod| sources_of(pod, self.query.container.as_deref()))
-            .collect())
+        Ok(pods.iter().filter(|pod| wanted(pod)).flat_map(|pod| sources_of(pod, &self.query)).collect())
     }
 
     fn params(&self, source: &Source, since: Option<jiff::Timestamp>, tail: Option<u64>, follow: bool) -> LogParams {
         LogParams {
             container: Some(source.container.clone()),
-            since_time: since,
+            // Sent in whole seconds, rounded: up would leave lines out.
+            since_time: since.and_then(|time| jiff::Timestamp::from_second(time.as_second()).ok()),
             tail_lines: tail.and_then(|n| i64::try_from(n).ok()),
             timestamps: true,
             follow,
+            previous: self.query.previous,
             ..LogParams::default()
         }
     }
@@ -95,8 +93,12 @@ impl Reader {
                 Err(error) => Err(trouble::fault(&format!("can't read the log of pod {}", source.pod), error)),
             }
         };
-        let lines: Vec<Vec<LogEntry>> =
-            futures_util::stream::iter(self.sources().await?).map(read).buffered(8).try_collect().await?;
+        let sources = self.sources().await?;
+        if self.query.previous && sources.is_empty() {
+            return Err(Fault::not_found(format!("no process of {} was started again", self.query.id))
+                .hint("leave out --previous: all that was said is in the log of those that run"));
+        }
+        let lines: Vec<Vec<LogEntry>> = futures_util::stream::iter(sources).map(read).buffered(8).try_collect().await?;
         let mut lines: VecDeque<LogEntry> = lines.into_iter().flatten().collect();
         lines.make_contiguous().sort_by_key(|entry| entry.timestamp);
         if let Some(most) = self.query.tail.and_then(|n| usize::try_from(n).ok()) {
@@ -177,7 +179,6 @@ impl Reader {
         let mut lines = lines.lines();
         while let Some(Ok(line)) = lines.next().await {
             let Some(entry) = self.entry(&source, &line) else { continue };
-            // Kubernetes looks at whole seconds only.
             if after.is_some_and(|after| entry.timestamp <= after) {
                 continue;
             }
@@ -189,14 +190,18 @@ impl Reader {
         (source, end)
     }
 
-    /// A line with the time before it.
+    /// A line with the time before it; `None` where it is older than was asked for.
     fn entry(&self, source: &Source, line: &str) -> Option<LogEntry> {
         let (time, text) = line.split_once(' ').unwrap_or((line, ""));
+        let timestamp: jiff::Timestamp = time.parse().ok()?;
+        if self.query.since.is_some_and(|since| timestamp < since) {
+            return None;
+        }
         Some(LogEntry {
             name: self.query.id.name.clone(),
             namespace: self.namespace.clone(),
             instance: source.pod.clone(),
-            timestamp: time.parse().ok()?,
+            timestamp,
             text: text.trim_end_matches('\r').to_owned(),
         })
     }
@@ -214,12 +219,17 @@ fn has(service: &Service, name: &str) -> Result<()> {
         .hint(format!("it has {}", names.join(", "))))
 }
 
-/// The containers of a pod that have begun: the one that is asked for, or all but the sidecar.
-fn sources_of(pod: &Pod, container: Option<&str>) -> Vec<(Source, bool)> {
+/// The containers of a pod that have begun, and whether each runs: the one that is asked for, or all but the sidecar. One
+/// that crashed and waits for its next start still has the log of the last.
+fn sources_of(pod: &Pod, query: &LogQuery) -> Vec<(Source, bool)> {
     let statuses = pod.status.iter().flat_map(|s| s.container_statuses.iter().flatten());
     statuses
-        .filter(|c| container.map_or(c.name != SIDECAR, |name| c.name == name))
-        .filter(|c| c.state.as_ref().is_some_and(|s| s.running.is_some() || s.terminated.is_some()))
+        .filter(|c| query.container.as_ref().map_or(c.name != SIDECAR, |name| c.name == *name))
+        .filter(|c| {
+            let ended = c.last_state.as_ref().is_some_and(|s| s.terminated.is_some());
+            let begun = c.state.as_ref().is_some_and(|s| s.running.is_some() || s.terminated.is_some());
+            ended || begun && !query.previous
+        })
         .map(|c| {
             let running = c.state.as_ref().is_some_and(|s| s.running.is_some());
             (Source { pod: pod.name_any(), container: c.name.clone(), restarts: c.restart_count }, running)

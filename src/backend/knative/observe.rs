@@ -35,7 +35,6 @@ pub async fn observe(cluster: &Cluster, scope: &Scope) -> Result<Vec<Deployed>> 
     let namespace = scope.namespace.as_deref();
     let services = cluster.services(namespace).await?;
     let revisions: Api<RevisionBrief> = cluster.api(namespace).await?;
-    let ours = format!("{}={}", OWNER_LABEL.0, OWNER_LABEL.1);
     let mut found = Vec::new();
     let mut routed = Routed::new();
     let mut add = |service: Service| {
@@ -45,6 +44,7 @@ pub async fn observe(cluster: &Cluster, scope: &Scope) -> Result<Vec<Deployed>> 
         }
     };
     if scope.names.is_empty() {
+        let ours = if scope.others { String::new() } else { of_ours() };
         pages(&services, &ListParams::default().labels(&ours).limit(PAGE), LIST, &mut add).await?;
     } else if scope.names.len() >= MANY {
         pages(&services, &ListParams::default().limit(PAGE), LIST, &mut add).await?;
@@ -58,8 +58,8 @@ pub async fn observe(cluster: &Cluster, scope: &Scope) -> Result<Vec<Deployed>> 
         asked.into_iter().flatten().for_each(&mut add);
     }
     let selector = match scope.names.len() {
-        0 => ours,
-        n if n < MANY => format!("{SERVICE_LABEL} in ({})", scope.names.join(",")),
+        0 if !scope.others => of_ours(),
+        1.. if scope.names.len() < MANY => format!("{SERVICE_LABEL} in ({})", scope.names.join(",")),
         _ => SERVICE_LABEL.into(),
     };
     with_pods(&revisions, &selector, &routed, &mut found).await?;
@@ -67,13 +67,18 @@ pub async fn observe(cluster: &Cluster, scope: &Scope) -> Result<Vec<Deployed>> 
     Ok(found)
 }
 
-/// What is deployed by `faas` in the whole cluster.
+/// The selector of what `faas` made.
+fn of_ours() -> String {
+    format!("{}={}", OWNER_LABEL.0, OWNER_LABEL.1)
+}
+
+/// What is deployed in the whole cluster, by `faas` or, with `others`, by anybody.
 ///
 /// # Errors
 /// When the cluster can't be asked, or not about all of it.
-pub async fn everywhere(cluster: &Cluster) -> Result<Vec<Deployed>> {
+pub async fn everywhere(cluster: &Cluster, others: bool) -> Result<Vec<Deployed>> {
     let services: Api<Service> = Api::all(cluster.client().await?);
-    let ours = format!("{}={}", OWNER_LABEL.0, OWNER_LABEL.1);
+    let (ours, of_theirs) = if others { (String::new(), SERVICE_LABEL.into()) } else { (of_ours(), of_ours()) };
     let mut found = Vec::new();
     let mut routed = Routed::new();
     let params = ListParams::default().labels(&ours).limit(PAGE);
@@ -82,7 +87,7 @@ pub async fn everywhere(cluster: &Cluster) -> Result<Vec<Deployed>> {
         found.push(deployed(&service, &[]));
     };
     pages(&services, &params, LIST, &mut add).await?;
-    with_pods(&Api::all(cluster.client().await?), &ours, &routed, &mut found).await?;
+    with_pods(&Api::all(cluster.client().await?), &of_theirs, &routed, &mut found).await?;
     Ok(found)
 }
 

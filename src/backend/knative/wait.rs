@@ -2,8 +2,10 @@
 //! since the Service itself tells of many faults after ten minutes or never.
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
 use kube::api::{WatchEvent, WatchParams};
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::cluster::Cluster;
@@ -88,6 +90,17 @@ async fn until(
     }
 }
 
+/// A look at revision and pods that is under way.
+type Looking<'a> = BoxFuture<'a, Result<Result<Option<Diagnosis>>, Elapsed>>;
+
+/// What the look under way found; never, where none is.
+async fn looked(looking: &mut Option<Looking<'_>>) -> Result<Result<Option<Diagnosis>>, Elapsed> {
+    match looking {
+        Some(looking) => looking.await,
+        None => std::future::pending().await,
+    }
+}
+
 struct Wait<'a> {
     cluster: &'a Cluster,
     progress: &'a dyn Progress,
@@ -131,8 +144,21 @@ impl Wait<'_> {
                 },
             };
             let mut looks = 0;
+            // Beside the events, so that they are not kept waiting by a look that takes long.
+            let mut looking: Option<Looking<'_>> = None;
             loop {
                 tokio::select! {
+                    found = looked(&mut looking) => {
+                        looking = None;
+                        looks += 1;
+                        match found {
+                            Ok(found) => self.look(service, found)?,
+                            Err(_) => break,
+                        }
+                        if looks >= LOOKS {
+                            break;
+                        }
+                    }
                     event = events.next() => match event {
                         Some(Ok(WatchEvent::Added(new) | WatchEvent::Modified(new))) => {
                             *service = new;
@@ -148,15 +174,10 @@ impl Wait<'_> {
                         // 410, a broken connection, or the end of its time: read it anew and watch from there.
                         Some(Ok(WatchEvent::Error(_)) | Err(_)) | None => break,
                     },
-                    _ = look.tick() => {
-                        looks += 1;
-                        match tokio::time::timeout(LOOK_LIMIT, self.look(service)).await {
-                            Ok(looked) => looked?,
-                            Err(_) => break,
-                        }
-                        if looks >= LOOKS {
-                            break;
-                        }
+                    _ = look.tick(), if looking.is_none() => {
+                        let (cluster, service) = (self.cluster, service.clone());
+                        let found = async move { diagnosis::of(cluster, &service).await };
+                        looking = Some(tokio::time::timeout(LOOK_LIMIT, found).boxed());
                     }
                 }
             }
@@ -216,9 +237,9 @@ impl Wait<'_> {
         Ok(false)
     }
 
-    /// Looks for what keeps it from becoming ready; an error once that has lasted long enough.
-    async fn look(&mut self, service: &Service) -> Result<()> {
-        let found = match diagnosis::of(self.cluster, service).await {
+    /// What was found to keep it from becoming ready; an error once that has lasted long enough.
+    fn look(&mut self, service: &Service, found: Result<Option<Diagnosis>>) -> Result<()> {
+        let found = match found {
             Ok(found) => found,
             // Who may deploy may not always read pods: the Service's own words have to do then.
             Err(fault) if fault.kind == Kind::Unauthorized => None,

@@ -1,4 +1,5 @@
-//! What is on Lambda, in our words. Only functions that carry our marks are listed: an account has many others.
+//! What is on Lambda, in our words. Only functions that carry our marks are listed, unless all are asked for: an account
+//! has many others.
 use aws_sdk_lambda::types::{AliasConfiguration, FunctionConfiguration, LastUpdateStatus, State};
 use futures_util::{StreamExt, TryStreamExt};
 
@@ -22,7 +23,7 @@ const AT_ONCE: usize = 16;
 /// When Lambda can't be asked.
 pub async fn observe(aws: &Aws, scope: &Scope) -> Result<Vec<Deployed>> {
     if scope.names.is_empty() {
-        return list(aws, scope.namespace.as_deref()).await;
+        return list(aws, scope.namespace.as_deref(), scope.others).await;
     }
     let names = scope.names.clone().into_iter().map(|name| {
         let id = FunctionId { name, namespace: scope.namespace.clone() };
@@ -47,7 +48,7 @@ pub async fn one(aws: &Aws, id: &FunctionId) -> Result<Option<Deployed>> {
     }))
 }
 
-async fn list(aws: &Aws, namespace: Option<&str>) -> Result<Vec<Deployed>> {
+async fn list(aws: &Aws, namespace: Option<&str>, others: bool) -> Result<Vec<Deployed>> {
     let all: Vec<FunctionConfiguration> = aws
         .lambda
         .list_functions()
@@ -68,7 +69,8 @@ async fn list(aws: &Aws, namespace: Option<&str>) -> Result<Vec<Deployed>> {
             Err(error) => return Err(fault("can't read the tags of a function", &error)),
         };
         let ours = tags.contains_key(STACK_KEY) && tags.get(NAMESPACE_KEY).map(String::as_str) == namespace;
-        Ok(ours.then(|| deployed(&There { configuration, image: None, tags, concurrency: None }, None)))
+        Ok((ours || others && !tags.contains_key(STACK_KEY))
+            .then(|| deployed(&There { configuration, image: None, tags, concurrency: None }, None)))
     });
     let found: Vec<Option<Deployed>> = futures_util::stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
     let mut found: Vec<Deployed> = found.into_iter().flatten().collect();

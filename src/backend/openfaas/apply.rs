@@ -241,7 +241,15 @@ async fn answers(api: &GatewayApi, id: &FunctionId, wait: Duration, progress: &d
 
 /// The end of its log, which often says why it does not come up.
 async fn last_words(api: &GatewayApi, id: &FunctionId) -> Option<String> {
-    let query = LogQuery { id: id.clone(), instance: None, container: None, since: None, tail: Some(5), follow: false };
+    let query = LogQuery {
+        id: id.clone(),
+        instance: None,
+        container: None,
+        since: None,
+        tail: Some(5),
+        follow: false,
+        previous: false,
+    };
     let entries: Vec<LogEntry> = api.logs(query).await.ok()?.try_collect().await.ok()?;
     let lines: Vec<String> = entries.into_iter().map(|entry| entry.text).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
