@@ -211,19 +211,24 @@ impl Pipeline {
                 problem.place = place(&problem.field);
             }
         };
-        let mut outcomes = crate::runtime::block_on_parallel(work).map_err(|mut fault| {
+        // In one runtime: connections that a backend keeps end with the one that they were made in.
+        let asked = async {
+            let outcomes = work.await?;
+            let stale = if self.dry && !steps.prune && stack.is_some() {
+                // Only told: what can't be listed here keeps nobody from a plan.
+                run::stale(&functions, session.backend.as_ref(), &steps).await.unwrap_or_default()
+            } else {
+                Vec::new()
+            };
+            Ok((outcomes, stale))
+        };
+        let (mut outcomes, stale) = crate::runtime::block_on_parallel(asked).map_err(|mut fault| {
             placed(&mut fault);
             fault
         })?;
         outcomes.iter_mut().filter_map(|outcome| outcome.error.as_mut()).for_each(placed);
-        if self.dry && !steps.prune && stack.is_some() {
-            // Only told: what can't be listed here keeps nobody from a plan.
-            let stale = crate::runtime::block_on(run::stale(&functions, session.backend.as_ref(), &steps));
-            for gone in stale.unwrap_or_default() {
-                context
-                    .out
-                    .note(format_args!("{} is deployed and no longer in the stack: --prune removes it", gone.name));
-            }
+        for gone in stale {
+            context.out.note(format_args!("{} is deployed and no longer in the stack: --prune removes it", gone.name));
         }
         Ok((outcomes, if self.dry { PLANNED } else { DONE }))
     }
