@@ -15,6 +15,8 @@ use super::trouble;
 use crate::error::{Fault, Kind, Result};
 use crate::progress::Progress;
 
+/// When they are first looked at: most are ready by then, and nothing is final so early.
+const FIRST_LOOK: Duration = Duration::from_millis(1500);
 /// How often revision and pods are looked at.
 const LOOK: Duration = Duration::from_millis(700);
 /// How long a Service may be "not ready" before that counts: Knative passes through it now and then.
@@ -117,7 +119,7 @@ struct Wait<'a> {
 
 impl Wait<'_> {
     async fn run(&mut self, service: &mut Service) -> Result<()> {
-        let mut look = tokio::time::interval(LOOK);
+        let mut look = tokio::time::interval_at(Instant::now() + FIRST_LOOK, LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let what = format!("can't watch {}", self.name);
         let services = self.cluster.services(service.metadata.namespace.as_deref()).await?;
