@@ -281,7 +281,8 @@ start_node() {
 	start scheduler "$bin/kube" scheduler --kubeconfig "$FAAS_KN_STATE/scheduler.kubeconfig" --leader-elect=false \
 		--authentication-kubeconfig "$FAAS_KN_STATE/scheduler.kubeconfig" \
 		--authorization-kubeconfig "$FAAS_KN_STATE/scheduler.kubeconfig" --bind-address 127.0.0.1 --secure-port 0
-	cat >"$FAAS_KN_STATE/proxy.yaml" <<-END
+	# One that runs ends when its file is written.
+	running proxy >/dev/null || cat >"$FAAS_KN_STATE/proxy.yaml" <<-END
 		apiVersion: kubeproxy.config.k8s.io/v1alpha1
 		kind: KubeProxyConfiguration
 		mode: iptables
