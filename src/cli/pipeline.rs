@@ -220,7 +220,7 @@ impl Pipeline {
             } else {
                 Vec::new()
             };
-            Ok((outcomes, stale))
+            Ok::<_, Fault>((outcomes, stale))
         };
         let (mut outcomes, stale) = crate::runtime::block_on_parallel(asked).map_err(|mut fault| {
             placed(&mut fault);
