@@ -58,6 +58,12 @@ pub trait Backend: Send + Sync {
         false
     }
 
+    /// The platform, as `linux/arm64`, that the function's image must be for, alone; `None` where an index will do.
+    fn image_platform(&self, function: &Function) -> Option<&'static str> {
+        let _ = function;
+        None
+    }
+
     /// Everything wrong with `function` on this platform, all at once, before anything is changed.
     fn check(&self, function: &Function) -> Vec<Problem>;
 
@@ -137,8 +143,10 @@ pub trait Backend: Send + Sync {
     async fn info(&self) -> Result<Info>;
 
     /// Everything that can keep this platform from being used, for `faas doctor`: whether it is reached, whether it knows
-    /// the caller, what it lacks. Each look has its own time limit, by [`finding::look`]; nothing is changed.
-    async fn examine(&self) -> Vec<Finding> {
+    /// the caller, what it lacks for the functions of a stack. Each look has its own time limit, by [`finding::look`];
+    /// nothing is changed.
+    async fn examine(&self, functions: &[Function], stack: &str) -> Vec<Finding> {
+        let _ = (functions, stack);
         let look = async { self.info().await.map(|info| Finding::ok("platform", info.said())) };
         vec![finding::look("platform", finding::LIMIT, look).await]
     }

@@ -27,9 +27,13 @@ pub mod container;
 mod daemon;
 #[cfg(feature = "image")]
 pub mod dockerfile;
+#[cfg(all(feature = "image", feature = "lambda"))]
+mod elsewhere;
 #[cfg(feature = "image")]
 pub mod engine;
 pub mod folder;
+#[cfg(feature = "lambda")]
+mod foreign;
 mod ignore;
 #[cfg(feature = "image")]
 pub mod image;
@@ -141,6 +145,8 @@ pub struct Options {
     pub cache_to: Vec<String>,
     /// Put images together without a container engine.
     pub engineless: bool,
+    /// Install an archive's dependencies in a container: of this image, or when it is empty of the template's.
+    pub container: Option<String>,
     /// The builder that makes images in the place of an engine here, and pushes them.
     #[cfg(feature = "image")]
     pub remote: Option<remote::Remote>,

@@ -11,6 +11,7 @@ use crate::build::Project;
 use crate::context::Context;
 use crate::error::{Fault, Result};
 use crate::finding::{Finding, State};
+use crate::function::Function;
 use crate::stack::{ProviderKind, Stack};
 
 #[cfg(feature = "image")]
@@ -28,6 +29,8 @@ pub struct Patient<'a> {
     pub context: &'a Context,
     /// The stack file as it was read; `None` where there is none, and none is needed.
     pub stack: Option<&'a Stack>,
+    /// Its functions, each with the namespace that counts.
+    pub functions: &'a [Function],
     /// Why the stack file could not be read.
     pub unread: Option<&'a Finding>,
     /// The backends of this build, by name.
@@ -122,7 +125,10 @@ async fn platform(patient: &Patient<'_>) -> Vec<Checked> {
         Err(fault) => vec![Finding::of_fault(format!("provider {kind}"), fault).into()],
         // What there is to say of one that does not run, `local` has said.
         Ok(_) if patient.kind == ProviderKind::Local && !local::runs(patient) => Vec::new(),
-        Ok(backend) => backend.examine().await.into_iter().map(Into::into).collect(),
+        Ok(backend) => {
+            let stack = patient.stack.map_or("", |stack| stack.name.as_str());
+            backend.examine(patient.functions, stack).await.into_iter().map(Into::into).collect()
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use secrecy::ExposeSecret;
 use tokio::sync::{Mutex, OnceCell};
 
 pub mod login;
+pub mod single;
 mod trouble;
 mod trust;
 mod upload;

@@ -57,43 +57,27 @@ fn alike(expected: &[String], said: &[&str]) -> bool {
     }
 }
 
-/// Types a page in.
-fn typed(page: &str) {
-    let text =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page)).expect("the page");
-    let steps = steps(&text);
+/// Types the text of a page in: its files go to `dir`, its lines to a shell that `shell` sets up. `said` changes what is
+/// printed to what the page would have.
+pub fn type_in(page: &str, text: &str, dir: &Path, shell: impl Fn(&mut Command), said: impl Fn(&str) -> String) {
+    let steps = steps(text);
     assert!(!steps.is_empty(), "{page} has nothing that is tested");
-    // The platform's port is chosen here, where others may have the usual one.
-    let start = Test::new().args(["local", "start", "--port", "0", "--output", "json"]).run();
-    let _stop = Local::of(&start);
-    let url = start.json()["url"].as_str().expect("url").to_owned();
-    let usual = "http://127.0.0.1:8080";
     let bin = Path::new(env!("CARGO_BIN_EXE_faas")).parent().expect("a folder").to_owned();
     let path = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect::<Vec<_>>();
     let path = std::env::join_paths([bin].into_iter().chain(path)).expect("PATH");
     for step in steps {
         match step {
             Step::File(name, text) => {
-                let file = start.dir().join(name);
+                let file = dir.join(name);
                 std::fs::create_dir_all(file.parent().expect("a folder")).expect("made");
                 std::fs::write(file, text).expect("written");
             }
             Step::Run { line, command, expected } => {
-                let output = Command::new("bash")
-                    .args(["-c", &command])
-                    .current_dir(start.dir())
-                    .env_clear()
-                    .env("PATH", &path)
-                    .env("HOME", start.home())
-                    .env("FAAS_HOME", start.faas_home())
-                    .envs(
-                        ["PIP_INDEX_URL", "PIP_CERT", "SSL_CERT_FILE"]
-                            .into_iter()
-                            .filter_map(|n| Some((n, std::env::var_os(n)?))),
-                    )
-                    .output()
-                    .expect("bash");
-                let said = String::from_utf8_lossy(&output.stdout).replace(&url, usual);
+                let mut bash = Command::new("bash");
+                bash.args(["-c", &command]).current_dir(dir).env_clear();
+                shell(&mut bash);
+                let output = bash.env("PATH", &path).output().expect("bash");
+                let said = said(&String::from_utf8_lossy(&output.stdout));
                 let told = String::from_utf8_lossy(&output.stderr);
                 assert!(output.status.success(), "{page}:{line}: `{command}` failed\n{said}{told}");
                 let lines: Vec<&str> = said.lines().collect();
@@ -105,6 +89,25 @@ fn typed(page: &str) {
             }
         }
     }
+}
+
+/// A page.
+pub fn page(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)).expect("the page")
+}
+
+/// Types a page in that works with the embedded platform.
+fn typed(name: &str) {
+    // The platform's port is chosen here, where others may have the usual one.
+    let start = Test::new().args(["local", "start", "--port", "0", "--output", "json"]).run();
+    let _stop = Local::of(&start);
+    let url = start.json()["url"].as_str().expect("url").to_owned();
+    let shell = |bash: &mut Command| {
+        bash.env("HOME", start.home()).env("FAAS_HOME", start.faas_home()).envs(
+            ["PIP_INDEX_URL", "PIP_CERT", "SSL_CERT_FILE"].into_iter().filter_map(|n| Some((n, std::env::var_os(n)?))),
+        );
+    };
+    type_in(name, &page(name), &start.dir(), shell, |said| said.replace(&url, "http://127.0.0.1:8080"));
 }
 
 #[test]

@@ -43,6 +43,27 @@ fn everything_that_lambda_would_refuse_is_told_before_anything_is_sent() {
 }
 
 #[test]
+fn what_only_aws_would_notice_is_noticed_before() {
+    let more = "    schedule: \"0 9 * * *\"\n    lambda: {timezone: Mars/North, log_retention: 13, layers: [mine]}\n";
+    let stack =
+        stack("notices", more).replace("us-east-1}", "us-east-1, role: \"arn:aws:iam::123456789012:role/a b\"}");
+    with_keys(project("notices", ""), "http://127.0.0.1:9")
+        .file("stack.yml", stack)
+        .arg("up")
+        .status(2)
+        .stderr_has("`Mars/North` is no time zone")
+        .stderr_has("CloudWatch keeps no logs for 13 days")
+        .stderr_has("`mine` is no layer's ARN with a version")
+        .stderr_has("`arn:aws:iam::123456789012:role/a b` is no role's ARN")
+        .run();
+    with_keys(project("notices", "    lambda: {container: 7}\n"), "http://127.0.0.1:9")
+        .arg("up")
+        .status(2)
+        .stderr_has("it takes true, false or an image's name, not 7")
+        .run();
+}
+
+#[test]
 fn an_address_where_nobody_answers_fails_soon() {
     let started = Instant::now();
     with_keys(project("nobody", ""), "http://127.0.0.1:9")

@@ -246,7 +246,8 @@ fn the_doctor_names_identity_region_and_the_rights_that_are_missing() {
     }
     let deny = ["--deny", "lambda:CreateFunction,iam:PassRole,scheduler:CreateSchedule"];
     let oracle = Oracle::start_with("127.0.0.1", "", "test", &deny);
-    let done = oracle.project("doctor", "").args(["doctor", "--output", "json"]).status(1).run();
+    let done =
+        oracle.project("doctor", "    schedule: \"0 * * * *\"\n").args(["doctor", "--output", "json"]).status(1).run();
     let all = done.json();
     let about =
         |name: &str| all.as_array().unwrap().iter().find(|f| f["about"] == name).unwrap_or_else(|| panic!("{all}"));
@@ -258,9 +259,26 @@ fn the_doctor_names_identity_region_and_the_rights_that_are_missing() {
         (&json!("broken"), &json!("missing: iam:PassRole, lambda:CreateFunction"))
     );
     let policy: Value = serde_json::from_str(deploy["document"]["text"].as_str().unwrap()).unwrap();
-    assert_eq!(policy["Statement"][0]["Action"], json!(["iam:PassRole", "lambda:CreateFunction"]));
+    let function = "arn:aws:lambda:us-east-1:123456789012:function:doctor-tax";
+    let role = |name: &str| format!("arn:aws:iam::123456789012:role/{name}");
+    assert_eq!(
+        policy["Statement"],
+        json!([
+            {
+                "Effect": "Allow",
+                "Action": ["iam:PassRole"],
+                "Resource": [role("faas-doctor"), role("faas-doctor-schedules")],
+                "Condition": {"StringEquals": {"iam:PassedToService": ["lambda.amazonaws.com", "scheduler.amazonaws.com"]}},
+            },
+            {"Effect": "Allow", "Action": ["lambda:CreateFunction"], "Resource": [function, format!("{function}:*")]},
+        ])
+    );
     assert_eq!(about("AWS rights to call")["state"], "ok");
-    assert_eq!(about("AWS rights for URLs, secrets, schedules")["state"], "warning");
+    let more = about("AWS rights for URLs, secrets, schedules");
+    assert_eq!(more["state"], "broken");
+    let policy = more["document"]["text"].as_str().unwrap();
+    assert!(policy.contains("arn:aws:scheduler:us-east-1:123456789012:schedule/default/doctor-tax"), "{policy}");
+    assert!(!policy.contains("\"*\""), "{policy}");
     oracle.check();
     // moto does not know that call: what only reads is tried in its place.
     let oracle = Oracle::start("");

@@ -4,13 +4,13 @@
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::support::lambda::{Oracle, bed, bridge, cached, post, project, remove, stack, unchanged, with_keys};
-use crate::support::{Test, copy_tree};
+use crate::support::{Done, Test, copy_tree};
 
 #[test]
 fn calls_bring_back_what_the_function_says() {
@@ -63,7 +63,9 @@ fn secrets(store: &str, settings: &str) {
     );
     let stack = stack(&name, &more).replace("region: us-east-1", &format!("region: us-east-1{settings}"));
     let project = oracle.project(&name, &more).file("stack.yml", stack).file("tax/handler.py", handler);
-    let done = project.args(["secret", "create", "api-key"]).stdin("s3cret").run();
+    let lacks =
+        project.arg("up").status(1).stderr_has("the secret api-key").stderr_has("faas secret create api-key").run();
+    let done = lacks.then().args(["secret", "create", "api-key"]).stdin("s3cret").run();
     done.then().args(["secret", "list"]).stdout_has("api-key").run();
     done.then().arg("up").stdout_has("created").run();
     assert!(oracle.seen().contains(&"PutRolePolicy".into()));
@@ -187,43 +189,137 @@ fn the_seeds_functions_run_unchanged() {
 
 // ---- the runtime interface emulator ----
 
+/// AWS's emulator with an archive of the project `name`; killed when dropped.
+struct Emulator {
+    child: Child,
+    address: String,
+    /// Its files lie here.
+    _done: Done,
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Emulator {
+    fn start(project: Test, variables: &[(&str, &str)]) -> Self {
+        let done = project.args(["build", "--output", "json"]).run();
+        let path = done.json()[0]["artifact"]["path"].as_str().unwrap().to_owned();
+        let task = done.dir().join("task");
+        let unzip = "import os, sys, zipfile\nz = zipfile.ZipFile(sys.argv[1])\nfor i in z.infolist():\n    os.chmod(z.extract(i, sys.argv[2]), i.external_attr >> 16)\n";
+        let status = Command::new("python3").args(["-c", unzip, &path]).arg(&task).status().unwrap();
+        assert!(status.success());
+        let port = |listener: TcpListener| listener.local_addr().unwrap().to_string();
+        let (front, api) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let (front, api) = (port(front), port(api));
+        let child = Command::new(cached("rie"))
+            .args([
+                "--log-level",
+                "error",
+                "--runtime-interface-emulator-address",
+                &front,
+                "--runtime-api-address",
+                &api,
+            ])
+            .arg(task.join("bootstrap"))
+            .env("LAMBDA_TASK_ROOT", &task)
+            .env("AWS_LAMBDA_FUNCTION_TIMEOUT", "20")
+            .envs(variables.iter().copied())
+            .current_dir(&task)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child, address: front, _done: done }
+    }
+
+    /// What it answers to an event.
+    fn call(&self, event: &str) -> String {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Ok(answer) = post(&self.address, event) {
+                return answer;
+            }
+            assert!(Instant::now() < until, "the emulator does not answer");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+const EVENT: &str = r#"{"version":"2.0","rawPath":"/","rawQueryString":"","headers":{},"requestContext":{"http":{"method":"POST"}},"body":"{\"subtotal\": 100}","isBase64Encoded":false}"#;
+
 #[test]
 fn an_archive_runs_under_awss_own_emulator() {
     if !bed() {
         return;
     }
-    let done = project("rie", "").args(["build", "--output", "json"]).run();
-    let path = done.json()[0]["artifact"]["path"].as_str().unwrap().to_owned();
-    let task = done.dir().join("task");
-    let unzip = "import os, sys, zipfile\nz = zipfile.ZipFile(sys.argv[1])\nfor i in z.infolist():\n    os.chmod(z.extract(i, sys.argv[2]), i.external_attr >> 16)\n";
-    let status = Command::new("python3").args(["-c", unzip, &path]).arg(&task).status().unwrap();
-    assert!(status.success());
-    let port = |listener: TcpListener| listener.local_addr().unwrap().to_string();
-    let (front, api) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
-    let (front, api) = (port(front), port(api));
-    let mut emulator = Command::new(cached("rie"))
-        .args(["--log-level", "error", "--runtime-interface-emulator-address", &front, "--runtime-api-address", &api])
-        .arg(task.join("bootstrap"))
-        .env("LAMBDA_TASK_ROOT", &task)
-        .env("AWS_LAMBDA_FUNCTION_TIMEOUT", "20")
-        .current_dir(&task)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let event = r#"{"version":"2.0","rawPath":"/","rawQueryString":"","headers":{},"requestContext":{"http":{"method":"POST"}},"body":"{\"subtotal\": 100}","isBase64Encoded":false}"#;
-    let until = Instant::now() + Duration::from_secs(60);
-    let answer = loop {
-        if let Ok(answer) = post(&front, event) {
-            break answer;
-        }
-        assert!(Instant::now() < until, "the emulator does not answer");
-        std::thread::sleep(Duration::from_millis(50));
-    };
-    let raw = post(&front, "{\"subtotal\": 200}");
-    emulator.kill().unwrap();
-    emulator.wait().unwrap();
+    let emulator = Emulator::start(project("rie", ""), &[]);
+    let answer = emulator.call(EVENT);
     let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer}"));
     assert_eq!((&answer["statusCode"], &answer["body"]), (&200.into(), &"asked for tax\n{\"tax\": 4.7}".into()));
-    assert_eq!(raw.unwrap(), "\"asked for tax\\n{\\\"tax\\\": 9.4}\"");
+    assert_eq!(emulator.call("{\"subtotal\": 200}"), "\"asked for tax\\n{\\\"tax\\\": 9.4}\"");
+}
+
+/// The emulator takes a streamed answer as Lambda does, and hands it on when it is whole; that it goes out piece by piece is
+/// proved by the invoker's own tests.
+#[test]
+fn a_streamed_answer_is_one_for_awss_own_emulator() {
+    if !bed() {
+        return;
+    }
+    let pieces = "def handle(event, context):\n    return {'statusCode': 201, 'headers': {'X-Piece': 'yes'}, 'body': (piece for piece in [b'one ', b'two'])}\n";
+    let emulator =
+        Emulator::start(project("pieces", "").file("tax/handler.py", pieces), &[("FAAS_LAMBDA_STREAMING", "true")]);
+    let answer = emulator.call(EVENT);
+    let (head, body) = answer.split_once("\0\0\0\0\0\0\0\0").unwrap_or_else(|| panic!("{answer:?}"));
+    let head: Value = serde_json::from_str(head).unwrap_or_else(|error| panic!("{error}: {answer:?}"));
+    assert_eq!((&head["statusCode"], &head["headers"]["x-piece"]), (&201.into(), &"yes".into()), "{head}");
+    assert_eq!(body, "one two");
+}
+
+#[test]
+fn a_package_without_a_build_for_lambda_is_named_and_installed_in_a_container() {
+    let Some(registry) = crate::support::bed("FAAS_REGISTRY") else { return };
+    // A package with code in C, as an archive of its sources alone.
+    let setup = "from setuptools import Extension, setup\nsetup(name='native-tax', version='1.0', py_modules=['native_tax'], options={'bdist_wheel': {'plat_name': 'linux_x86_64'}})\n";
+    let sources = |test: Test| {
+        test.file("stack.yml", stack("native", "")).layout(|dir| {
+            let root = dir.join("tax/dist/native-tax-1.0");
+            std::fs::create_dir_all(&root).unwrap();
+            std::fs::write(root.join("setup.py"), setup).unwrap();
+            std::fs::write(root.join("native_tax.py"), "RATE = 7\n").unwrap();
+            std::fs::write(root.join("PKG-INFO"), "Metadata-Version: 1.0\nName: native-tax\nVersion: 1.0\n").unwrap();
+            let packed = Command::new("tar")
+                .args(["-czf", "native-tax-1.0.tar.gz", "native-tax-1.0"])
+                .current_dir(dir.join("tax/dist"))
+                .status();
+            assert!(packed.unwrap().success());
+            std::fs::remove_dir_all(root).unwrap();
+        })
+    };
+    let requirements = "--no-index\n--find-links function/dist\nnative-tax\n";
+    let mut test = sources(project("native", "")).file("tax/requirements.txt", requirements);
+    if let Ok(host) = std::env::var("DOCKER_HOST") {
+        test = test.env("DOCKER_HOST", host);
+    }
+    let done = test.arg("build").status(1).stderr_has("native-tax").stderr_has("--container").run();
+    let image = format!("--container={registry}/base/python:3.11");
+    let built = done.then().args(["build", &image, "--output", "json"]).run().json();
+    let path = built[0]["artifact"]["path"].as_str().unwrap().to_owned();
+    let listed = Command::new("python3").args(["-m", "zipfile", "-l", &path]).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains(".deps/native_tax.py"), "{listed}");
+    // Nothing of it stays with the engine.
+    let left = Command::new("docker").args(["ps", "-aq", "--filter", "name=faas-build-native"]).output().unwrap();
+    assert!(left.stdout.is_empty());
+    let again = done.then().args(["build", &image, "--output", "json"]).run().json();
+    assert_eq!(again[0]["rebuilt"], false);
+    done.then()
+        .args(["build", "--container=127.0.0.1:1/none:1"])
+        .status(1)
+        .stderr_has("can't pull 127.0.0.1:1/none:1")
+        .run();
 }

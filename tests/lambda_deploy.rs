@@ -99,6 +99,31 @@ fn a_deploy_that_is_killed_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_first_deploy_that_is_killed_anywhere_goes_on_where_it_was() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("");
+    for requests in 1..12 {
+        // A stack of its own each time, so that the role is new, too.
+        let done = oracle.project(&format!("anew{requests}"), "    url: public\n").arg("build").run();
+        let before = oracle.requests().len();
+        let mut child = done.then().arg("up").spawn();
+        let until = Instant::now() + Duration::from_secs(300);
+        while oracle.requests().len() < before + requests && child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "it makes no requests");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        done.then().arg("up").stdout_has("https://").run();
+        unchanged(&done, &oracle);
+        remove(&done, &format!("anew{requests}-tax"));
+    }
+    oracle.check();
+}
+
+#[test]
 fn a_public_url_has_both_permissions() {
     if !bed() {
         return;
@@ -200,7 +225,7 @@ fn a_minute_without_an_answer_but_too_many_requests_is_sat_out() {
     if !bed() {
         return;
     }
-    let oracle = Oracle::start("storm=20");
+    let oracle = Oracle::start("storm=60");
     let done = oracle.project("storm", "").arg("up").stdout_has("created").run();
     remove(&done, "storm-tax");
     oracle.check();

@@ -2,8 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::process::Command;
+
+use serde_json::json;
+use sha2::Digest;
 
 use crate::support::lambda::{Oracle, bed, project, with_keys};
+use crate::support::registry::{Kind, Registry};
 
 /// An endpoint where one call is refused as AWS would.
 fn refusing(refusal: &str) -> Oracle {
@@ -140,4 +145,77 @@ fn names_and_archives_over_the_limit_are_told_before_anything_is_sent() {
     });
     test.arg("up").status(1).stderr_has("function/model.bin").stderr_has("package: image").run();
     assert!(oracle.seen().iter().all(|op| op.starts_with("Get")));
+}
+
+#[test]
+fn a_region_that_is_none_is_told_apart_from_one_that_does_not_answer() {
+    let keys = |region: &str| {
+        let stack = crate::support::lambda::stack("region", "").replace("us-east-1", region);
+        let test = project("region", "").file("stack.yml", stack).args(["describe", "region-tax"]);
+        test.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test")
+    };
+    keys("Frankfurt").status(2).stderr_has("`Frankfurt` can't be an AWS region").stderr_has("eu-central-1").run();
+    keys("xx-nowhere-9").status(1).stderr_has("is the region right, and can its address be reached?").run();
+}
+
+fn curl(arguments: &[&str]) -> String {
+    let output = Command::new("curl").args(["-fsS"]).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn digest(bytes: &str) -> String {
+    let hash = sha2::Sha256::digest(bytes.as_bytes());
+    format!("sha256:{}", hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+/// Puts an image without layers into a registry: its digest.
+fn image(registry: &str, name: &str, architecture: &str) -> String {
+    let config =
+        json!({"os": "linux", "architecture": architecture, "rootfs": {"type": "layers", "diff_ids": []}}).to_string();
+    let place = format!("http://{registry}/v2/{name}/blobs/uploads/");
+    let headers = curl(&["-X", "POST", "-D", "-", "-o", "/dev/null", &place]);
+    let place = headers.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap().trim();
+    curl(&["-X", "PUT", "--data-raw", &config, &format!("{place}&digest={}", digest(&config))]);
+    let described = json!({"mediaType": "application/vnd.docker.container.image.v1+json", "size": config.len(), "digest": digest(&config)});
+    let manifest = json!({"schemaVersion": 2, "mediaType": DOCKER, "config": described, "layers": []}).to_string();
+    put_manifest(registry, name, DOCKER, &manifest);
+    digest(&manifest)
+}
+
+const DOCKER: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+
+fn put_manifest(registry: &str, name: &str, kind: &str, manifest: &str) {
+    let header = format!("Content-Type: {kind}");
+    let place = format!("http://{registry}/v2/{name}/manifests/1");
+    curl(&["-X", "PUT", "-H", &header, "--data-raw", manifest, &place]);
+}
+
+#[test]
+fn an_image_for_another_processor_or_for_several_is_told_before_anything_is_made() {
+    if !bed() {
+        return;
+    }
+    let registry = Registry::new(Kind::Plain);
+    let host = &registry.host;
+    let oracle = Oracle::start("");
+    let up = |name: &str| {
+        let stack = format!(
+            "provider: {{name: lambda, lambda: {{region: us-east-1, registry: \"{host}\"}}}}\nname: cpu\nfunctions:\n  cpu-tax: {{image: \"{host}/{name}:1\", skip_build: true}}\n"
+        );
+        oracle.project("cpu", "").file("stack.yml", stack).arg("up")
+    };
+    let digest = image(host, "cpu/arm", "arm64");
+    up("cpu/arm").status(2).stderr_has("is for linux/arm64, and the function is to run on linux/amd64").run();
+    let platform = json!({"os": "linux", "architecture": "arm64"});
+    let one = json!({"mediaType": DOCKER, "size": 1, "digest": digest, "platform": platform});
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [one]}).to_string();
+    put_manifest(host, "cpu/arm", INDEX, &index);
+    up("cpu/arm").status(2).stderr_has("is an index of several images").stderr_has("--provenance=false").run();
+    assert!(!oracle.seen().contains(&"CreateFunction".into()));
+    image(host, "cpu/amd", "amd64");
+    let done = up("cpu/amd").stdout_has("created").run();
+    crate::support::lambda::remove(&done, "cpu-tax");
+    oracle.check();
 }

@@ -40,6 +40,8 @@ mod lambda_accounts;
 mod lambda_calls;
 #[cfg(feature = "lambda")]
 mod lambda_deploy;
+#[cfg(all(feature = "lambda", feature = "local"))]
+mod lambda_docs;
 #[cfg(feature = "lambda")]
 mod lambda_faults;
 #[cfg(feature = "lambda")]

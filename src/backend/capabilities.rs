@@ -45,12 +45,14 @@ pub struct Capabilities {
     pub limits: Can,
     /// Calls by schedule.
     pub schedule: Can,
+    /// An SBOM or a provenance beside an image.
+    pub attestations: Can,
 }
 
 impl Capabilities {
     /// The rows by name, for tables and for documents.
     #[must_use]
-    pub fn rows(&self) -> [(&'static str, Can); 11] {
+    pub fn rows(&self) -> [(&'static str, Can); 12] {
         [
             ("async calls", self.asynchronous),
             ("logs", self.logs),
@@ -63,6 +65,7 @@ impl Capabilities {
             ("constraints", self.constraints),
             ("limits", self.limits),
             ("schedule", self.schedule),
+            ("SBOM and provenance", self.attestations),
         ]
     }
 

@@ -62,6 +62,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     },
     limits: Can::Yes,
     schedule: Can::Yes,
+    attestations: Can::Yes,
 };
 
 /// A cluster with Knative Serving.
@@ -157,7 +158,7 @@ impl Backend for Knative {
         info::info(&self.cluster).await
     }
 
-    async fn examine(&self) -> Vec<Finding> {
+    async fn examine(&self, _: &[Function], _: &str) -> Vec<Finding> {
         examine::examine(&self.cluster).await
     }
 

@@ -39,6 +39,7 @@ mod parameters;
 mod preview;
 mod registry;
 mod remove;
+mod rights;
 mod role;
 mod schedule;
 mod secrets;
@@ -77,6 +78,10 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     },
     limits: Can::Yes,
     schedule: Can::Yes,
+    attestations: Can::No {
+        why: "Lambda refuses images with an SBOM or a provenance beside them",
+        instead: "leave --sbom and --provenance out",
+    },
 };
 
 /// Lambda in one account and region. Clones share credentials and connections.
@@ -119,6 +124,10 @@ impl Backend for Lambda {
             true => ArtifactKind::Image,
             false => ArtifactKind::Archive,
         }
+    }
+
+    fn image_platform(&self, function: &Function) -> Option<&'static str> {
+        wanted::image_platform(function, &self.settings)
     }
 
     fn check(&self, function: &Function) -> Vec<Problem> {
@@ -180,8 +189,8 @@ impl Backend for Lambda {
         })
     }
 
-    async fn examine(&self) -> Vec<Finding> {
-        examine::examine(self).await
+    async fn examine(&self, functions: &[Function], stack: &str) -> Vec<Finding> {
+        examine::examine(self, functions, stack).await
     }
 
     async fn registry(&self, reference: &str) -> Result<Option<RegistryLogin>> {

@@ -49,6 +49,10 @@ pub const CAPABILITIES: Capabilities = Capabilities {
         why: "the embedded platform has no clock for functions",
         instead: "call `faas invoke NAME` from cron",
     },
+    attestations: Can::No {
+        why: "functions run as processes: no image is made",
+        instead: "leave --sbom and --provenance out, or build for a platform that runs images",
+    },
 };
 
 /// The embedded platform that runs on this machine.
@@ -124,7 +128,7 @@ impl Backend for Local {
         self.api.info().await
     }
 
-    async fn examine(&self) -> Vec<Finding> {
+    async fn examine(&self, _: &[Function], _: &str) -> Vec<Finding> {
         examine::examine(&self.api).await
     }
 

@@ -35,6 +35,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     constraints: Can::Yes,
     limits: Can::Yes,
     schedule: Can::Yes,
+    attestations: Can::Yes,
 };
 
 /// An OpenFaaS gateway.
@@ -113,7 +114,7 @@ impl Backend for OpenFaas {
         self.api.info().await
     }
 
-    async fn examine(&self) -> Vec<Finding> {
+    async fn examine(&self, _: &[Function], _: &str) -> Vec<Finding> {
         examine::examine(&self.api).await
     }
 

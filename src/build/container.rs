@@ -17,7 +17,7 @@ use crate::error::{Fault, OrFault, Result};
 use crate::seal::Clear;
 
 /// Container label: it was started by `faas`, which may remove it.
-const OWN_KEY: &str = "faas.dev/local-run";
+pub(super) const OWN_KEY: &str = "faas.dev/local-run";
 /// Where functions look for their secrets.
 const SECRETS: &str = "/var/openfaas/secrets";
 /// The port that functions listen on.

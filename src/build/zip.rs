@@ -10,11 +10,14 @@ use sha2::Digest;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
+mod container;
+mod invoker;
+
 use super::folder::Temporary;
 use super::index::{Record, now};
 use super::tree::{self, Tree};
 use super::watchdog::{Machine, NAME as WATCHDOG, is_dynamic};
-use super::{Built, LAMBDA_ENTRY, Options, Project, bundle, requires, step};
+use super::{Built, LAMBDA_ENTRY, Options, Project, bundle, foreign, requires, step};
 use crate::artifact::Artifact;
 use crate::error::{Fault, OrFault, Result};
 use crate::function::Function;
@@ -82,11 +85,13 @@ pub(super) async fn build(
     let stamp = tree.stamp()?.to_hex().to_string();
     let content = project.index.content(&key, &stamp, || tree.digest())?;
     let invoker_digest = invoker.digest()?;
+    let container = container::image(function, options, &lambda)?;
     let fingerprint = |content: &str| {
         let mut hasher = blake3::Hasher::new_derive_key("faas 1 zip archive");
         hasher.update(content.as_bytes());
         hasher.update(invoker_digest.as_bytes());
         hasher.update(processor.names().0.as_bytes());
+        hasher.update(container.as_deref().unwrap_or_default().as_bytes());
         hasher.finalize().to_hex().to_string()
     };
     let archives = project.cache.join("archives");
@@ -127,10 +132,17 @@ pub(super) async fn build(
     // What is written counts, not what was there when it was looked at before.
     let content = tree.write(&folder.path)?.to_hex().to_string();
     let cache = step::cache(project, name);
+    let here: &[Step] = if container.is_some() { &[] } else { &lambda.install };
+    if let Some(image) = &container {
+        let native = tree.template.as_ref().and_then(|template| template.manifest.native.as_ref());
+        let steps = native.map_or(&lambda.install, |native| &native.install);
+        let steps: Vec<Step> = steps.iter().map(|one| for_processor(one, processor)).collect();
+        container::run(image, &steps, &folder.path, function, processor, project, progress).await?;
+    }
     for (steps, what) in [
-        (&lambda.install, "installing dependencies for Lambda"),
-        (&lambda.build, "compiling for Lambda"),
-        (&lambda.check, "checking"),
+        (here, "installing dependencies for Lambda"),
+        (&lambda.build[..], "compiling for Lambda"),
+        (&lambda.check[..], "checking"),
     ] {
         for one in steps {
             let one = for_processor(one, processor).filled(&[("cache", &cache)]);
@@ -139,14 +151,15 @@ pub(super) async fn build(
             }
         }
     }
-    invoker.write_to(&folder.path.join(WATCHDOG))?;
+    foreign::warn(&folder.path, name, processor.elf(), processor.names().0, progress);
+    let packed = invoker::packed(&invoker, &invoker_digest.to_string(), &archives)?;
     let entry = folder.path.join(LAMBDA_ENTRY);
     std::fs::write(&entry, bootstrap(&lambda)?).map_err(|error| cant_write(&entry, &error))?;
     executable(&entry)?;
     progress.step(name, "packing");
     let path = place(&content);
     let (from, to) = (folder.path.clone(), path.clone());
-    tokio::task::spawn_blocking(move || pack(&from, &to))
+    tokio::task::spawn_blocking(move || pack(&from, &to, Some(&packed)))
         .await
         .map_err(|error| Fault::failed(format!("{name}: packing it broke off")).cause(error))??;
     project.index.set(&key, Record { stamp, content, output: String::new() }, tree.newest(), looked);
@@ -201,7 +214,8 @@ fn for_processor(step: &Step, processor: Processor) -> Step {
 fn elsewhere(fault: Fault, what: &str) -> Fault {
     match fault.hint {
         None if what.starts_with("installing") => fault.hint(
-            "a package without a build for Lambda's platform has to be built there: `lambda: {package: image}` does that",
+            "a package without a build for Lambda's platform has to be built there: `lambda: {container: true}` or \
+             --container does that",
         ),
         _ => fault,
     }
@@ -242,21 +256,27 @@ fn is_wanted(path: &Path) -> bool {
 }
 
 /// Packs all of a folder: sorted, without folders, times or owners, executable or not.
-fn pack(from: &Path, to: &Path) -> Result<()> {
+fn pack(from: &Path, to: &Path, invoker: Option<&Path>) -> Result<()> {
     let folder = to.parent().unwrap_or(Path::new("/"));
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| cant_write(folder, &error))?;
-    write(from, std::io::BufWriter::with_capacity(1 << 18, file.as_file_mut()))?;
+    write(from, std::io::BufWriter::with_capacity(1 << 18, file.as_file_mut()), invoker)?;
     file.persist(to).map_err(|error| cant_write(to, &error.error))?;
     Ok(())
 }
 
-fn write<W: Write + Seek>(from: &Path, into: W) -> Result<()> {
-    let mut zip = ZipWriter::new(into);
-    let plain = SimpleFileOptions::default()
+/// How each file is packed.
+fn plain() -> SimpleFileOptions {
+    SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .compression_level(Some(LEVEL))
         // 1980-01-01, the first that there is.
-        .last_modified_time(DateTime::default());
+        .last_modified_time(DateTime::default())
+}
+
+/// `invoker` is an archive of the invoker alone, whose bytes are taken as they are.
+fn write<W: Write + Seek>(from: &Path, into: W, invoker: Option<&Path>) -> Result<()> {
+    let mut zip = ZipWriter::new(into);
+    let plain = plain();
     let mut files = BTreeMap::new();
     for entry in walkdir::WalkDir::new(from) {
         let entry = entry.or_fault(|| format!("can't read {}", from.display()))?;
@@ -267,10 +287,18 @@ fn write<W: Write + Seek>(from: &Path, into: W) -> Result<()> {
         let shown = path.to_str().ok_or_else(|| {
             Fault::failed(format!("{}: a zip archive takes no name that is not UTF-8", path.display()))
         })?;
-        files.insert(shown.to_owned(), entry);
+        files.insert(shown.to_owned(), Some(entry));
+    }
+    if invoker.is_some() {
+        files.insert(WATCHDOG.to_owned(), None);
     }
     let why = |name: &str| format!("can't pack {name}");
     for (name, entry) in files {
+        let Some(entry) = entry else {
+            let path = invoker.unwrap_or(from);
+            invoker::copy(path, &mut zip).or_fault(|| why(&name))?;
+            continue;
+        };
         if entry.file_type().is_symlink() {
             let target = std::fs::read_link(entry.path()).or_fault(|| why(&name))?;
             let options = plain.unix_permissions(0o777);
@@ -334,7 +362,7 @@ mod tests {
     fn packed(dir: &tempfile::TempDir) -> Vec<u8> {
         let out = tempfile::tempdir().unwrap();
         let to = out.path().join("x.zip");
-        pack(dir.path(), &to).unwrap();
+        pack(dir.path(), &to, None).unwrap();
         std::fs::read(to).unwrap()
     }
 

@@ -80,8 +80,8 @@ pub struct BuildFlags {
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     pull: bool,
     /// How many at a time
-    #[arg(long, default_value_t = parallel(), value_name = "N", hide_default_value = true)]
-    parallel: usize,
+    #[arg(long, value_name = "N")]
+    parallel: Option<usize>,
     /// A build argument of the image, before those of the stack
     #[arg(short = 'b', long = "build-arg", value_name = "KEY=VALUE")]
     build_args: Vec<String>,
@@ -98,6 +98,10 @@ pub struct BuildFlags {
     /// What makes images: the container engine, or `none`, which puts them together without one
     #[arg(long, env = "FAAS_ENGINE", value_enum, default_value_t, value_name = "ENGINE")]
     engine: Engine,
+    /// Lambda: install the dependencies of archives in a container of this image [default: the template's]
+    #[cfg(feature = "lambda")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "", value_name = "IMAGE")]
+    container: Option<String>,
     /// Give up the others when one failed
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
@@ -132,6 +136,9 @@ pub(super) struct Alone {
     image: Option<String>,
 }
 
+/// How many functions are deployed at a time unless told: mostly they wait for the platform.
+pub const DEPLOYMENTS: usize = 128;
+
 /// How many builds or pushes run at a time unless told.
 #[must_use]
 pub fn parallel() -> usize {
@@ -158,6 +165,8 @@ impl BuildFlags {
             explain: self.explain,
             fail_fast: self.fail_fast,
             engineless: self.engine == Engine::None,
+            #[cfg(feature = "lambda")]
+            container: self.container.clone(),
             #[cfg(feature = "image")]
             remote: self.remote(context)?,
             ..Options::default()
@@ -180,7 +189,13 @@ impl BuildFlags {
     /// How many at a time.
     #[must_use]
     pub fn parallel(&self) -> usize {
-        self.parallel.max(1)
+        self.parallel.map_or_else(parallel, |given| given.max(1))
+    }
+
+    /// How many functions are deployed at a time: as many as are built when that was said, else as `faas deploy` does.
+    #[must_use]
+    pub fn deployments(&self) -> usize {
+        self.parallel.map_or(DEPLOYMENTS, |given| given.max(1))
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::build::TagFlag;
+use super::build::{DEPLOYMENTS, TagFlag};
 use super::session::GatewayFlags;
 use super::{Global, pipeline, values};
 use crate::backend::How;
@@ -26,7 +26,7 @@ pub struct Deploy {
     #[command(flatten)]
     tag: TagFlag,
     /// How many at a time: mostly they wait for the platform
-    #[arg(long, default_value_t = 128, value_name = "N")]
+    #[arg(long, default_value_t = DEPLOYMENTS, value_name = "N")]
     parallel: usize,
     /// Change nothing, and say what would be changed, as `faas plan` does
     #[arg(long)]
@@ -220,6 +220,7 @@ impl Deploy {
             deploy: self.flags,
             options,
             parallel: self.parallel,
+            builds: super::build::parallel(),
             build: false,
             push: false,
             deploys: true,

@@ -140,6 +140,7 @@ impl Dev {
             revision_tag: None,
             several: true,
             parallel: self.parallel,
+            builds: self.parallel,
             stack: stack.map_or("", |stack| stack.name.as_str()),
             namespace: None,
             prune: false,

@@ -44,8 +44,9 @@ impl Doctor {
         let catalogue = Catalogue::new(&root);
         let project = Project::new(context, &root, &copy, &catalogue);
         let place = Place::find(context, &self.gateway, stack.as_ref());
-        let backend =
-            Session::with(context, &self.gateway, stack.clone(), Duration::ZERO).map(|session| session.backend);
+        let session = Session::with(context, &self.gateway, stack.clone(), Duration::ZERO);
+        let functions = session.as_ref().map(Session::functions).unwrap_or_default();
+        let backend = session.map(|session| session.backend);
         let flags = &self.gateway;
         let by_flag = flags.gateway.is_some() || flags.context.is_some() || flags.kubeconfig.is_some();
         let by_variable = context.env.get("OPENFAAS_URL").is_some() || place.kind == ProviderKind::Local;
@@ -53,6 +54,7 @@ impl Doctor {
             named: stack.is_some() || by_flag || (unread.is_none() && by_variable),
             context,
             stack: stack.as_ref(),
+            functions: &functions,
             unread: unread.as_ref(),
             backends: super::backends::names(),
             project: &project,

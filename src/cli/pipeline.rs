@@ -27,6 +27,8 @@ pub struct Pipeline {
     pub options: Options,
     /// How many functions at once.
     pub parallel: usize,
+    /// How many of them are built at once: builds take this machine, deployments mostly wait.
+    pub builds: usize,
     /// Build images.
     pub build: bool,
     /// Push images.
@@ -196,6 +198,7 @@ impl Pipeline {
             revision_tag: self.deploy.revision_tag(),
             several: functions.len() > 1,
             parallel: self.parallel,
+            builds: self.builds,
             stack: stack.map_or("", |stack| stack.name.as_str()),
             namespace: namespace.as_deref(),
             prune: self.deploy.prune() && stack.is_some(),

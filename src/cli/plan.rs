@@ -42,6 +42,7 @@ impl Plan {
             deploy: self.flags,
             options: Options { tag: self.tag.tag, ..Options::default() },
             parallel: self.parallel,
+            builds: super::build::parallel(),
             build: false,
             push: false,
             deploys: true,

@@ -92,7 +92,8 @@ impl Up {
         let pushed_there = false;
         Ok(pipeline::Pipeline {
             options,
-            parallel: self.build.parallel(),
+            parallel: self.build.deployments(),
+            builds: self.build.parallel(),
             gateway: self.gateway.clone(),
             deploy: self.deploy.clone(),
             build: true,

@@ -3,6 +3,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use futures_util::StreamExt;
+use tokio::sync::Semaphore;
 
 use super::{Action, Decision, Outcome, decide, hide, prune, spec_hash};
 use crate::artifact::{Artifact, ArtifactKind};
@@ -44,6 +45,8 @@ pub struct Steps<'a> {
     pub several: bool,
     /// How many functions at once.
     pub parallel: usize,
+    /// How many of them are built and pushed at once.
+    pub builds: usize,
     /// The owning stack's name.
     pub stack: &'a str,
     /// The namespace of functions that name none.
@@ -65,10 +68,9 @@ pub fn check(
     steps: Option<&Steps<'_>>,
     place: impl Fn(&str) -> Option<crate::problem::Place>,
 ) -> Result<Vec<Problem>> {
-    let attests = |steps: &Steps<'_>| !steps.options.attestations.is_empty();
-    if backend.capabilities().provider == "lambda" && steps.is_some_and(attests) {
-        return Err(Fault::unsupported("Lambda refuses images with an SBOM or a provenance beside them")
-            .hint("leave --sbom and --provenance out"));
+    let capabilities = backend.capabilities();
+    if steps.is_some_and(|steps| !steps.options.attestations.is_empty()) {
+        capabilities.require("SBOM and no provenance beside images", capabilities.attestations)?;
     }
     let mut problems: Vec<Problem> = functions.iter().flat_map(|function| backend.check(function)).collect();
     let unbuildable = steps.map_or_else(Vec::new, |steps| {
@@ -83,7 +85,7 @@ pub fn check(
         }
     }
     if problems.iter().any(Problem::is_error) {
-        let provider = backend.capabilities().provider;
+        let provider = capabilities.provider;
         let errors = problems.iter().filter(|p| p.is_error()).count();
         let said = if errors == 1 { "one problem".into() } else { format!("{errors} problems") };
         let said = format!("{said} for provider `{provider}`, nothing was changed");
@@ -106,8 +108,9 @@ pub async fn run(
         secrets_are_there(functions, backend).await?;
     }
     let observed = if steps.deploy { observe(functions, backend).await? } else { HashMap::new() };
+    let builders = Semaphore::new(steps.builds.max(1));
     let work = futures_util::stream::iter(functions)
-        .map(|function| one(function, backend, steps, observed.get(&function.id()), progress))
+        .map(|function| one(function, backend, steps, observed.get(&function.id()), &builders, progress))
         .buffered(steps.parallel.max(1));
     let mut work = std::pin::pin!(work);
     let mut outcomes = Vec::with_capacity(functions.len());
@@ -199,9 +202,10 @@ async fn one(
     backend: &dyn Backend,
     steps: &Steps<'_>,
     observed: Option<&Deployed>,
+    builders: &Semaphore,
     progress: &dyn Progress,
 ) -> Outcome {
-    match try_one(function, backend, steps, observed, progress).await {
+    match try_one(function, backend, steps, observed, builders, progress).await {
         Ok(outcome) => outcome,
         Err(fault) => {
             // One alone is told by the fault that ends the command.
@@ -218,10 +222,13 @@ async fn try_one(
     backend: &dyn Backend,
     steps: &Steps<'_>,
     observed: Option<&Deployed>,
+    builders: &Semaphore,
     progress: &dyn Progress,
 ) -> Result<Outcome> {
     let name = &function.name;
+    let builder = builders.acquire().await;
     let (artifact, built) = artifact(function, backend, steps, progress).await?;
+    drop(builder);
     let outcome = |decision: Option<Decision>, url: Option<String>| Outcome {
         name: name.clone(),
         action: decision.as_ref().map(|d| d.action),
@@ -269,6 +276,7 @@ async fn try_one(
         progress.done(name, "unchanged");
         return Ok(outcome(Some(decision), observed.and_then(|d| d.url.clone())));
     }
+    is_single(function, &artifact, backend, steps).await?;
     let deployed = match (steps.revision_tag, steps.canary, backend.traffic()) {
         // Nothing but the address, unless more was asked for.
         (Some(tag), percent, Some(traffic)) => traffic.tagged(&change, tag, percent.unwrap_or(0), progress).await?,
@@ -358,6 +366,28 @@ async fn by_digest(
     };
     let name = build::tag::split(reference).0;
     Ok(Artifact::Image { reference: format!("{name}@{digest}"), digest: Some(digest) })
+}
+
+/// Looks whether an image is what a platform takes that is particular about them. Registries that don't answer here may
+/// answer there.
+#[cfg(feature = "image")]
+async fn is_single(function: &Function, artifact: &Artifact, backend: &dyn Backend, steps: &Steps<'_>) -> Result<()> {
+    let (Artifact::Image { reference, digest }, Some(platform)) = (artifact, backend.image_platform(function)) else {
+        return Ok(());
+    };
+    let name = build::tag::split(reference).0;
+    let image = digest.as_ref().map_or_else(|| reference.clone(), |digest| format!("{name}@{digest}"));
+    let talk = crate::registry::Talk { subject: &function.name, progress: &Silent };
+    let looked = crate::registry::single::check(&steps.project.registries, &image, platform, talk);
+    match tokio::time::timeout(REGISTRY_WAIT, looked).await {
+        Ok(Err(fault)) if fault.kind == Kind::Usage => Err(fault),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(not(feature = "image"))]
+async fn is_single(_: &Function, _: &Artifact, _: &dyn Backend, _: &Steps<'_>) -> Result<()> {
+    Ok(())
 }
 
 #[cfg(feature = "image")]

@@ -12,7 +12,8 @@ use crate::function::Resources;
 #[must_use]
 pub fn fresh(provider: ProviderKind, gateway: &str, function: &NewFunction) -> String {
     let mut text = format!("version: 1.0\nprovider:\n  name: {}\n", provider.as_str());
-    if !gateway.is_empty() {
+    // AWS is found by region and credentials.
+    if !gateway.is_empty() && provider != ProviderKind::Lambda {
         text += &format!("  gateway: {}\n", quoted(gateway));
     }
     text + "functions:\n" + &block(function, 2, 2)

@@ -138,6 +138,9 @@ pub struct Lambda {
     /// What installs the dependencies for Lambda's platform, in order, run in the archive's folder.
     #[serde(default)]
     pub install: Vec<Step>,
+    /// The image in which the dependencies are installed where that is asked for, by what `native` says: it has Lambda's
+    /// libraries and the language's tools.
+    pub container: Option<String>,
     /// What compiles the function for Lambda's platform, in order, run in the archive's folder.
     #[serde(default)]
     pub build: Vec<Step>,

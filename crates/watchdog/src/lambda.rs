@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use faas_watchdog::{Body, BoxError, Invoker, LogSink, Settings};
+use faas_watchdog::{Body, BoxError, Error, Invoker, LogSink, Settings};
 use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ use crate::console::Console;
 use event::{Event, Outcome};
 use runtime_api::{Invocation, RuntimeApi};
 
-/// Lambda gives ten seconds for the start of everything; then the error must have been told.
+/// Lambda gives ten seconds for the start of everything; by then the first call must have been asked for.
 const START: Duration = Duration::from_millis(9500);
 /// Bytes of an answer that Lambda takes.
 const ANSWER: usize = 6 * 1024 * 1024;
@@ -66,11 +66,19 @@ async fn serve(settings: Settings, address: &str, log: &Arc<dyn LogSink>) -> Res
     }
     let streaming = config.env.iter().any(|(name, value)| name == "FAAS_LAMBDA_STREAMING" && value == "true");
     let started = match Invoker::start(config, log.clone()) {
-        Ok(invoker) => invoker.wait_ready(START).await.map(|()| invoker),
+        Ok(invoker) => match invoker.wait_ready(START).await {
+            Ok(()) => Ok((invoker, true)),
+            // It is alive, and slow: the first call waits for it, as long as that may take.
+            Err(Error::NotReady { missing, .. }) => {
+                log.note(&format!("faas-watchdog: the first call waits for the function: {missing}"));
+                Ok((invoker, false))
+            }
+            Err(error) => Err(error),
+        },
         Err(error) => Err(error),
     };
-    let invoker = match started {
-        Ok(invoker) => invoker,
+    let (invoker, mut ready) = match started {
+        Ok(started) => started,
         Err(error) => {
             api.init_error("FunctionNotStarted", &error.to_string()).await?;
             return Err(error.into());
@@ -81,6 +89,19 @@ async fn serve(settings: Settings, address: &str, log: &Arc<dyn LogSink>) -> Res
         let id = invocation.id.clone();
         let event = Event::read(&invocation.payload);
         let until = left(&invocation).map(|left| Instant::now() + left);
+        if !ready {
+            let rest = until.map_or(START, |until| until.duration_since(Instant::now()));
+            match invoker.wait_ready(rest).await {
+                Ok(()) => ready = true,
+                Err(error) => {
+                    api.error(&id, "FunctionNotStarted", &error.to_string()).await?;
+                    if matches!(error, Error::NotReady { .. }) {
+                        continue;
+                    }
+                    return Err(error.into());
+                }
+            }
+        }
         let Some(reply) = within(until, call(&invoker, &invocation, &event)).await else {
             api.error(&id, "TimedOut", NO_ANSWER).await?;
             continue;

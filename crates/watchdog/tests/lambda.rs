@@ -174,6 +174,15 @@ fn a_function_that_does_not_start_is_told_at_once() {
 }
 
 #[test]
+fn a_function_that_takes_longer_than_lambda_gives_it_is_waited_for_by_its_first_call() {
+    let server = format!("sh -c 'sleep 11; exec python3 {}/tests/support/server.py'", env!("CARGO_MANIFEST_DIR"));
+    let bed = Bed::start(&server, "http", vec![url("POST", "/echo", "late")]);
+    let (path, answer) = bed.next();
+    assert_eq!(path, "/2018-06-01/runtime/invocation/id-0/response");
+    assert_eq!(answer["body"], "late", "{answer}");
+}
+
+#[test]
 fn a_streamed_answer_goes_out_piece_by_piece() {
     let server = format!("python3 {}/tests/support/server.py", env!("CARGO_MANIFEST_DIR"));
     let events = vec![url("GET", "/chunked", ""), json!({"raw": 1})];

@@ -16,7 +16,7 @@ use super::role::Role;
 use super::wait::{self, There};
 use super::wanted::{Code, Wanted};
 use super::{extras, observe, remove, url};
-use crate::backend::{ARTIFACT_KEY, Change, Deployed, How, SPEC_KEY};
+use crate::backend::{ARTIFACT_KEY, Change, Deployed, How, SPEC_KEY, Secrets};
 use crate::error::{Fault, Kind, Result};
 use crate::progress::Progress;
 
@@ -47,6 +47,7 @@ pub async fn apply(lambda: &Lambda, change: &Change, share: Option<u8>, progress
     if let Code::Zip { path, .. } = &wanted.code {
         super::package::check(&wanted.name, path)?;
     }
+    secrets_are_there(lambda, change).await?;
     if change.how == How::Replace {
         match remove::remove(aws, &change.function.id(), remove::What::Function).await {
             Err(fault) if fault.kind != Kind::NotFound => return Err(fault),
@@ -61,6 +62,20 @@ pub async fn apply(lambda: &Lambda, change: &Change, share: Option<u8>, progress
         },
         Err(Stop::Fault(fault)) => Err(fault),
         Ok(deployed) => Ok(deployed),
+    }
+}
+
+/// A function whose secrets are not there would not start. Who may not list them is not asked.
+async fn secrets_are_there(lambda: &Lambda, change: &Change) -> Result<()> {
+    let function = &change.function;
+    if function.secrets.is_empty() {
+        return Ok(());
+    }
+    let Ok(there) = Secrets::list(lambda, function.namespace.as_deref()).await else { return Ok(()) };
+    match function.secrets.iter().find(|name| there.iter().all(|secret| secret.name != **name)) {
+        None => Ok(()),
+        Some(name) => Err(Fault::failed(format!("the secret {name} of {} is not there", function.name))
+            .hint(format!("`faas secret create {name}` makes it"))),
     }
 }
 
@@ -121,7 +136,7 @@ async fn once(
     progress.step(subject, "publishing");
     let version = publish(aws, wanted).await?;
     wait::published(aws, &wanted.name, &version).await?;
-    move_alias(aws, wanted, alias.as_ref(), &version, share).await?;
+    let main = move_alias(aws, wanted, alias.as_ref(), &version, share).await?;
     let mut tags = wanted.tags.clone();
     if let Some(address) = url::ensure(aws, wanted, url_there.is_some()).await? {
         tags.insert(URL_KEY.into(), address);
@@ -138,7 +153,7 @@ async fn once(
     tag(aws, wanted, &there, &tags).await?;
     let there = wait::read(aws, &wanted.name).await?;
     let there = there.ok_or_else(|| Fault::not_found(format!("{subject} went away")))?;
-    Ok(observe::deployed(&there, get_alias(aws, &wanted.name).await?.as_ref()))
+    Ok(observe::deployed(&there, Some(&AliasConfiguration::builder().name(ALIAS).function_version(main).build())))
 }
 
 /// The tags that say what was applied.
@@ -282,21 +297,25 @@ pub async fn get_alias(aws: &Aws, name: &str) -> Result<Option<AliasConfiguratio
     }
 }
 
+/// Puts the alias on a version; the version that most calls go to then.
+///
+/// # Errors
+/// When Lambda refuses it.
 pub(super) async fn move_alias(
     aws: &Aws,
     wanted: &Wanted,
     alias: Option<&AliasConfiguration>,
     version: &str,
     share: Option<u8>,
-) -> Result<()> {
+) -> Result<String> {
     let name = &wanted.name;
     let Some(alias) = alias else {
         let created = aws.lambda.create_alias().function_name(name).name(ALIAS).function_version(version).send().await;
         return match created {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(version.to_owned()),
             // Another run of ours was faster; it may have an older version.
             Err(error) if matches!(code(&error), "ResourceConflictException" | "ConflictException") => {
-                super::traffic::point(aws, name, version, None).await
+                super::traffic::point(aws, name, version, None).await.map(|()| version.to_owned())
             }
             Err(error) => Err(fault(format!("can't make the alias {ALIAS} of {name}"), &error)),
         };
@@ -305,12 +324,12 @@ pub(super) async fn move_alias(
     let before = alias.function_version().unwrap_or_default();
     if let Some(share) = share.filter(|share| *share < 100 && before != version) {
         let weight = (share > 0).then(|| (version.to_owned(), f64::from(share) / 100.0));
-        return super::traffic::point(aws, name, before, weight).await;
+        return super::traffic::point(aws, name, before, weight).await.map(|()| before.to_owned());
     }
-    if alias.function_version() == Some(version) && weights.is_none_or(HashMap::is_empty) {
-        return Ok(());
+    if alias.function_version() != Some(version) || !weights.is_none_or(HashMap::is_empty) {
+        super::traffic::point(aws, name, version, None).await?;
     }
-    super::traffic::point(aws, name, version, None).await
+    Ok(version.to_owned())
 }
 
 pub(super) async fn limit(aws: &Aws, wanted: &Wanted, there: Option<i32>) -> Result<()> {

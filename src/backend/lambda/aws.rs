@@ -101,6 +101,10 @@ impl Aws {
             Fault::usage("no AWS region is known")
                 .hint("set `provider.lambda.region` in the stack file, AWS_REGION, or `region` in the profile")
         })?;
+        if !is_region(&region) {
+            return Err(Fault::usage(format!("`{region}` can't be an AWS region"))
+                .hint("they look like eu-central-1; `provider.lambda.region`, AWS_REGION or the profile names it"));
+        }
         check_credentials(&config).await?;
         let paced = aws_sdk_lambda::config::Builder::from(&config).http_client(Paced::new(http)).build();
         let lambda = aws_sdk_lambda::Client::from_conf(paced);
@@ -122,6 +126,21 @@ impl Aws {
     }
 }
 
+/// Whether it has the form of a region's name; which there are, AWS alone knows.
+fn is_region(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('-').collect();
+    let letters = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
+    match parts.split_last() {
+        Some((number, words)) => {
+            words.len() >= 2
+                && words.iter().all(|w| letters(w))
+                && !number.is_empty()
+                && number.bytes().all(|b| b.is_ascii_digit())
+        }
+        None => false,
+    }
+}
+
 async fn check_credentials(config: &SdkConfig) -> Result<()> {
     let hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE; `aws configure sso` makes a profile, \
                 `aws sso login` renews one";
@@ -130,5 +149,21 @@ async fn check_credentials(config: &SdkConfig) -> Result<()> {
     match provider.provide_credentials().await {
         Ok(_) => Ok(()),
         Err(error) => Err(none().cause(super::fault::chain(&error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_region;
+
+    #[test]
+    fn regions_have_words_and_a_number() {
+        for region in ["eu-west-1", "us-gov-east-1", "ap-southeast-5", "eusc-de-east-1", "us-iso-west-1"] {
+            assert!(is_region(region), "{region}");
+        }
+        for other in ["", "frankfurt", "eu-central", "EU-WEST-1", "eu-west-1a", "eu-west-1.example.com", "-a-1", "us-1"]
+        {
+            assert!(!is_region(other), "{other}");
+        }
     }
 }

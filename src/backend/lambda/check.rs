@@ -30,6 +30,9 @@ const RESERVED: &[&str] = &[
     "LAMBDA_TASK_ROOT",
     "LAMBDA_RUNTIME_DIR",
 ];
+/// The days that CloudWatch can keep logs for.
+const RETENTION: [i32; 22] =
+    [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
 /// Bytes of the whole environment, as JSON.
 const ENVIRONMENT: usize = 4096;
 
@@ -49,7 +52,7 @@ pub fn check(function: &Function, settings: &Settings) -> Vec<Problem> {
     problems.environment(function, settings, &options);
     problems.tags(function, &options);
     problems.calls(function, &options);
-    problems.platform(function, &options);
+    problems.platform(function, settings, &options);
     problems.image(function, settings);
     problems.problems
 }
@@ -123,6 +126,20 @@ impl Checks<'_> {
         {
             self.error("lambda.ephemeral_storage", format!("{size} MB is not allowed: Lambda takes 512 to 10240"));
         }
+        for layer in &options.layers {
+            let version = layer.rsplit(':').next().unwrap_or_default();
+            if !is_arn(layer, &["lambda"]) || !layer.contains(":layer:") || version.parse::<u32>().is_err() {
+                self.error("lambda.layers", format!("`{layer}` is no layer's ARN with a version")).hint =
+                    Some("it looks like arn:aws:lambda:eu-west-1:123456789012:layer:NAME:1".into());
+            }
+        }
+        if let Some(days) = options.log_retention
+            && !RETENTION.contains(&days)
+        {
+            let list = RETENTION.map(|days| days.to_string()).join(", ");
+            self.error("lambda.log_retention", format!("CloudWatch keeps no logs for {days} days")).hint =
+                Some(format!("it takes {list}"));
+        }
         if options.layers.len() > 5 {
             self.error("lambda.layers", format!("{} layers; Lambda takes 5", options.layers.len()));
         }
@@ -175,7 +192,7 @@ impl Checks<'_> {
         }
     }
 
-    fn platform(&mut self, function: &Function, options: &Options) {
+    fn platform(&mut self, function: &Function, settings: &Settings, options: &Options) {
         if !function.constraints.is_empty() {
             self.warn("constraints", "Lambda places functions by itself: constraints have no effect");
         }
@@ -188,11 +205,18 @@ impl Checks<'_> {
                 self.error("lambda.architecture", format!("`{architecture}` is none of x86_64, arm64"));
             }
         }
+        let hint = "it looks like arn:aws:iam::123456789012:role/NAME";
         if let Some(role) = &options.role
             && !is_role(role)
         {
-            self.error("lambda.role", format!("`{role}` is no role's ARN")).hint =
-                Some("it looks like arn:aws:iam::123456789012:role/NAME".into());
+            self.error("lambda.role", format!("`{role}` is no role's ARN")).hint = Some(hint.into());
+        }
+        if let Some(role) = &settings.role
+            && options.role.is_none()
+            && !is_role(role)
+        {
+            let problem = Problem::error("provider.lambda.role", format!("`{role}` is no role's ARN"));
+            self.push(problem.hint(hint));
         }
     }
 
@@ -218,6 +242,12 @@ impl Checks<'_> {
             && let Err(why) = Schedule::of(cron, "UTC")
         {
             self.error("schedule", why);
+        }
+        if let Some(zone) = &options.timezone
+            && !is_zone(zone)
+        {
+            self.error("lambda.timezone", format!("`{zone}` is no time zone")).hint =
+                Some("it takes names as Europe/Berlin, and UTC".into());
         }
         if function.scale.min.is_some_and(|min| min > 0) && options.provisioned.is_none() {
             self.warn("scale.min", "Lambda starts instances when calls come: `min` has no effect").hint =
@@ -259,6 +289,13 @@ impl Checks<'_> {
     }
 }
 
+/// Whether it is a time zone, as far as this machine knows them.
+fn is_zone(name: &str) -> bool {
+    let zones = std::path::Path::new("/usr/share/zoneinfo");
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "/_+-".contains(c));
+    plain && !name.is_empty() && !name.starts_with('/') && (!zones.join("UTC").is_file() || zones.join(name).is_file())
+}
+
 fn is_arn(text: &str, services: &[&str]) -> bool {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     parts.len() == 6 && parts[0] == "arn" && parts[1].starts_with("aws") && services.contains(&parts[2])
@@ -273,7 +310,10 @@ pub fn is_role(arn: &str) -> bool {
         && parts.next() == Some("iam")
         && parts.next() == Some("")
         && parts.next().is_some_and(|account| account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit()))
-        && parts.next().is_some_and(|rest| rest.starts_with("role/") && rest.len() > 5)
+        && parts.next().and_then(|rest| rest.strip_prefix("role/")).is_some_and(|name| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "+=,.@_/-".contains(c);
+            !name.is_empty() && !name.ends_with('/') && name.chars().all(plain)
+        })
 }
 
 #[cfg(test)]

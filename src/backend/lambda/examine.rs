@@ -2,97 +2,40 @@
 //! the policy to add. Asks IAM where that is allowed, else tries what only reads. Nothing is changed.
 use std::time::Duration;
 
-use aws_sdk_iam::types::PolicyEvaluationDecisionType;
+use aws_sdk_iam::types::PolicyEvaluationDecisionType::Allowed;
+use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, EvaluationResult};
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
-use serde_json::json;
 
 use super::Lambda;
 use super::aws::Aws;
 use super::fault::{code, fault, said};
+use super::name::function_name;
+use super::rights::{Group, Place, Right, policy};
 use super::role;
 use crate::backend::Finding;
 use crate::error::Result;
 use crate::finding;
+use crate::function::Function;
 
 /// How long one look may take: IAM is in one region, and answers from far away.
 const LIMIT: Duration = Duration::from_secs(30);
-/// What the rights are for, whether deploys need them all, and which they are.
-type Group = (&'static str, bool, &'static [&'static str]);
-
-const GROUPS: [Group; 4] = [
-    (
-        "AWS rights to deploy",
-        true,
-        &[
-            "iam:AttachRolePolicy",
-            "iam:CreateRole",
-            "iam:GetRole",
-            "iam:PassRole",
-            "iam:TagRole",
-            "lambda:CreateAlias",
-            "lambda:CreateFunction",
-            "lambda:GetAlias",
-            "lambda:GetFunction",
-            "lambda:GetFunctionConfiguration",
-            "lambda:ListFunctions",
-            "lambda:ListTags",
-            "lambda:ListVersionsByFunction",
-            "lambda:PublishVersion",
-            "lambda:TagResource",
-            "lambda:UntagResource",
-            "lambda:UpdateAlias",
-            "lambda:UpdateFunctionCode",
-            "lambda:UpdateFunctionConfiguration",
-        ],
-    ),
-    ("AWS rights to call", true, &["lambda:InvokeFunction", "logs:FilterLogEvents"]),
-    (
-        "AWS rights to remove",
-        false,
-        &[
-            "iam:DeleteRole",
-            "iam:DeleteRolePolicy",
-            "iam:DetachRolePolicy",
-            "iam:ListAttachedRolePolicies",
-            "iam:ListRolePolicies",
-            "lambda:DeleteFunction",
-            "logs:DeleteLogGroup",
-        ],
-    ),
-    (
-        "AWS rights for URLs, secrets, schedules",
-        false,
-        &[
-            "iam:PutRolePolicy",
-            "lambda:AddPermission",
-            "lambda:CreateFunctionUrlConfig",
-            "lambda:PutFunctionConcurrency",
-            "lambda:PutFunctionEventInvokeConfig",
-            "scheduler:CreateSchedule",
-            "ssm:DeleteParameter",
-            "ssm:DescribeParameters",
-            "ssm:PutParameter",
-        ],
-    ),
-];
-
-/// Looks at all of it.
-pub async fn examine(lambda: &Lambda) -> Vec<Finding> {
+/// Looks at all of it, for these functions of a stack.
+pub async fn examine(lambda: &Lambda, functions: &[Function], stack: &str) -> Vec<Finding> {
     let aws = match lambda.aws().await {
         Ok(aws) => aws,
         Err(fault) => return vec![Finding::of_fault("AWS credentials", &fault)],
     };
     let mut all = vec![Finding::ok("AWS region", format!("{} at {}", aws.region, aws.address))];
-    let mut arn = None;
+    let mut known = None;
     let identity = finding::look("AWS identity", LIMIT, async {
         let identity = aws.sts.get_caller_identity().send().await;
         let identity = identity.map_err(|error| fault("can't ask AWS who we are", &error))?;
-        arn = identity.arn().map(str::to_owned);
+        known = identity.arn().map(|arn| (arn.to_owned(), identity.account().unwrap_or("*").to_owned()));
         let found = format!("{} of account {}", identity.arn().unwrap_or("?"), identity.account().unwrap_or("?"));
         Ok(Finding::ok("AWS identity", found))
     });
     all.push(identity.await);
-    let Some(arn) = arn else { return all };
+    let Some((arn, account)) = known else { return all };
     if arn.ends_with(":root") {
         all.push(
             Finding::warning("AWS rights", "the account's root user may do everything")
@@ -100,47 +43,64 @@ pub async fn examine(lambda: &Lambda) -> Vec<Finding> {
         );
         return all;
     }
-    match tokio::time::timeout(LIMIT, simulated(aws, &arn)).await {
+    let settings = &lambda.settings;
+    let place = Place { functions, stack, settings, account: &account, region: &aws.region };
+    let groups = place.groups();
+    match tokio::time::timeout(LIMIT, simulated(aws, &arn, &groups)).await {
         Ok(Ok(findings)) => all.extend(findings),
-        Ok(Err(why)) => all.push(finding::look("AWS rights", LIMIT, probed(aws, why)).await),
+        Ok(Err(why)) => all.push(finding::look("AWS rights", LIMIT, probed(aws, &place, &groups, why)).await),
         Err(_) => all.push(Finding::skipped("AWS rights", "IAM gave no answer in time")),
     }
     all
 }
 
 /// What IAM says of each right; why it can't be asked.
-async fn simulated(aws: &Aws, arn: &str) -> Result<Vec<Finding>, String> {
+async fn simulated(aws: &Aws, arn: &str, groups: &[Group]) -> Result<Vec<Finding>, String> {
     let source = principal(aws, arn).await?;
-    let mut findings = Vec::new();
-    for (about, needed, actions) in GROUPS {
-        let asked = aws.iam.simulate_principal_policy().policy_source_arn(&source);
-        let asked = asked.set_action_names(Some(actions.iter().map(|action| (*action).to_owned()).collect()));
-        let answers: Result<Vec<_>, _> = asked.into_paginator().items().send().collect().await;
-        let answers = answers.map_err(|error| why(&error))?;
-        let allowed = |action: &str| {
-            answers.iter().any(|answer| {
-                answer.eval_action_name() == action && *answer.eval_decision() == PolicyEvaluationDecisionType::Allowed
-            })
-        };
-        let missing: Vec<&str> = actions.iter().copied().filter(|action| !allowed(action)).collect();
-        findings.push(finding(about, needed, actions.len(), &missing));
-    }
-    Ok(findings)
+    let asked = groups.iter().map(|group| {
+        let missing = futures_util::future::try_join_all(group.rights.iter().map(|right| missing(aws, &source, right)));
+        async move { Ok::<_, String>(finding(group, &missing.await?)) }
+    });
+    futures_util::future::try_join_all(asked).await
 }
 
-fn finding(about: &str, needed: bool, all: usize, missing: &[&str]) -> Finding {
-    if missing.is_empty() {
-        return Finding::ok(about, format!("all {all} are there"));
+/// What IAM does not allow of a right.
+async fn missing(aws: &Aws, source: &str, right: &Right) -> Result<Right, String> {
+    let mut asked = aws.iam.simulate_principal_policy().policy_source_arn(source);
+    asked = asked.set_action_names(Some(right.actions.iter().map(|action| (*action).to_owned()).collect()));
+    // A policy for some resources does not allow anything for all.
+    asked = asked.set_resource_arns(Some(right.asked()));
+    if !right.passed_to.is_empty() {
+        let to = right.passed_to.iter().map(|service| (*service).to_owned()).collect();
+        let entry = ContextEntry::builder()
+            .context_key_name("iam:PassedToService")
+            .set_context_key_values(Some(to))
+            .context_key_type(ContextKeyTypeEnum::String);
+        asked = asked.context_entries(entry.build());
     }
-    let found = format!("missing: {}", missing.join(", "));
-    let finding = if needed { Finding::broken(about, found) } else { Finding::warning(about, found) };
-    let policy = json!({
-        "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Action": missing, "Resource": "*"}],
-    });
+    let answers: Result<Vec<_>, _> = asked.into_paginator().items().send().collect().await;
+    let answers = answers.map_err(|error| why(&error))?;
+    let allowed = |answer: &EvaluationResult| {
+        let each = answer.resource_specific_results();
+        *answer.eval_decision() == Allowed && each.iter().all(|one| *one.eval_resource_decision() == Allowed)
+    };
+    Ok(right.only(|action| {
+        let mut about = answers.iter().filter(|answer| answer.eval_action_name() == action).peekable();
+        about.peek().is_none() || !about.all(allowed)
+    }))
+}
+
+fn finding(group: &Group, missing: &[Right]) -> Finding {
+    let names: Vec<&str> = missing.iter().flat_map(|right| right.actions.iter().copied()).collect();
+    if names.is_empty() {
+        let all: usize = group.rights.iter().map(|right| right.actions.len()).sum();
+        return Finding::ok(group.about, format!("all {all} are there"));
+    }
+    let found = format!("missing: {}", names.join(", "));
+    let finding = if group.needed { Finding::broken(group.about, found) } else { Finding::warning(group.about, found) };
     finding
         .hint("ask whoever keeps the account for this policy")
-        .document("policy for IAM", serde_json::to_string_pretty(&policy).unwrap_or_default())
+        .document("policy for IAM", serde_json::to_string_pretty(&policy(missing)).unwrap_or_default())
 }
 
 /// The user or role behind an identity: policies are not a session's.
@@ -166,20 +126,25 @@ fn why<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError<E
 }
 
 /// What can be tried without changing anything.
-async fn probed(aws: &Aws, why: String) -> Result<Finding> {
-    // Asked for things that are not there: who may ask is told so, who may not is refused.
-    let nobody = "faas-doctor-looks-for-nobody";
-    let (functions, function, role, logs, parameters) = tokio::join!(
+async fn probed(aws: &Aws, place: &Place<'_>, groups: &[Group], why: String) -> Result<Finding> {
+    // Who may ask for what is not there is told so, who may not is refused.
+    let name = place.functions.first().map_or_else(|| "nobody".into(), |function| function_name(&function.id()));
+    let (role, log) = (role::name_for(place.stack), super::logs::group(&name));
+    let (functions, function, role, logs) = tokio::join!(
         async { refused("lambda:ListFunctions", aws.lambda.list_functions().max_items(1).send().await) },
-        async { refused("lambda:GetFunction", aws.lambda.get_function().function_name(nobody).send().await) },
-        async { refused("iam:GetRole", aws.iam.get_role().role_name(nobody).send().await) },
-        async { refused("logs:DescribeLogGroups", aws.logs.describe_log_groups().limit(1).send().await) },
-        async { refused("ssm:DescribeParameters", aws.ssm.describe_parameters().max_results(1).send().await) },
+        async { refused("lambda:GetFunction", aws.lambda.get_function().function_name(&name).send().await) },
+        async { refused("iam:GetRole", aws.iam.get_role().role_name(&role).send().await) },
+        async {
+            let asked = aws.logs.filter_log_events().log_group_name(&log).limit(1).send().await;
+            refused("logs:FilterLogEvents", asked)
+        },
     );
-    let all = [functions, function, role, logs, parameters];
-    let missing: Vec<&str> = all.into_iter().flatten().collect();
-    let mut finding = finding("AWS rights", true, 5, &missing);
-    if missing.is_empty() {
+    let refused: Vec<&str> = [functions, function, role, logs].into_iter().flatten().collect();
+    let rights = groups.iter().flat_map(|group| &group.rights);
+    let missing: Vec<Right> = rights.map(|right| right.only(|action| refused.contains(&action))).collect();
+    let all = Group { about: "AWS rights", needed: true, rights: Vec::new() };
+    let mut finding = finding(&all, &missing);
+    if refused.is_empty() {
         finding = Finding::skipped("AWS rights", format!("reading is allowed; IAM does not say more: {why}"))
             .hint("`iam:SimulatePrincipalPolicy` on oneself lets faas look; a deploy names each right that is missing");
     }

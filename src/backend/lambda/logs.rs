@@ -19,7 +19,7 @@ const LATE: i64 = 10_000;
 /// How far back is looked for the last lines, in milliseconds: the first window that holds enough of them is taken.
 const WINDOWS: [i64; 3] = [3_600_000, 86_400_000, 7 * 86_400_000];
 
-fn group(name: &str) -> String {
+pub(super) fn group(name: &str) -> String {
     format!("/aws/lambda/{name}")
 }
 

@@ -39,13 +39,11 @@ pub async fn observe(aws: &Aws, scope: &Scope) -> Result<Vec<Deployed>> {
 /// When Lambda can't be asked.
 pub async fn one(aws: &Aws, id: &FunctionId) -> Result<Option<Deployed>> {
     let full = function_name(id);
-    let (there, alias) = futures_util::try_join!(wait::read(aws, &full), get_alias(aws, &full))?;
-    Ok(there.map(|there| {
-        let mut deployed = deployed(&there, alias.as_ref());
-        deployed.name = id.name.clone();
-        deployed.namespace = id.namespace.clone();
-        deployed
-    }))
+    let Some(there) = wait::read(aws, &full).await? else { return Ok(None) };
+    // Only then: it counts against a rate that a deploy of many new functions needs.
+    let alias = get_alias(aws, &full).await?;
+    let named = Deployed { name: id.name.clone(), namespace: id.namespace.clone(), ..deployed(&there, alias.as_ref()) };
+    Ok(Some(named))
 }
 
 async fn list(aws: &Aws, namespace: Option<&str>, others: bool) -> Result<Vec<Deployed>> {

@@ -42,7 +42,7 @@ pub async fn ready(lambda: &Lambda, reference: &str) -> Result<Option<RegistryLo
 }
 
 /// Registry and repository of an image in ECR, or in what stands for it.
-fn parts<'r>(reference: &'r str, stand_in: Option<&str>) -> Option<(&'r str, &'r str)> {
+pub(super) fn parts<'r>(reference: &'r str, stand_in: Option<&str>) -> Option<(&'r str, &'r str)> {
     let (registry, path) = reference.split_once('/')?;
     let path = path.split('@').next().unwrap_or(path);
     let repository = path.split(':').next().unwrap_or(path);

@@ -107,6 +107,8 @@ pub struct Options {
     /// `zip` (default) or `image`.
     #[serde(default)]
     pub package: Package,
+    /// Install an archive's dependencies in a container: `true`, or the image to do it in.
+    pub container: Option<Container>,
     /// Shown in the console; at most 256 characters.
     #[serde(default)]
     pub description: String,
@@ -150,6 +152,24 @@ pub struct Cors {
     pub credentials: bool,
 }
 
+impl Cors {
+    /// What is set of it, under other names in the order of the fields; `text` writes values as their reader takes them.
+    #[must_use]
+    pub fn by(&self, names: [&str; 6], text: impl Fn(&str) -> String) -> Value {
+        let list = |list: &[String]| (!list.is_empty()).then(|| list.iter().map(|value| text(value)).collect());
+        let values: [Option<Value>; 6] = [
+            list(&self.origins),
+            list(&self.methods),
+            list(&self.headers),
+            list(&self.expose),
+            self.max_age.map(Value::from),
+            self.credentials.then_some(true.into()),
+        ];
+        let set = names.into_iter().zip(values).filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        Value::Object(set.collect())
+    }
+}
+
 /// A function's `lambda.async`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -172,6 +192,25 @@ pub struct Vpc {
     pub subnets: Vec<String>,
     /// Security groups.
     pub security_groups: Vec<String>,
+}
+
+/// A function's `lambda.container`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Container {
+    /// Whether to, in the template's image.
+    Asked(bool),
+    /// In this image.
+    Image(String),
+}
+
+impl<'de> Deserialize<'de> for Container {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Bool(asked) => Ok(Self::Asked(asked)),
+            Value::String(image) if !image.trim().is_empty() => Ok(Self::Image(image)),
+            other => Err(serde::de::Error::custom(format!("it takes true, false or an image's name, not {other}"))),
+        }
+    }
 }
 
 /// How the code is packed.

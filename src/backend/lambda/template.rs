@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::name::ALIAS;
 use super::schedule;
-use super::settings::{Cors, Settings};
+use super::settings::Settings;
 use super::wanted::{Code, Wanted};
 use crate::backend::Change;
 use crate::error::Result;
@@ -75,7 +75,7 @@ pub fn resource(change: &Change, settings: &Settings, code: &str) -> Result<(Str
         let config = present([
             ("AuthType", Some(auth.into())),
             ("InvokeMode", Some(mode.into())),
-            ("Cors", url.cors.as_ref().map(cors)),
+            ("Cors", url.cors.as_ref().map(|cors| cors.by(CORS, str::to_owned))),
         ]);
         set("FunctionUrlConfig", config.into());
     }
@@ -126,18 +126,8 @@ pub(super) fn present<const N: usize>(fields: [(&str, Option<Value>); N]) -> Map
     fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
-fn cors(cors: &Cors) -> Value {
-    let some = |list: &[String]| (!list.is_empty()).then(|| json!(list));
-    present([
-        ("AllowOrigins", some(&cors.origins)),
-        ("AllowMethods", some(&cors.methods)),
-        ("AllowHeaders", some(&cors.headers)),
-        ("ExposeHeaders", some(&cors.expose)),
-        ("MaxAge", cors.max_age.map(Value::from)),
-        ("AllowCredentials", cors.credentials.then_some(true.into())),
-    ])
-    .into()
-}
+/// What CloudFormation calls the fields of `lambda.cors`.
+const CORS: [&str; 6] = ["AllowOrigins", "AllowMethods", "AllowHeaders", "ExposeHeaders", "MaxAge", "AllowCredentials"];
 
 fn kind(arn: &str) -> &'static str {
     match arn.split(':').nth(2) {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::name::ALIAS;
 use super::role;
-use super::settings::{Cors, Settings};
+use super::settings::Settings;
 use super::template::{empty, present};
 use super::wanted::{Code, Wanted};
 use super::{schedule, url};
@@ -206,7 +206,7 @@ impl Terraform {
                 ("qualifier", qualifier.into()),
                 ("authorization_type", if public { "NONE" } else { "AWS_IAM" }.into()),
                 ("invoke_mode", if url.streaming { "RESPONSE_STREAM" } else { "BUFFERED" }.into()),
-                ("cors", url.cors.as_ref().map(cors).into()),
+                ("cors", url.cors.as_ref().map(|cors| cors.by(CORS, literal)).into()),
             ],
         );
         let value = format!("${{aws_lambda_function_url.{label}.function_url}}");
@@ -305,18 +305,9 @@ impl Terraform {
     }
 }
 
-fn cors(cors: &Cors) -> Value {
-    let some = |list: &[String]| (!list.is_empty()).then(|| json!(list.iter().map(|s| literal(s)).collect::<Vec<_>>()));
-    present([
-        ("allow_origins", some(&cors.origins)),
-        ("allow_methods", some(&cors.methods)),
-        ("allow_headers", some(&cors.headers)),
-        ("expose_headers", some(&cors.expose)),
-        ("max_age", cors.max_age.map(Value::from)),
-        ("allow_credentials", cors.credentials.then_some(true.into())),
-    ])
-    .into()
-}
+/// What Terraform calls the fields of `lambda.cors`.
+const CORS: [&str; 6] =
+    ["allow_origins", "allow_methods", "allow_headers", "expose_headers", "max_age", "allow_credentials"];
 
 /// Text that Terraform takes as it is: it looks for expressions in all text.
 fn literal(text: &str) -> String {

@@ -35,6 +35,10 @@ pub async fn versions(aws: &Aws, name: &str) -> Result<Vec<Version>> {
         .collect::<Result<_, _>>()
         .await
         .map_err(|error| fault(format!("can't list the versions of {name}"), &error))?;
+    if all.is_empty() {
+        return Err(Fault::not_found(format!("there is no function {name} in {}", aws.region))
+            .hint("`faas list` shows what is deployed"));
+    }
     let mut versions: Vec<Version> = all
         .iter()
         .filter_map(|configuration| {

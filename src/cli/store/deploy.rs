@@ -39,6 +39,7 @@ impl Deploy {
             deploy: self.flags,
             options: Options::default(),
             parallel: 1,
+            builds: 1,
             build: false,
             push: false,
             deploys: true,

@@ -184,6 +184,7 @@ impl Check {
                 revision_tag: None,
                 several: false,
                 parallel: 1,
+                builds: 1,
                 stack: "",
                 namespace: None,
                 prune: false,

@@ -26,7 +26,8 @@ pub fn five_fields(expression: &str) -> Result<String, String> {
     if year.iter().any(|year| *year != "*") {
         return Err("cron knows no years".into());
     }
-    if fields.iter().any(|field| field.contains(['#', 'W']) || field.ends_with('L')) {
+    // Names of days and months have these letters, too.
+    if day.contains(['W', 'L']) || weekday.contains('#') || weekday.ends_with('L') {
         return Err("cron knows no `L`, `W` and `#`".into());
     }
     let stepped = |field: &str, least: &str| match field.strip_prefix(least).and_then(|rest| rest.strip_prefix('/')) {
@@ -57,13 +58,23 @@ mod tests {
             ("rate(1 day)", "0 0 * * *"),
             ("cron(0/5 * * * ? *)", "*/5 * * * *"),
             ("cron(0 9 ? * MON-FRI *)", "0 9 * * MON-FRI"),
+            ("cron(0 9 ? JUL WED,FRI *)", "0 9 * JUL WED,FRI"),
             ("cron(0 9 ? * 2-6 *)", "0 9 * * 1-5"),
             ("cron(30 4 1 * ? *)", "30 4 1 * *"),
         ] {
             assert_eq!(five_fields(from).as_deref(), Ok(to), "{from}");
         }
-        for not in ["rate(7 minutes)", "rate(2 days)", "cron(0 9 L * ? *)", "cron(0 9 ? * * 2027)", "at(x)", "cron(1)"]
-        {
+        for not in [
+            "rate(7 minutes)",
+            "rate(2 days)",
+            "cron(0 9 L * ? *)",
+            "cron(0 9 15W * ? *)",
+            "cron(0 9 ? * 6L *)",
+            "cron(0 9 ? * 2#1 *)",
+            "cron(0 9 ? * * 2027)",
+            "at(x)",
+            "cron(1)",
+        ] {
             assert!(five_fields(not).is_err(), "{not}");
         }
     }

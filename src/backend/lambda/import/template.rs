@@ -96,6 +96,9 @@ fn place(properties: &mut Map<String, Value>, resource: &Value, kind: &str, note
         notes.push(format!("its image is built from {context}: leave `skip_build` out and set `handler: {context}`"));
     }
     match properties.shift_remove("CodeUri") {
+        Some(Value::String(archive)) if archive.ends_with(".zip") => {
+            notes.push(format!("its code is packed in {archive}: put it into a folder"));
+        }
         Some(Value::String(folder)) if !folder.starts_with("s3://") => return Some(folder),
         Some(elsewhere) => notes.push(format!("its code is in {}: put it into a folder", short(&elsewhere))),
         None if kind == SERVERLESS
