@@ -169,18 +169,19 @@ fn digest(bytes: &str) -> String {
     format!("sha256:{}", hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
-/// Puts an image without layers into a registry: its digest.
-fn image(registry: &str, name: &str, architecture: &str) -> String {
+/// Puts an image without layers into a registry: the digest of its manifest, and how long that is.
+fn image(registry: &str, name: &str, architecture: &str) -> (String, usize) {
     let config =
         json!({"os": "linux", "architecture": architecture, "rootfs": {"type": "layers", "diff_ids": []}}).to_string();
     let place = format!("http://{registry}/v2/{name}/blobs/uploads/");
     let headers = curl(&["-X", "POST", "-D", "-", "-o", "/dev/null", &place]);
     let place = headers.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap().trim();
-    curl(&["-X", "PUT", "--data-raw", &config, &format!("{place}&digest={}", digest(&config))]);
+    let bytes = "Content-Type: application/octet-stream";
+    curl(&["-X", "PUT", "-H", bytes, "--data-raw", &config, &format!("{place}&digest={}", digest(&config))]);
     let described = json!({"mediaType": "application/vnd.docker.container.image.v1+json", "size": config.len(), "digest": digest(&config)});
     let manifest = json!({"schemaVersion": 2, "mediaType": DOCKER, "config": described, "layers": []}).to_string();
     put_manifest(registry, name, DOCKER, &manifest);
-    digest(&manifest)
+    (digest(&manifest), manifest.len())
 }
 
 const DOCKER: &str = "application/vnd.docker.distribution.manifest.v2+json";
@@ -206,10 +207,10 @@ fn an_image_for_another_processor_or_for_several_is_told_before_anything_is_made
         );
         oracle.project("cpu", "").file("stack.yml", stack).arg("up")
     };
-    let digest = image(host, "cpu/arm", "arm64");
+    let (digest, size) = image(host, "cpu/arm", "arm64");
     up("cpu/arm").status(2).stderr_has("is for linux/arm64, and the function is to run on linux/amd64").run();
     let platform = json!({"os": "linux", "architecture": "arm64"});
-    let one = json!({"mediaType": DOCKER, "size": 1, "digest": digest, "platform": platform});
+    let one = json!({"mediaType": DOCKER, "size": size, "digest": digest, "platform": platform});
     let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [one]}).to_string();
     put_manifest(host, "cpu/arm", INDEX, &index);
     up("cpu/arm").status(2).stderr_has("is an index of several images").stderr_has("--provenance=false").run();
