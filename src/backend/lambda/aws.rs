@@ -133,7 +133,7 @@ fn is_region(name: &str) -> bool {
     match parts.split_last() {
         Some((number, words)) => {
             words.len() >= 2
-                && words.iter().all(|w| letters(w))
+                && words.iter().all(letters)
                 && !number.is_empty()
                 && number.bytes().all(|b| b.is_ascii_digit())
         }
