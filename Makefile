@@ -1,5 +1,5 @@
 # The two commands of the README, and what CI and releases need.
-.PHONY: demo test test-full bench parity watchdog completions
+.PHONY: demo test test-full bench parity watchdog completions generated
 
 # From nothing to an answering function, as a newcomer would type it.
 demo:
@@ -29,3 +29,7 @@ watchdog:
 # The completion scripts that are checked in.
 completions:
 	@scripts/completions.sh
+
+# The pages and the schema that are made from the code.
+generated:
+	@scripts/generated.sh

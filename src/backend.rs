@@ -3,9 +3,10 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use crate::artifact::ArtifactKind;
-use crate::error::{Fault, Result};
+use crate::error::{Code, Fault, Result};
 use crate::finding;
 use crate::function::{Function, FunctionId};
+use crate::history::{self, Deployment};
 use crate::problem::Problem;
 use crate::progress::Progress;
 
@@ -168,6 +169,25 @@ pub trait Backend: Send + Sync {
     /// Canary, promote, roll back, revisions; `None` where the platform has no such thing.
     fn traffic(&self) -> Option<&dyn Traffic> {
         None
+    }
+
+    /// The deployments of a function that the platform remembers, newest first: those of its revisions, where it has
+    /// such, else those that stand in an annotation.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::NotFound`] when there is no such function.
+    async fn deployments(&self, id: &FunctionId) -> Result<Vec<Deployment>> {
+        if let Some(traffic) = self.traffic() {
+            return Ok(traffic.revisions(id).await?.into_iter().map(Revision::into_deployment).collect());
+        }
+        let scope = Scope { namespace: id.namespace.clone(), names: vec![id.name.clone()], ..Scope::default() };
+        let there = self.observe(&scope).await?.into_iter().next().ok_or_else(|| {
+            Fault::not_found(format!("there is no function {id}"))
+                .code(Code::NO_FUNCTION)
+                .hint("`faas list` shows what is deployed")
+        })?;
+        let all = history::past(&there.annotations).into_iter().enumerate();
+        Ok(all.map(|(n, record)| Deployment { id: record.number.to_string(), serves: n == 0, record }).collect())
     }
 
     /// Whether [`Secrets::list`] tells of every secret that a function may name.

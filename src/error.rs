@@ -5,6 +5,10 @@ use serde::Serialize;
 
 use crate::problem::Problem;
 
+pub mod code;
+
+pub use code::Code;
+
 /// The result of anything that can fail in front of a user.
 pub type Result<T, E = Fault> = std::result::Result<T, E>;
 
@@ -59,6 +63,8 @@ impl Kind {
 pub struct Fault {
     /// What sort of failure it was.
     pub kind: Kind,
+    /// Its class, which has a page: `faas explain E0101`.
+    pub code: Code,
     /// What failed, on which thing; starts in lower case.
     pub message: String,
     /// Why, in the platform's own words.
@@ -75,7 +81,7 @@ pub struct Fault {
 impl Fault {
     /// A failure of the given kind.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), cause: None, hint: None, problems: Vec::new() }
+        Self { kind, code: Code::of(kind), message: message.into(), cause: None, hint: None, problems: Vec::new() }
     }
 
     /// It did not work.
@@ -137,6 +143,13 @@ impl Fault {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says of which class it is, where more is known than its kind.
+    #[must_use]
+    pub fn code(mut self, code: Code) -> Self {
+        self.code = code;
         self
     }
 

@@ -16,6 +16,7 @@ pub mod finding;
 pub mod function;
 #[cfg(feature = "local")]
 pub mod gateway;
+pub mod history;
 #[cfg(any(feature = "knative", feature = "lambda"))]
 pub mod imported;
 pub mod manager;

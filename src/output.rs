@@ -4,14 +4,16 @@ use std::io::{IsTerminal, Write};
 use serde::Serialize;
 
 use crate::context::Env;
-use crate::error::{Fault, Result};
+use crate::error::{Code, Fault, Result};
 use crate::problem::Problem;
 
+pub mod deployments;
 pub mod detail;
 pub mod diagnostic;
 pub mod functions;
 pub mod progress;
 pub mod table;
+pub mod yaml;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -192,10 +194,15 @@ impl Output {
         let fault = &self.by_its_name(fault);
         if self.log == LogFormat::Json {
             let hint = fault.hint.as_ref().map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
-            return log_json("error", None, &format!("{fault}{hint}"));
+            return log_json("error", None, &format!("{fault}{hint} [{}]", fault.code));
         }
         match self.format {
             Format::Json => eprint_line(&serde_json::json!({ "error": fault }).to_string()),
+            // Who called faas-cli knows no `faas`.
+            Format::Table if self.dialect == Dialect::FaasCli => {
+                let fault = Fault::clone(fault).code(Code::of(fault.kind));
+                eprint_line(diagnostic::fault(&fault, self.colour).trim_end());
+            }
             Format::Table => eprint_line(diagnostic::fault(fault, self.colour).trim_end()),
         }
     }

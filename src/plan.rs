@@ -8,6 +8,7 @@ use crate::backend::{ARTIFACT_KEY, Deployed, Difference, SPEC_KEY, STACK_KEY};
 use crate::error::{Fault, Kind, Result};
 use crate::function::Function;
 
+mod changed;
 mod drift;
 pub mod hide;
 pub mod prune;

@@ -50,6 +50,51 @@ pub trait Progress: Send + Sync {
     fn failed(&self, subject: &str, message: &str);
 }
 
+/// The progress of one of several targets: each function is named `TARGET/NAME`.
+pub struct Labelled<'a> {
+    inner: &'a dyn Progress,
+    label: &'a str,
+}
+
+impl<'a> Labelled<'a> {
+    /// `inner`, with `label` before each name.
+    #[must_use]
+    pub fn new(inner: &'a dyn Progress, label: &'a str) -> Self {
+        Self { inner, label }
+    }
+
+    fn named(&self, subject: &str) -> String {
+        format!("{}/{subject}", self.label)
+    }
+}
+
+impl Progress for Labelled<'_> {
+    fn step(&self, subject: &str, step: &str) {
+        self.inner.step(&self.named(subject), step);
+    }
+    fn part(&self, subject: &str, part: Part<'_>) {
+        self.inner.part(&self.named(subject), part);
+    }
+    fn line(&self, subject: &str, line: &str) {
+        self.inner.line(&self.named(subject), line);
+    }
+    fn note(&self, subject: &str, message: &str) {
+        self.inner.note(&self.named(subject), message);
+    }
+    fn amount(&self, subject: &str, what: &str, done: u64, total: u64) {
+        self.inner.amount(&self.named(subject), what, done, total);
+    }
+    fn warn(&self, subject: &str, message: &str) {
+        self.inner.warn(&self.named(subject), message);
+    }
+    fn done(&self, subject: &str, summary: &str) {
+        self.inner.done(&self.named(subject), summary);
+    }
+    fn failed(&self, subject: &str, message: &str) {
+        self.inner.failed(&self.named(subject), message);
+    }
+}
+
 /// Progress that says nothing.
 pub struct Silent;
 

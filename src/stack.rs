@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::error::{Fault, Result};
+use crate::error::{Code, Fault, Result};
 use crate::function::{Function, Resources};
 use crate::problem::{Place, Problem};
 
@@ -248,6 +248,7 @@ pub fn parse(bytes: &[u8], origin: Origin, options: &Options) -> Result<Stack> {
         let names: Vec<&str> = targets.iter().map(String::as_str).collect();
         let hint = overlay::hint(name, &names);
         return Err(Fault::usage(format!("{} has no target `{name}`", origin.name))
+            .code(Code::TARGET_MISSING)
             .hint(hint.unwrap_or_else(|| format!("add it under `targets:`, as `targets: {{{name}: {{…}}}}`"))));
     }
 
@@ -350,5 +351,5 @@ fn invalid(origin: &Origin, report: Report) -> Fault {
     if count(false) > 0 {
         told += &format!(", {}", plural(count(false), "warning"));
     }
-    Fault::usage(format!("{} is not valid: {told}", origin.name)).problems(problems)
+    Fault::usage(format!("{} is not valid: {told}", origin.name)).code(Code::STACK_INVALID).problems(problems)
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use include_dir::{Dir, include_dir};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Fault, OrFault, Result};
+use crate::error::{Code, Fault, OrFault, Result};
 
 pub mod file;
 pub mod git;
@@ -141,7 +141,7 @@ impl Catalogue {
 
     fn unknown(&self, lang: &str) -> Fault {
         let names: Vec<String> = self.list().into_iter().map(|summary| summary.name).collect();
-        Fault::not_found(format!("there is no template `{lang}`"))
+        Fault::not_found(format!("there is no template `{lang}`")).code(Code::TEMPLATE_MISSING)
             .cause(format!("known are {}", names.join(", ")))
             .hint(format!(
                 "choose one of these, pull one (`faas template store list`), or put your own into template/{lang}/ beside \

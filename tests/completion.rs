@@ -1,7 +1,7 @@
 //! Completions as shells ask for them, and by the shells themselves where they are installed.
 use std::process::Command;
 
-use crate::support::Test;
+use crate::support::{Local, Test, free_port};
 
 const STACK: &str = "provider: {name: local}\nfunctions:\n  tax: {lang: python3, handler: ./tax}\n  talk: {lang: node, handler: ./talk}\ntargets:\n  eu: {}\n  us: {}\n";
 
@@ -31,6 +31,29 @@ fn names_of_functions_targets_templates_and_keys_are_completed() {
 fn what_can_not_be_looked_up_completes_to_nothing() {
     let broken = Test::new().file("stack.yml", "functions: [").env("COMPLETE", "fish");
     broken.args(["--", "faas", "invoke", ""]).stderr("").run();
+}
+
+#[test]
+fn what_the_platform_has_is_completed_secrets_and_deployments() {
+    let port = free_port();
+    let stack = format!(
+        "provider: {{name: local, gateway: \"http://127.0.0.1:{port}\"}}\nfunctions:\n  tax: {{lang: python3, handler: ./tax}}\n"
+    );
+    let up = Test::new().file("stack.yml", stack).file("tax/handler.py", "def handle(req):\n    return req\n");
+    let up = up.args(["up"]).run();
+    let _stop = Local::of(&up);
+    for name in ["api-key", "api-word", "other"] {
+        up.then().args(["secret", "create", name]).stdin("x").run();
+    }
+    up.then().args(["up", "--env", "A=1"]).run();
+    let asked = |words: &[&str]| -> Vec<String> {
+        let words = ["--", "faas"].iter().chain(words).copied();
+        let done = up.then().env("COMPLETE", "fish").args(words).run();
+        done.stdout.lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned()).collect()
+    };
+    assert_eq!(asked(&["secret", "remove", "api"]), ["api-key", "api-word"]);
+    assert_eq!(asked(&["rollout", "undo", "tax", "--to", ""]), ["2", "1"]);
+    assert_eq!(asked(&["deployments", "show", "tax", ""]), ["2", "1"]);
 }
 
 /// Runs `script` with the binary in PATH, in a folder with a stack; `None` where the shell is not installed.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Local, Test};
+use crate::support::{Done, Local, Test, bed};
 
 /// A step of a page.
 #[derive(Debug)]
@@ -102,17 +102,61 @@ fn typed(name: &str) {
     let start = Test::new().args(["local", "start", "--port", "0", "--output", "json"]).run();
     let _stop = Local::of(&start);
     let url = start.json()["url"].as_str().expect("url").to_owned();
+    typed_in(name, &page(name), &start, &url);
+}
+
+/// Types a page in, in the place of `start`, whose platform is at `url`.
+fn typed_in(name: &str, text: &str, start: &Done, url: &str) {
     let shell = |bash: &mut Command| {
         bash.env("HOME", start.home()).env("FAAS_HOME", start.faas_home()).envs(
             ["PIP_INDEX_URL", "PIP_CERT", "SSL_CERT_FILE"].into_iter().filter_map(|n| Some((n, std::env::var_os(n)?))),
         );
     };
-    type_in(name, &page(name), &start.dir(), shell, |said| said.replace(&url, "http://127.0.0.1:8080"));
+    type_in(name, text, &start.dir(), shell, |said| said.replace(url, "http://127.0.0.1:8080"));
 }
 
 #[test]
 fn the_tour_works_as_it_stands() {
     typed("tour.md");
+}
+
+#[test]
+fn deployments_are_listed_and_gone_back_to_as_their_page_has_it() {
+    typed("history.md");
+}
+
+#[test]
+fn the_tour_of_openfaas_works_as_it_stands_on_a_real_gateway() {
+    let (Some(url), Some(password), Some(registry)) =
+        (bed("OPENFAAS_URL"), bed("OPENFAAS_PASSWORD_FILE"), bed("FAAS_REGISTRY"))
+    else {
+        return;
+    };
+    // What is another one here: the gateway, the registry, and the image below the function's own.
+    let text = page("openfaas.md")
+        .replace("gateway: http://127.0.0.1:8080", &format!("gateway: {url}"))
+        .replace("registry.example.com/shop/", &format!("{registry}/docs/"))
+        .replace(
+            "    handler: ./greet\n",
+            &format!("    handler: ./greet\n    build_args: {{BASE: {registry}/base/python:3.11}}\n"),
+        );
+    let password = std::fs::read_to_string(&password).expect("the password");
+    let start = Test::new().file("password.txt", password).args(["version"]).run();
+    let clean = || {
+        for args in [["remove", "greet"], ["secret", "remove"]] {
+            let mut test = start.then().args(args);
+            if args[0] == "secret" {
+                test = test.arg("greet-word");
+            }
+            let mut left = test.args(["--gateway", &url]).command();
+            let _ = left.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).status();
+        }
+    };
+    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| typed_in("openfaas.md", &text, &start, &url)));
+    clean();
+    if let Err(failed) = done {
+        std::panic::resume_unwind(failed);
+    }
 }
 
 /// Every chapter is a page, and no link between them leads nowhere.

@@ -51,7 +51,8 @@ fn looking_at_an_embedded_platform_that_does_not_run_says_how_to_start_it() {
         .stdout("")
         .stderr(
             "error: the embedded platform does not run\n\
-             hint: `faas up` and `faas deploy` start it, and so does `faas local start`\n",
+             hint: `faas up` and `faas deploy` start it, and so does `faas local start`\n\
+             more: faas explain E0501\n",
         )
         .run();
 }

@@ -142,6 +142,33 @@ fn a_public_url_has_both_permissions() {
 }
 
 #[test]
+fn versions_tell_who_deployed_them_and_are_gone_back_to() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("");
+    let done = oracle.project("past", "").env("USER", "jane").arg("up").run();
+    let more = "    environment: {RATE: \"7\"}\n";
+    let two = done.then().file("stack.yml", stack("past", more)).env("USER", "joe");
+    let done = two.file("tax/handler.py", "def handle(req):\n    return 'two'\n").arg("up").run();
+    let list = || done.then().args(["deployments", "list", "past-tax", "--output", "json"]).run().json();
+    let told = list();
+    let field = |name: &str| -> Vec<Value> { told.as_array().unwrap().iter().map(|one| one[name].clone()).collect() };
+    assert_eq!(field("id"), ["2", "1"]);
+    assert_eq!(field("by"), ["joe", "jane"]);
+    assert_eq!(field("stack"), ["past", "past"]);
+    assert_eq!(field("changed"), [serde_json::json!(["code", "environment.RATE"]), serde_json::json!(["created"])]);
+    assert_eq!(field("serves"), [true, false]);
+    done.then().args(["rollout", "undo", "past-tax", "--to", "1"]).run();
+    assert_eq!(list()[1]["serves"], true);
+    // That a version's own code answers is Lambda's work; moto runs the newest, whatever is asked for.
+    let alias = done.then().args(["rollout", "status", "past-tax", "--output", "json"]).run().json();
+    assert_eq!((&alias[0]["name"], &alias[0]["share"]), (&Value::from("1"), &Value::from(100)), "{alias}");
+    remove(&done, "past-tax");
+    oracle.check();
+}
+
+#[test]
 fn a_canary_gets_a_share_and_is_promoted_or_undone_by_one_call() {
     if !bed() {
         return;

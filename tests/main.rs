@@ -24,11 +24,16 @@ mod engines;
 mod examples;
 #[cfg(feature = "local")]
 mod gateway_contract;
+mod generated;
 mod help;
+#[cfg(feature = "local")]
+mod history;
 #[cfg(feature = "image")]
 mod image;
 #[cfg(feature = "image")]
 mod image_names;
+#[cfg(all(feature = "lambda", feature = "knative"))]
+mod import;
 mod keyring;
 #[cfg(feature = "knative")]
 mod knative;

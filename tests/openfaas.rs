@@ -58,6 +58,7 @@ impl Bed {
             stack: "tests".into(),
             how: How::Upsert,
             force: false,
+            history: Vec::new(),
         }
     }
 

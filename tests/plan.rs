@@ -110,5 +110,85 @@ fn several_targets_are_brought_up_by_one_command_and_one_that_fails_keeps_no_oth
     start.then().args(["namespace", "create", "us"]).run();
     let whole = start.then().args(["up", "--target", "us,eu"]).run();
     assert!(whole.stdout.contains("us:\n") && whole.stdout.contains("eu:\n"), "{}", whole.stdout);
+    let apart = "FUNCTION  ACTION     URL\n";
+    assert!(whole.stdout.starts_with("us:\n") && whole.stdout.contains(apart), "{}", whole.stdout);
+    assert!(whole.stderr.contains("us: 1 created\n") && whole.stderr.contains("eu: 1 unchanged\n"), "{}", whole.stderr);
+    // Each function is told with its target.
+    assert!(whole.stderr.contains("us/keep: deployed\n"), "{}", whole.stderr);
     start.then().args(["up", "--target", "eu,asia"]).status(2).stderr_has("stack.yml has no target `asia`").run();
+
+    let gone = start.then().args(["remove", "--target", "us,eu", "--output", "json"]).run().json();
+    let removed = |target: &str| serde_json::json!({"target": target, "removed": ["keep"]});
+    assert_eq!(gone, serde_json::json!([removed("us"), removed("eu")]));
+    start
+        .then()
+        .args(["remove", "--target", "us,eu"])
+        .status(4)
+        .stderr_has("error: us: can't remove keep")
+        .stderr_has("2 of 2 targets failed: us, eu")
+        .run();
+}
+
+#[test]
+fn targets_that_build_the_same_code_at_once_do_not_disturb_each_other() {
+    let port = free_port();
+    let names = ["a", "b", "c", "d"];
+    let targets: String = names.iter().map(|name| format!("  {name}: {{name: {name}, namespace: {name}}}\n")).collect();
+    let text = stack(port, &(one("keep", "") + &one("more", ""))) + "targets:\n" + &targets;
+    let start = Test::new()
+        .file("stack.yml", text)
+        .file("echo/handler.py", ECHO)
+        .args(["local", "start", "--port", &port.to_string()])
+        .run();
+    let _stop = Local::of(&start);
+    for name in names {
+        start.then().args(["namespace", "create", name]).run();
+    }
+    let up = start.then().args(["up", "--target", "a,b,c,d", "--output", "json"]).run().json();
+    for (nth, name) in names.into_iter().enumerate() {
+        assert_eq!(up[nth]["target"], name);
+        let actions: Vec<&str> =
+            up[nth]["functions"].as_array().expect("all").iter().filter_map(|f| f["action"].as_str()).collect();
+        assert_eq!(actions, ["created", "created"], "{up}");
+        start.then().args(["invoke", "keep", "--namespace", name]).stdin("x").stdout("x").run();
+    }
+}
+
+#[test]
+fn on_a_terminal_prune_asks_first_and_yes_answers() {
+    let port = free_port();
+    let up = Test::new()
+        .file("stack.yml", stack(port, &(one("keep", "") + &one("drop", ""))))
+        .file("echo/handler.py", ECHO)
+        .args(["up"])
+        .run();
+    let _stop = Local::of(&up);
+    let left = |names: &[&str]| {
+        let list = up.then().args(["list", "--quiet"]).run();
+        assert_eq!(list.stdout.lines().collect::<Vec<_>>(), names);
+    };
+    let ask = |answer: &str| {
+        let test = up.then().file("stack.yml", stack(port, &one("keep", ""))).env("TERM", "xterm");
+        let mut command = test.args(["up", "--prune"]).command();
+        command.env_remove("CI");
+        let mut session = rexpect::session::spawn_command(command, Some(60_000)).expect("a terminal");
+        session.exp_string("Remove drop, which the stack names no longer?").expect("the question");
+        session.send(answer).expect("typed");
+        session.flush().expect("typed");
+        session.exp_eof().expect("its end")
+    };
+    let said = ask("n");
+    assert!(said.contains("it was left"), "{said}");
+    left(&["drop", "keep"]);
+    ask("y");
+    left(&["keep"]);
+    up.then().file("stack.yml", stack(port, &(one("keep", "") + &one("drop", "")))).args(["up"]).run();
+    // Nobody is asked without a terminal, or with --yes.
+    let test = up.then().file("stack.yml", stack(port, &one("keep", ""))).env("TERM", "xterm");
+    let mut command = test.args(["up", "--prune", "--yes"]).command();
+    command.env_remove("CI");
+    let mut session = rexpect::session::spawn_command(command, Some(60_000)).expect("a terminal");
+    let said = session.exp_eof().expect("its end");
+    assert!(!said.contains("Remove drop"), "{said}");
+    left(&["keep"]);
 }

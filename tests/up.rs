@@ -34,7 +34,8 @@ fn without_a_stack_file_it_says_how_to_get_one() {
         .stdout("")
         .stderr(
             "error: there is no stack.yaml or stack.yml in this folder\n\
-             hint: make one with `faas new NAME --lang python3`, or name one with `-f FILE`\n",
+             hint: make one with `faas new NAME --lang python3`, or name one with `-f FILE`\n\
+             more: faas explain E0101\n",
         )
         .run();
 }

@@ -131,13 +131,16 @@ fn no_stack_file() {
         .status(2)
         .stdout("")
         .stderr(format!(
-            "error: there is no stack.yaml or stack.yml in this folder\nhint: {make}, or name one with `-f FILE`\n"
+            "error: there is no stack.yaml or stack.yml in this folder\nhint: {make}, or name one with `-f FILE`\n\
+             more: faas explain E0101\n"
         ))
         .run();
     Test::new()
         .args(["validate", "-f", "shop.yml"])
         .status(2)
-        .stderr(format!("error: there is no stack file `shop.yml`\nhint: look at the name, or {make}\n"))
+        .stderr(format!(
+            "error: there is no stack file `shop.yml`\nhint: look at the name, or {make}\nmore: faas explain E0101\n"
+        ))
         .run();
 }
 

@@ -3,6 +3,7 @@ use serde::Serialize;
 
 use crate::artifact::Artifact;
 use crate::function::Function;
+use crate::history::Record;
 
 /// What `apply` is to do for one function.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct Change {
     pub how: How,
     /// New processes even if nothing changed (`--force`).
     pub force: bool,
+    /// This deployment and those before it, newest first, for the platform to keep; empty where nothing is kept.
+    pub history: Vec<Record>,
 }
 
 /// A field of the platform's object that differs from what it should be.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{Change, Deployed};
 use crate::error::{Fault, Result};
 use crate::function::FunctionId;
+use crate::history::{Deployment, Record};
 use crate::progress::Progress;
 
 /// Canary, promote, roll back: shares of traffic by revision.
@@ -79,4 +80,18 @@ pub struct Revision {
     /// Replicas that run now, when the platform told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<u64>,
+    /// The deployment that it came from, where `faas` made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<Record>,
+}
+
+impl Revision {
+    /// As a deployment: what `faas` noted, and what the platform knows by itself.
+    #[must_use]
+    pub fn into_deployment(self) -> Deployment {
+        let mut record = self.deployment.unwrap_or_default();
+        record.at = record.at.or(self.created);
+        record.image = record.image.or(Some(self.image));
+        Deployment { id: self.name, serves: self.share > 0, record }
+    }
 }

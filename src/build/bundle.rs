@@ -106,6 +106,19 @@ pub(super) fn said(duration: Duration) -> String {
     }
 }
 
+/// The bundle of an earlier build, by its digest, if it is kept.
+///
+/// # Errors
+/// A template that is missing or can't run as a process.
+pub fn kept(function: &Function, project: &Project<'_>, digest: &str) -> Result<Option<Artifact>> {
+    let is_one = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
+    let dir = is_one.then(|| folder(project, &function.name, digest)).filter(|dir| complete(dir));
+    let Some(dir) = dir else { return Ok(None) };
+    let tree = tree::assemble(function, project, &Options::default(), false)?;
+    touch(&dir);
+    Ok(Some(Artifact::Bundle { dir, digest: digest.into(), run: native(function, &tree)?.run_spec() }))
+}
+
 fn native<'t>(function: &Function, tree: &'t Tree) -> Result<&'t Native> {
     let template = tree.template.as_ref();
     template.and_then(|template| template.manifest.native.as_ref()).ok_or_else(|| {

@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 
 use super::Project;
 use super::buildkit::BuildKit;
-use crate::error::{Fault, OrFault, Result};
+use crate::error::{Code, Fault, OrFault, Result};
 
 pub mod dial;
 mod host;
@@ -218,7 +218,10 @@ fn unreachable(address: &Address, project: &Project<'_>, text: &str) -> Fault {
         }
         _ => text,
     };
-    Fault::failed(format!("no container engine answers at {}", address.shown)).cause(looked).hint(hint)
+    Fault::failed(format!("no container engine answers at {}", address.shown))
+        .code(Code::ENGINE_MISSING)
+        .cause(looked)
+        .hint(hint)
 }
 
 /// The one of `images` that has this name with tag, or this id.

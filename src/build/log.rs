@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Project;
 use super::dockerfile::{self, Instruction};
-use crate::error::{Fault, Result};
+use crate::error::{Code, Fault, Result};
 use crate::progress::{Part, Progress, State};
 use crate::template::file::cant_write;
 
@@ -161,7 +161,10 @@ impl<'a> Log<'a> {
         let hint = super::builder::hint(&format!("{about} {error}"))
             .or_else(|| super::builder::hint(full?))
             .map_or_else(|| log.clone(), |hint| format!("{hint}; {log}"));
-        Fault::failed(format!("{}: the image can't be built", self.name)).cause(said.join("\n")).hint(hint)
+        Fault::failed(format!("{}: the image can't be built", self.name))
+            .code(Code::BUILD_FAILED)
+            .cause(said.join("\n"))
+            .hint(hint)
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
 use super::Project;
-use crate::error::{Fault, OrFault, Result};
+use crate::error::{Code, Fault, OrFault, Result};
 use crate::progress::Progress;
 use crate::template::manifest::Step;
 
@@ -57,7 +57,7 @@ pub async fn run(step: &Step, dir: &Path, name: &str, what: &str, progress: &dyn
     if status.success() {
         return Ok(());
     }
-    let mut fault = Fault::failed(format!("{name}: {what} failed: {}", step.run)).cause(said);
+    let mut fault = Fault::failed(format!("{name}: {what} failed: {}", step.run)).code(Code::BUILD_FAILED).cause(said);
     if step.probe.is_none() {
         fault.hint = step.hint.clone();
     }

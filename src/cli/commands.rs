@@ -81,13 +81,14 @@ commands! {
     "completion" => completion::Completion, "Print the completion script for a shell";
     "config" => super::config::Config, "Look at the stack as it counts in the end";
     "deploy" => deploy::Deploy, "Deploy the functions of the stack; those that are there as they should be are left alone";
+    "deployments" => super::deployments::Deployments, "Look at the history of a function: when it was deployed, by whom, from which commit, and what changed";
     "describe" => describe::Describe, "Describe a function";
     "dev" => super::dev::Dev, "Keep the functions of the stack deployed while you write them, and show their logs";
     "doctor" => super::doctor::Doctor, "Look at everything that functions need of this machine and of their platform, and say how to mend what is wrong";
-    "explain" => super::explain::Explain, "Explain a key of the stack file, as timeout, scale.min or provider.gateway";
+    "explain" => super::explain::Explain, "Explain a key of the stack file, as timeout or scale.min, or the code of an error, as E0101";
     "generate" => super::generate::Generate, "Write functions as OpenFaaS Functions, Knative Services, a template of AWS SAM or for Terraform";
     #[cfg(any(feature = "knative", feature = "lambda"))]
-    "import" => super::import::Import, "Write functions of other tools as a stack file: of a template of SAM, func.yaml, Knative Services or Lambda";
+    "import" => super::import::Import, "Write functions of other tools as a stack file: of SAM, Serverless, func, Fn, Knative or Lambda";
     "info" => info::Info, "Show the platform's name, version and abilities";
     "invoke" => invoke::Invoke, "Call a function: stdin is the request's body, stdout the answer's";
     "list" or "ls" => list::List, "List the functions that are deployed";

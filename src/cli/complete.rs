@@ -18,10 +18,11 @@ use crate::template::Catalogue;
 const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// Where functions' names are asked for: commands, and the argument.
-const FUNCTIONS: [(&str, &str); 9] = [
+const FUNCTIONS: [(&str, &str); 10] = [
     ("invoke", "name"),
     ("logs", "name"),
     ("describe", "name"),
+    ("deployments", "name"),
     ("scale", "name"),
     ("ready", "name"),
     ("remove", "names"),
@@ -48,10 +49,11 @@ pub fn live(tree: Command) -> Command {
                 }
                 "rollout" => {
                     command = everywhere(command, "revision", revisions);
-                    command = everywhere(command, "to", revisions);
+                    command = everywhere(command, "to", deployments);
                     command = everywhere(command, "shares", revisions);
                 }
                 "revisions" => command = everywhere(command, "revision", revisions),
+                "deployments" => command = everywhere(command, "deployment", deployments),
                 "target" => command = everywhere(command, "name", targets),
                 "explain" => command = with(command, "key", keys),
                 _ => {}
@@ -122,6 +124,28 @@ impl Line {
         with(self.global.target.as_deref()).or_else(|| with(None))
     }
 
+    /// The function that the line names: one of the stack's, else the first word that is no command.
+    fn function(&self) -> Option<String> {
+        const VERBS: [&str; 13] = [
+            "faas",
+            "rollout",
+            "revisions",
+            "deployments",
+            "set",
+            "undo",
+            "promote",
+            "status",
+            "list",
+            "show",
+            "remove",
+            "pause",
+            "resume",
+        ];
+        let known: Vec<String> = self.stack().map(|stack| stack.names).unwrap_or_default();
+        let named = |word: &&String| !word.starts_with('-') && !VERBS.contains(&word.as_str());
+        self.words.iter().find(|word| known.contains(word)).or_else(|| self.words.iter().find(named)).cloned()
+    }
+
     /// Asks the platform, for a moment.
     fn ask<T>(&self, question: impl AsyncFnOnce(&Session) -> Option<T>) -> Option<T> {
         let session = Session::open(&self.context, &self.global, &GatewayFlags::default()).ok()?;
@@ -171,17 +195,21 @@ fn secrets() -> Vec<CompletionCandidate> {
 /// Those of the function that the line names.
 fn revisions() -> Vec<CompletionCandidate> {
     let Some(line) = Line::read() else { return Vec::new() };
-    let known: Vec<String> = line.stack().map(|stack| stack.names).unwrap_or_default();
-    let verbs =
-        ["faas", "rollout", "revisions", "set", "undo", "promote", "status", "list", "remove", "pause", "resume"];
-    let named = |word: &&String| !word.starts_with('-') && !verbs.contains(&word.as_str());
-    let named = line.words.iter().find(|word| known.contains(word)).or_else(|| line.words.iter().find(named));
-    let Some(name) = named else { return Vec::new() };
+    let Some(name) = line.function() else { return Vec::new() };
     let all = line.ask(async |session| {
-        let id = session.named(name).ok()?;
+        let id = session.named(&name).ok()?;
         session.backend.traffic()?.revisions(&id).await.ok()
     });
     all.unwrap_or_default().into_iter().map(|one| candidate(one.name, format!("{} %", one.share))).collect()
+}
+
+/// Those of the function that the line names.
+fn deployments() -> Vec<CompletionCandidate> {
+    let Some(line) = Line::read() else { return Vec::new() };
+    let Some(name) = line.function() else { return Vec::new() };
+    let all = line.ask(async |session| session.backend.deployments(&session.named(&name).ok()?).await.ok());
+    let words = |one: &crate::history::Record| [one.at.clone(), one.source()].into_iter().flatten().collect::<Vec<_>>();
+    all.unwrap_or_default().into_iter().map(|one| candidate(one.id, words(&one.record).join(" "))).collect()
 }
 
 fn keys() -> Vec<CompletionCandidate> {

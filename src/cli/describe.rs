@@ -6,7 +6,7 @@ use super::session::{GatewayFlags, Session};
 use super::{Global, compat};
 use crate::backend::{Detail, Scope};
 use crate::context::Context;
-use crate::error::{Fault, Result};
+use crate::error::{Code, Fault, Result};
 use crate::output::{detail, functions};
 
 /// Describe a function
@@ -50,7 +50,9 @@ impl Describe {
             Ok((found, detail))
         })?;
         let function = found.first().ok_or_else(|| {
-            Fault::not_found(format!("there is no function {id}")).hint("`faas list` shows what is deployed")
+            Fault::not_found(format!("there is no function {id}"))
+                .code(Code::NO_FUNCTION)
+                .hint("`faas list` shows what is deployed")
         })?;
         let out = context.out.json_if(self.json);
         let ready = detail.as_ref().map(|detail| detail.ready);

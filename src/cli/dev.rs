@@ -14,6 +14,7 @@ use crate::build::{Options, Project};
 use crate::context::Context;
 use crate::error::{Kind, Result};
 use crate::function::Function;
+use crate::history;
 use crate::output::{self, progress};
 use crate::plan::{Outcome, run};
 use crate::stack::Stack;
@@ -145,8 +146,10 @@ impl Dev {
             namespace: None,
             prune: false,
             names: &[],
+            confirm: None,
+            record: Some(&|| history::author(&context.env, &root)),
         };
-        run::run(functions, session.backend.as_ref(), &steps, progress.as_ref()).await
+        Ok(run::run(functions, session.backend.as_ref(), &steps, progress.as_ref()).await?.outcomes)
     }
 
     /// Prints the functions' logs from now on, until what is returned is dropped.

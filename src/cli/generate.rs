@@ -8,7 +8,7 @@ use super::{Global, stack_file, store, values};
 use crate::backend::gateway_api::manifest;
 use crate::build::{TagMode, tag};
 use crate::context::Context;
-use crate::error::{Fault, OrFault, Result};
+use crate::error::{Fault, Result};
 use crate::function::Function;
 use crate::stack::{ProviderKind, Stack};
 
@@ -164,6 +164,6 @@ impl Generate {
 }
 
 fn yaml(object: &serde_json::Value, what: &str) -> Result<String> {
-    let options = serde_saphyr::ser_options! { indent_step: 2, compact_list_indent: false };
-    serde_saphyr::to_string_with_options(object, options).or_fault(|| format!("can't write {what} as YAML"))
+    crate::output::yaml::write(object)
+        .map_err(|fault| Fault { message: format!("can't write {what} as YAML"), ..fault })
 }

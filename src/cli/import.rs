@@ -9,22 +9,25 @@ use super::session::GatewayFlags;
 use super::{Global, backends};
 use crate::context::Context;
 use crate::error::{Fault, OrFault, Result};
-use crate::imported::Imported;
+use crate::imported::{Imported, fn_project};
+use crate::output::yaml;
 
 /// The largest file that is read.
 const LARGEST: u64 = 16 << 20;
 
-/// Write functions of other tools as a stack file: of a template of SAM, func.yaml, Knative Services or Lambda
+/// Write functions of other tools as a stack file: of SAM, Serverless, func, Fn, Knative or Lambda
 ///
 /// What a stack file has no word for is listed on stderr.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  faas import template.yaml > stack.yml\n  faas import --lambda tax --lambda shop > stack.yml\n  \
+    after_help = "Examples:\n  faas import template.yaml > stack.yml\n  faas import serverless.yml > stack.yml\n  \
+                  faas import --lambda tax --lambda shop > stack.yml\n  \
                   faas import func.yaml > stack.yml\n  kubectl get ksvc -o yaml | faas import - > stack.yml\n  \
                   faas import --service tax --service shop > stack.yml"
 )]
 pub struct Import {
-    /// A template of AWS SAM or CloudFormation, a func.yaml, or a file with Knative Services; `-` is stdin
+    /// A template of AWS SAM or CloudFormation, a serverless.yml, a func.yaml of func or of Fn, or a file with Knative
+    /// Services; a folder with one of them; `-` is stdin
     #[arg(value_name = "FILE", required_unless_present_any = ["service", "all", "lambda"])]
     file: Option<PathBuf>,
     /// A Knative Service of the cluster; may be repeated
@@ -46,6 +49,8 @@ struct Found {
     functions: Vec<Imported>,
     /// What is no function.
     notes: Vec<String>,
+    /// The stack's name, where the file has one.
+    name: Option<String>,
 }
 
 impl Import {
@@ -75,11 +80,13 @@ impl Import {
                     .hint("import those of one namespace at a time"));
             }
         }
-        let stack = json!({ "version": "1.0", "provider": found.provider, "functions": functions });
-        let options = serde_saphyr::ser_options! { indent_step: 2, compact_list_indent: false };
-        let text =
-            serde_saphyr::to_string_with_options(&stack, options).or_fault(|| "can't write the stack file".into())?;
-        context.out.raw(text.as_bytes())
+        let mut stack = json!({ "version": "1.0" });
+        if let Some(name) = found.name {
+            stack["name"] = name.into();
+        }
+        stack["provider"] = found.provider;
+        stack["functions"] = functions.into();
+        context.out.raw(yaml::write(&stack)?.as_bytes())
     }
 }
 
@@ -95,10 +102,42 @@ fn from_file(context: &Context, file: &Path) -> Result<Found> {
             && import::is_one(&document)
         {
             let (functions, notes) = import::template(&document)?;
-            return Ok(Found { provider: json!({"name": "lambda"}), functions, notes });
+            return Ok(Found { provider: json!({"name": "lambda"}), functions, notes, name: None });
         }
     }
+    if let Some(found) = of_others(&text)? {
+        return Ok(found);
+    }
     of_documents(&text, &name)
+}
+
+/// The files of the Serverless Framework and of the Fn project, which are told by their keys.
+fn of_others(text: &str) -> Result<Option<Found>> {
+    let whole = serde_saphyr::from_str::<Value>(text).ok().filter(Value::is_object);
+    if let Some(document) = whole.as_ref().filter(|document| fn_project::is_one(document)) {
+        let functions = vec![fn_project::function(document)?];
+        return Ok(Some(Found { provider: json!({"name": "openfaas"}), functions, notes: Vec::new(), name: None }));
+    }
+    of_serverless(text, whole)
+}
+
+#[cfg(feature = "lambda")]
+fn of_serverless(text: &str, whole: Option<Value>) -> Result<Option<Found>> {
+    use crate::backend::lambda::import::{self, serverless};
+    // Anchors are read by the one, CloudFormation's tags by the other.
+    let document = import::read(text).ok().filter(serverless::is_one).or(whole.filter(serverless::is_one));
+    let Some(document) = document else { return Ok(None) };
+    let serverless::Found { name, region, functions, notes } = serverless::read(&document)?;
+    let mut provider = json!({"name": "lambda"});
+    if let Some(region) = region {
+        provider["lambda"] = json!({"region": region});
+    }
+    Ok(Some(Found { provider, functions, notes, name }))
+}
+
+#[cfg(not(feature = "lambda"))]
+fn of_serverless(_: &str, _: Option<Value>) -> Result<Option<Found>> {
+    Ok(None)
 }
 
 fn read(context: &Context, file: &Path, name: &str) -> Result<String> {
@@ -110,7 +149,7 @@ fn read(context: &Context, file: &Path, name: &str) -> Result<String> {
     }
     let path = context.absolute(file);
     let path = if path.is_dir() {
-        let known = ["func.yaml", "template.yaml", "template.yml"];
+        let known = ["func.yaml", "serverless.yml", "serverless.yaml", "template.yaml", "template.yml"];
         known.iter().map(|name| path.join(name)).find(|path| path.is_file()).unwrap_or(path.join(known[0]))
     } else {
         path
@@ -139,7 +178,12 @@ fn of_documents(_: &str, name: &str) -> Result<Found> {
 
 #[cfg(feature = "knative")]
 fn of_services(all: Vec<Vec<Imported>>) -> Found {
-    Found { provider: json!({"name": "knative"}), functions: all.into_iter().flatten().collect(), notes: Vec::new() }
+    Found {
+        provider: json!({"name": "knative"}),
+        functions: all.into_iter().flatten().collect(),
+        notes: Vec::new(),
+        name: None,
+    }
 }
 
 #[cfg(feature = "knative")]
@@ -165,7 +209,7 @@ fn of_lambda(context: &Context, flags: &GatewayFlags, names: &[String]) -> Resul
         crate::runtime::block_on(futures_util::stream::iter(asked).buffered(8).try_collect())?;
     let region = all.first().map(|(_, region)| region.clone()).unwrap_or_default();
     let provider = json!({"name": "lambda", "lambda": {"region": region}});
-    Ok(Found { provider, functions: all.into_iter().map(|(one, _)| one).collect(), notes: Vec::new() })
+    Ok(Found { provider, functions: all.into_iter().map(|(one, _)| one).collect(), notes: Vec::new(), name: None })
 }
 
 #[cfg(not(feature = "lambda"))]

@@ -149,6 +149,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_command_shows_how_it_is_typed() {
+        fn look(command: &Command, above: &str, without: &mut Vec<String>) {
+            let name = format!("{above} {}", command.get_name());
+            let mut is_group = false;
+            for below in visible(command) {
+                is_group = true;
+                look(below, &name, without);
+            }
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            // With its own name, and not copied from another.
+            let typed =
+                help.contains(&format!("{name} ")) || help.contains(&format!("{name}\n")) || help.ends_with(&name);
+            if !(is_group || help.contains("Example") && typed) {
+                without.push(name);
+            }
+        }
+        let mut tree = super::super::command().disable_help_subcommand(true);
+        tree.build();
+        let mut without = Vec::new();
+        visible(&tree).for_each(|command| look(command, "faas", &mut without));
+        assert!(without.is_empty(), "commands whose --help has no example: {without:?}");
+    }
+
+    #[test]
     fn the_reference_has_every_command_with_its_flags() {
         let mut tree = super::super::command().disable_help_subcommand(true);
         tree.build();

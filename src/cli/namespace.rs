@@ -25,16 +25,19 @@ pub struct Namespace {
 #[derive(Subcommand)]
 enum Command {
     /// Create a namespace
+    #[command(after_help = "Example:\n  faas namespace create dev --label team=shop")]
     Create(Marked),
     /// Show a namespace with its labels and annotations
+    #[command(after_help = "Example:\n  faas namespace get dev --output json")]
     Get(Named),
     /// List the namespaces
-    #[command(visible_alias = "ls")]
+    #[command(visible_alias = "ls", after_help = "Example:\n  faas namespace list")]
     List(Plain),
     /// Remove a namespace
-    #[command(visible_aliases = ["rm", "delete"])]
+    #[command(visible_aliases = ["rm", "delete"], after_help = "Example:\n  faas namespace remove dev")]
     Remove(Named),
     /// Change a namespace's labels and annotations
+    #[command(after_help = "Example:\n  faas namespace update dev --label team=shop")]
     Update(Marked),
 }
 

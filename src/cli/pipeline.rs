@@ -1,18 +1,22 @@
 //! What `up` and `deploy` share: from a stack and flags to the result that is printed.
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock};
 
 use super::compat;
 use super::deploy::DeployFlags;
 use super::session::{GatewayFlags, Place, Session};
 use super::template::missing::TemplateFlags;
-use super::{Global, stack_file};
+use super::{Global, several, stack_file};
+use crate::backend::Deployed;
 use crate::build::{Options, Project};
 use crate::context::Context;
 use crate::error::{Fault, Result};
 use crate::function::Function;
+use crate::history::{self, Record};
 use crate::output::{progress, table};
 use crate::plan::{self, Action, Outcome, run};
+use crate::progress::{Labelled, Progress};
 use crate::stack::Stack;
 use crate::template::Catalogue;
 
@@ -52,13 +56,7 @@ impl Pipeline {
             return Err(Fault::usage("--prune looks at the whole stack, and --filter and --regex at a part of it")
                 .hint("leave one of them out"));
         }
-        let targets: Vec<String> = global
-            .target
-            .iter()
-            .flat_map(|names| names.split(','))
-            .map(|name| name.trim().to_owned())
-            .filter(|name| !name.is_empty())
-            .collect();
+        let targets = several::names(global);
         if targets.len() < 2 {
             return self.run_stack(context, stack_file::load(context, global)?.ok_or_else(stack_file::missing)?);
         }
@@ -78,63 +76,64 @@ impl Pipeline {
         Ok(outcomes)
     }
 
-    /// Each target by itself: one that fails keeps no other from being tried.
+    /// All targets at once, each by itself: one that fails keeps no other from being tried.
     fn targets(self, context: &Context, global: &Global, targets: &[String]) -> Result<Vec<Outcome>> {
         // What is wrong with one stack is told before anything is done for another.
-        let mut stacks = Vec::new();
-        for target in targets {
-            let global = Global { target: Some(target.clone()), ..global.clone() };
-            stacks.push((target, stack_file::load(context, &global)?.ok_or_else(stack_file::missing)?));
-        }
+        let stacks = several::stacks(context, global, targets)?;
+        // One after the other: they may pull the same templates, and start the same platform.
+        let ready: Vec<(&String, Result<Session>)> =
+            stacks.into_iter().map(|(target, stack)| (target, self.session(context, stack))).collect();
+        let progress = progress::for_output(&context.out);
+        let work = |target: &str, session: Session| {
+            let functions = session.functions();
+            let labelled = Labelled::new(progress.as_ref(), target);
+            self.clone().functions(context, &session, functions, Some(&labelled))
+        };
+        let results = several::at_once(ready, work);
         let (mut all, mut told, mut faults) = (Vec::new(), Vec::new(), Vec::new());
-        for (target, stack) in stacks {
-            context.out.note(format_args!("target {target}:"));
-            let result = self.clone().of_stack(context, stack).and_then(|(outcomes, what)| {
-                if context.out.is_table() {
-                    context.out.raw(format!("{target}:\n{}", (what.text)(&outcomes)).as_bytes())?;
+        for (target, result) in results {
+            let verdict = match result {
+                Ok((outcomes, what)) => {
+                    if context.out.is_table() {
+                        context.out.raw(format!("{target}:\n{}", (what.text)(&outcomes)).as_bytes())?;
+                    }
+                    told.push(serde_json::json!({ "target": target, "functions": &outcomes }));
+                    let counted = plan::counted(&outcomes, &what.words);
+                    context.out.note(format_args!(
+                        "{target}: {}",
+                        if counted.is_empty() { "nothing to do" } else { &counted }
+                    ));
+                    let verdict = what.verdict(context, &outcomes);
+                    all.extend(outcomes);
+                    verdict
                 }
-                told.push(serde_json::json!({ "target": target, "functions": &outcomes }));
-                let verdict = what.sum_up(context, &outcomes);
-                all.extend(outcomes);
-                verdict
-            });
-            if let Err(fault) = result {
-                if told.iter().all(|one| one["target"] != **target) {
+                Err(fault) => {
                     told.push(serde_json::json!({ "target": target, "error": &fault }));
+                    Err(fault)
                 }
-                if context.out.is_table() {
-                    context.out.fault(&fault);
-                }
-                faults.push((target, fault));
-            }
+            };
+            faults.extend(verdict.err().map(|fault| (target.clone(), fault)));
         }
         if !context.out.is_table() {
             context.out.result(&told, String::new)?;
         }
-        let kind = faults.iter().map(|(_, fault)| fault.kind).max_by_key(|kind| kind.exit_code());
-        match kind {
-            None => Ok(all),
-            Some(kind) => {
-                let names: Vec<&str> = faults.iter().map(|(target, _)| target.as_str()).collect();
-                let mut fault = Fault::new(
-                    kind,
-                    format!("{} of {} targets failed: {}", names.len(), targets.len(), names.join(", ")),
-                );
-                fault.problems = faults.into_iter().flat_map(|(_, fault)| fault.problems).collect();
-                Err(fault)
-            }
-        }
+        several::sum_up(context, faults, targets.len()).map(|()| all)
     }
 
-    fn of_stack(self, context: &Context, stack: Stack) -> Result<(Vec<Outcome>, What)> {
+    /// The platform of a stack, ready to be deployed to.
+    fn session(&self, context: &Context, stack: Stack) -> Result<Session> {
         if let Some(templates) = &self.templates {
             templates.complete(&stack.functions, &stack.configuration, &stack.origin.root, context)?;
         }
         let starts = self.deploys && !self.dry;
         let wait = self.deploy.wait(stack.provider.kind);
-        let session = Session::for_deploy(context, &self.gateway, Some(stack), wait, starts)?;
+        Session::for_deploy(context, &self.gateway, Some(stack), wait, starts)
+    }
+
+    fn of_stack(self, context: &Context, stack: Stack) -> Result<(Vec<Outcome>, What)> {
+        let session = self.session(context, stack)?;
         let functions = session.functions();
-        self.functions(context, &session, functions)
+        self.functions(context, &session, functions, None)
     }
 
     /// The same for one function that no stack file names.
@@ -147,7 +146,7 @@ impl Pipeline {
         let session = Session::for_deploy(context, &self.gateway, None, wait, starts)?;
         let namespace = session.id(&function.name).namespace;
         let how = self.deploy.how();
-        let (outcomes, what) = self.functions(context, &session, vec![Function { namespace, ..function }])?;
+        let (outcomes, what) = self.functions(context, &session, vec![Function { namespace, ..function }], None)?;
         let theirs = |_| compat::functions::deployed(&outcomes, how, true);
         context.out.answer(&outcomes, || (what.text)(&outcomes), theirs)?;
         what.sum_up(context, &outcomes)?;
@@ -159,6 +158,7 @@ impl Pipeline {
         context: &Context,
         session: &Session,
         mut functions: Vec<Function>,
+        labelled: Option<&Labelled<'_>>,
     ) -> Result<(Vec<Outcome>, What)> {
         for function in &mut functions {
             self.deploy.apply(function);
@@ -181,9 +181,23 @@ impl Pipeline {
         let copy = stack.map(|stack| stack.configuration.copy.clone()).unwrap_or_default();
         let catalogue = Catalogue::new(&root);
         let project = Project::new(context, &root, &copy, &catalogue);
-        let progress = progress::for_output(&context.out);
+        let own;
+        let progress: &dyn Progress = match labelled {
+            Some(labelled) => labelled,
+            None => {
+                own = progress::for_output(&context.out);
+                own.as_ref()
+            }
+        };
+        let confirm = |stale: &[Deployed]| may_prune(context, stack.and_then(|stack| stack.target.as_deref()), stale);
         let namespace = session.namespace();
         let options = Options { push: self.push, ..self.options };
+        let author = OnceLock::new();
+        let record = || {
+            let author = author.get_or_init(|| history::author(&context.env, &root)).clone();
+            let (name, target) = stack.map_or((None, None), |stack| (Some(stack.name.clone()), stack.target.clone()));
+            Record { stack: name.filter(|name| !name.is_empty()), target, ..author }
+        };
         let steps = run::Steps {
             project: &project,
             options: &options,
@@ -203,38 +217,49 @@ impl Pipeline {
             namespace: namespace.as_deref(),
             prune: self.deploy.prune() && stack.is_some(),
             names: stack.map_or(&[], |stack| stack.names.as_slice()),
+            record: Some(&record),
+            confirm: Some(&confirm),
         };
         for warning in run::check(&functions, session.backend.as_ref(), Some(&steps), place)? {
             context.out.problem(&warning);
         }
-        let work = run::run(&functions, session.backend.as_ref(), &steps, progress.as_ref());
+        let work = run::run(&functions, session.backend.as_ref(), &steps, progress);
         // What a platform refused is shown where it stands in the stack file, as `check` shows what it finds.
         let placed = |fault: &mut Fault| {
             for problem in fault.problems.iter_mut().filter(|problem| problem.place.is_none()) {
                 problem.place = place(&problem.field);
             }
         };
-        // In one runtime: connections that a backend keeps end with the one that they were made in.
-        let asked = async {
-            let outcomes = work.await?;
-            let stale = if self.dry && !steps.prune && stack.is_some() {
-                // Only told: what can't be listed here keeps nobody from a plan.
-                run::stale(&functions, session.backend.as_ref(), &steps).await.unwrap_or_default()
-            } else {
-                Vec::new()
-            };
-            Ok::<_, Fault>((outcomes, stale))
-        };
-        let (mut outcomes, stale) = crate::runtime::block_on_parallel(asked).map_err(|mut fault| {
+        let ran = crate::runtime::block_on_parallel(work);
+        let run::Ran { mut outcomes, left } = ran.map_err(|mut fault| {
             placed(&mut fault);
             fault
         })?;
         outcomes.iter_mut().filter_map(|outcome| outcome.error.as_mut()).for_each(placed);
-        for gone in stale {
-            context.out.note(format_args!("{} is deployed and no longer in the stack: --prune removes it", gone.name));
+        for gone in left {
+            let how = if steps.prune { "it was left" } else { "--prune removes it" };
+            context.out.note(format_args!("{} is deployed and no longer in the stack: {how}", gone.name));
         }
         Ok((outcomes, if self.dry { PLANNED } else { DONE }))
     }
+}
+
+/// Whether what the stack names no longer may be removed: on a terminal somebody is asked.
+fn may_prune(context: &Context, target: Option<&str>, stale: &[Deployed]) -> Result<bool> {
+    if !context.out.may_ask() {
+        return Ok(true);
+    }
+    // Several targets ask one after the other.
+    static ASKS: Mutex<()> = Mutex::new(());
+    let _one = ASKS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let one_place = stale.iter().all(|one| one.namespace == stale[0].namespace);
+    let name = |one: &Deployed| if one_place { one.name.clone() } else { one.id().to_string() };
+    let names: Vec<String> = stale.iter().map(name).collect();
+    let of = target.map(|target| format!(" of target {target}")).unwrap_or_default();
+    let question = format!("Remove {}{of}, which the stack names no longer?", names.join(", "));
+    let asked = dialoguer::Confirm::new().with_prompt(question).default(false).interact_opt();
+    let answer = asked.map_err(|error| Fault::failed("can't ask whether to prune").cause(error).hint("pass --yes"))?;
+    answer.ok_or_else(Fault::interrupted)
 }
 
 /// How outcomes are told.
@@ -274,6 +299,11 @@ impl What {
         if outcomes.len() > 1 && !counted.is_empty() {
             context.out.note(counted);
         }
+        self.verdict(context, outcomes)
+    }
+
+    /// The fault when any failed.
+    fn verdict(self, context: &Context, outcomes: &[Outcome]) -> Result<()> {
         // Programs read one place, people have read each failure when it came.
         if context.out.is_table() {
             plan::sum_up_told(self.failed, outcomes)

@@ -1,18 +1,25 @@
 //! `faas remove`: takes functions off the platform.
+use std::time::Duration;
+
 use clap::Args;
+use futures_util::StreamExt;
+use serde_json::json;
 
 use super::session::{GatewayFlags, Session};
-use super::{Global, compat};
+use super::{Global, compat, several};
 use crate::context::Context;
 use crate::error::{Fault, Result};
 use crate::function::FunctionId;
 use crate::plan::{self, Outcome};
 
+/// How many are removed at once.
+const AT_ONCE: usize = 8;
+
 /// Remove functions: those named, or all of the stack file
 #[derive(Args)]
 #[command(visible_aliases = ["rm", "delete"])]
 #[command(
-    after_help = "Examples:\n  faas remove tax\n  faas remove tax post-message\n  faas remove -f stack.yml --filter 'tax*'"
+    after_help = "Examples:\n  faas remove tax\n  faas remove tax post-message\n  faas remove -f stack.yml --filter 'tax*'\n  faas remove --target eu,us"
 )]
 pub struct Remove {
     /// The functions; without any, those of the stack file
@@ -31,7 +38,55 @@ impl Remove {
     /// # Errors
     /// What failed, function by function; the code is the worst.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
+        let targets = several::names(global);
+        if targets.len() > 1 {
+            return self.targets(context, global, &targets);
+        }
         let session = Session::open(context, global, &self.gateway)?;
+        let (ids, outcomes) = self.removed(&session)?;
+        let removed = names(&outcomes);
+        let gone: Vec<&FunctionId> =
+            ids.iter().zip(&outcomes).filter(|(_, o)| o.error.is_none()).map(|(id, _)| id).collect();
+        context.out.answer(
+            &json!({ "removed": removed }),
+            || removed.iter().map(|name| format!("Removed {name}.\n")).collect(),
+            |_| compat::functions::removed(&gone),
+        )?;
+        plan::sum_up("can't remove", &outcomes)
+    }
+
+    /// Of all targets at once.
+    fn targets(&self, context: &Context, global: &Global, targets: &[String]) -> Result<()> {
+        let stacks = several::stacks(context, global, targets)?;
+        let open = |stack| Session::with(context, &self.gateway, Some(stack), Duration::ZERO);
+        let ready = stacks.into_iter().map(|(target, stack)| (target, open(stack))).collect();
+        let (mut told, mut faults) = (Vec::new(), Vec::new());
+        for (target, result) in several::at_once(ready, |_, session| self.removed(&session)) {
+            let verdict = match result {
+                Ok((_, outcomes)) => {
+                    let removed = names(&outcomes);
+                    if context.out.is_table() {
+                        let lines: String = removed.iter().map(|name| format!("Removed {target}/{name}.\n")).collect();
+                        context.out.raw(lines.as_bytes())?;
+                    }
+                    told.push(json!({ "target": target, "removed": removed }));
+                    plan::sum_up("can't remove", &outcomes)
+                }
+                Err(fault) => {
+                    told.push(json!({ "target": target, "error": &fault }));
+                    Err(fault)
+                }
+            };
+            faults.extend(verdict.err().map(|fault| (target.clone(), fault)));
+        }
+        if !context.out.is_table() {
+            context.out.result(&told, String::new)?;
+        }
+        several::sum_up(context, faults, targets.len())
+    }
+
+    /// Which were to be removed, and what became of each.
+    fn removed(&self, session: &Session) -> Result<(Vec<FunctionId>, Vec<Outcome>)> {
         let ids: Vec<FunctionId> = if self.names.is_empty() {
             session.functions().iter().map(crate::function::Function::id).collect()
         } else {
@@ -40,28 +95,22 @@ impl Remove {
         if ids.is_empty() {
             return Err(Fault::usage("no function is named").hint("name one, or give a stack file with -f"));
         }
-        let outcomes = crate::runtime::block_on(async {
-            let mut outcomes = Vec::new();
-            for id in &ids {
-                let removed = match self.keep_logs {
-                    true => session.backend.remove_but_log(id).await,
-                    false => session.backend.remove(id).await,
-                };
-                outcomes.push(match removed {
-                    Ok(()) => Outcome { error: None, ..Outcome::failed(&id.name, Fault::failed("")) },
-                    Err(fault) => Outcome::failed(&id.name, fault),
-                });
+        let one = async |id: &FunctionId| {
+            let removed = match self.keep_logs {
+                true => session.backend.remove_but_log(id).await,
+                false => session.backend.remove(id).await,
+            };
+            match removed {
+                Ok(()) => Outcome { error: None, ..Outcome::failed(&id.name, Fault::failed("")) },
+                Err(fault) => Outcome::failed(&id.name, fault),
             }
-            Ok(outcomes)
-        })?;
-        let removed: Vec<&str> = outcomes.iter().filter(|o| o.error.is_none()).map(|o| o.name.as_str()).collect();
-        let gone: Vec<&FunctionId> =
-            ids.iter().zip(&outcomes).filter(|(_, o)| o.error.is_none()).map(|(id, _)| id).collect();
-        context.out.answer(
-            &serde_json::json!({ "removed": removed }),
-            || removed.iter().map(|name| format!("Removed {name}.\n")).collect(),
-            |_| compat::functions::removed(&gone),
-        )?;
-        plan::sum_up("can't remove", &outcomes)
+        };
+        let all = async { Ok(futures_util::stream::iter(&ids).map(one).buffered(AT_ONCE).collect().await) };
+        let outcomes = crate::runtime::block_on(all)?;
+        Ok((ids, outcomes))
     }
+}
+
+fn names(outcomes: &[Outcome]) -> Vec<&str> {
+    outcomes.iter().filter(|o| o.error.is_none()).map(|o| o.name.as_str()).collect()
 }

@@ -14,6 +14,7 @@ use crate::output::detail;
 
 mod pause;
 mod promote;
+mod restore;
 mod resume;
 mod set;
 mod status;
@@ -78,12 +79,21 @@ impl Target {
     /// # Errors
     /// A stack file that is wrong, or a platform without revisions.
     pub fn open(&self, context: &Context, global: &Global) -> Result<Open> {
-        let stack = stack_file::load(context, global)?;
-        let session = Session::with(context, &self.gateway, stack, self.timeout)?;
-        let id = session.named(&self.name)?;
+        let (session, id) = self.session(context, global)?;
         let open = Open { id, session };
         open.traffic()?;
         Ok(open)
+    }
+
+    /// The same on any platform.
+    ///
+    /// # Errors
+    /// A stack file that is wrong.
+    pub fn session(&self, context: &Context, global: &Global) -> Result<(Session, FunctionId)> {
+        let stack = stack_file::load(context, global)?;
+        let session = Session::with(context, &self.gateway, stack, self.timeout)?;
+        let id = session.named(&self.name)?;
+        Ok((session, id))
     }
 }
 

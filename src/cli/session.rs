@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use super::{Global, backends, stack_file};
 use crate::backend::Backend;
 use crate::context::Context;
-use crate::error::{Fault, Result};
+use crate::error::{Code, Fault, Result};
 use crate::function::{Function, FunctionId};
 use crate::stack::{ProviderKind, Stack};
 use crate::wire::client::{Auth, Client, Options};
@@ -225,6 +225,7 @@ fn must_run(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>) -> R
     let local = Place::find(context, flags, stack).kind == ProviderKind::Local;
     if local && flags.gateway.is_none() && running(context).is_none() {
         return Err(Fault::not_found("the embedded platform does not run")
+            .code(Code::LOCAL_STOPPED)
             .hint("`faas up` and `faas deploy` start it, and so does `faas local start`"));
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Global;
 use crate::context::Context;
-use crate::error::{Fault, OrFault, Result};
+use crate::error::{Code, Fault, OrFault, Result};
 use crate::fetch;
 use crate::runtime;
 use crate::stack::{self, MOST_BYTES, Options, Origin, Stack};
@@ -174,12 +174,14 @@ pub fn read(context: &Context, global: &Global) -> Result<Option<Document>> {
 #[must_use]
 pub fn missing() -> Fault {
     Fault::usage("there is no stack.yaml or stack.yml in this folder")
+        .code(Code::STACK_MISSING)
         .hint("make one with `faas new NAME --lang python3`, or name one with `-f FILE`")
 }
 
 fn read_path(path: &Path, name: String) -> Result<Document> {
     let bytes = read_file(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Fault::usage(format!("there is no stack file `{name}`"))
+            .code(Code::STACK_MISSING)
             .hint("look at the name, or make one with `faas new NAME --lang python3`"),
         _ => Fault::failed(format!("can't read the stack file `{name}`")).cause(error),
     })?;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::process::Identity;
 use super::{files, port};
 use crate::context::Dirs;
-use crate::error::{Fault, OrFault, Result};
+use crate::error::{Code, Fault, OrFault, Result};
 
 /// How long the daemon may take to listen, or to end once it was killed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -246,7 +246,7 @@ pub(super) fn cannot_listen(listen: &str, port: u16, error: &std::io::Error) -> 
         return Fault::failed(format!("the embedded platform can't listen on {listen}")).cause(error).hint(hint);
     }
     let by = port::listener(port).unwrap_or_else(|| "a program of another user".into());
-    Fault::failed(format!("port {port} is taken by {by}")).hint(hint)
+    Fault::failed(format!("port {port} is taken by {by}")).code(Code::PORT_TAKEN).hint(hint)
 }
 
 /// Stops the daemon: calls in flight are answered, then its functions end.

@@ -2,7 +2,7 @@
 use std::fmt::Write;
 
 use super::plain;
-use crate::error::Fault;
+use crate::error::{Code, Fault};
 use crate::problem::{Problem, Severity};
 
 /// What a piece of text is, and so how it is coloured.
@@ -41,6 +41,11 @@ pub fn fault(fault: &Fault, colour: bool) -> String {
     let _ = writeln!(text, "{}: {}", paint(colour, Tone::Error, "error"), plain(&fault.to_string()));
     if let Some(hint) = &fault.hint {
         let _ = writeln!(text, "{}: {}", paint(colour, Tone::Hint, "hint"), plain(hint));
+    }
+    // Problems have said what to do, each for itself.
+    let told = !fault.problems.is_empty() || fault.code == Code::STACK_INVALID;
+    if fault.code.is_specific() && !told {
+        let _ = writeln!(text, "{}: faas explain {}", paint(colour, Tone::Quiet, "more"), fault.code.short());
     }
     text
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::backend::Deployed;
 use crate::function::Resources;
+use crate::history::{HISTORY_KEY, RECORD_KEY};
 use crate::wire::{FunctionStatus, FunctionUsage, Quantities};
 
 /// The narrowest column for images.
@@ -140,6 +141,9 @@ pub fn details(function: &Deployed, ready: Option<bool>, verbose: bool) -> Strin
     line("URL", function.url.as_deref().unwrap_or("<none>"));
     line("Async URL", function.async_url.as_deref().unwrap_or("<none>"));
     let pairs = |map: &BTreeMap<String, String>| map.iter().map(|(k, v)| format!("{k}: {v}")).collect::<Vec<_>>();
+    // `faas deployments` tells them in words.
+    let mut annotations = function.annotations.clone();
+    annotations.retain(|key, _| ![HISTORY_KEY, RECORD_KEY].contains(&key.as_str()));
     let resources = |r: &Resources| {
         [("CPU", &r.cpu), ("Memory", &r.memory)]
             .into_iter()
@@ -151,7 +155,7 @@ pub fn details(function: &Deployed, ready: Option<bool>, verbose: bool) -> Strin
         .map(|u| vec![format!("CPU: {:.0}m", u.cpu), format!("Memory: {:.2} MiB", u.memory / f64::from(1 << 20))]);
     let sections: [(&str, Vec<String>); 8] = [
         ("Labels", pairs(&function.labels)),
-        ("Annotations", pairs(&function.annotations)),
+        ("Annotations", pairs(&annotations)),
         ("Constraints", function.constraints.clone()),
         ("Environment", pairs(&function.environment)),
         ("Secrets", function.secrets.clone()),

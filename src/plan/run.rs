@@ -1,21 +1,27 @@
 //! From stack to platform: build, push, decide, apply; function by function, several at once, all of them tried.
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use futures_util::StreamExt;
 use tokio::sync::Semaphore;
 
-use super::{Action, Decision, Outcome, decide, hide, prune, spec_hash};
+use super::{Action, Decision, Outcome, changed, decide, hide, prune, spec_hash};
 use crate::artifact::{Artifact, ArtifactKind};
 use crate::backend::{Backend, Change, Deployed, How, Scope};
 use crate::build::{self, Project};
-use crate::error::{Fault, Kind, Result};
+use crate::error::{Code, Fault, Kind, Result};
 use crate::function::{Function, FunctionId};
+use crate::history::{self, Record};
 use crate::problem::Problem;
 use crate::progress::{Progress, Silent};
 
 /// How long a registry may take to tell which image is behind a tag.
 const REGISTRY_WAIT: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Asks whether what the stack names no longer may be removed.
+pub type Confirm<'a> = dyn Fn(&[Deployed]) -> Result<bool> + Sync + 'a;
 
 /// How far to go, and how.
 pub struct Steps<'a> {
@@ -55,6 +61,10 @@ pub struct Steps<'a> {
     pub prune: bool,
     /// All names of the stack, those that were not selected too.
     pub names: &'a [String],
+    /// Asks whether these may be removed; without it, they may.
+    pub confirm: Option<&'a Confirm<'a>>,
+    /// Who deploys what, for the record that the platform keeps; called when there is something to record.
+    pub record: Option<&'a (dyn Fn() -> Record + Sync)>,
 }
 
 /// Everything that is wrong with the functions on this platform, said before anything is changed; with `steps`, what
@@ -89,25 +99,42 @@ pub fn check(
         let errors = problems.iter().filter(|p| p.is_error()).count();
         let said = if errors == 1 { "one problem".into() } else { format!("{errors} problems") };
         let said = format!("{said} for provider `{provider}`, nothing was changed");
-        return Err(Fault::new(worst.unwrap_or(Kind::Usage), said).problems(problems));
+        return Err(Fault::new(worst.unwrap_or(Kind::Usage), said).code(Code::PROVIDER_REFUSES).problems(problems));
     }
     Ok(problems)
+}
+
+/// What became, or would become, of each function.
+pub struct Ran {
+    /// Of each that was named, and of each that was pruned.
+    pub outcomes: Vec<Outcome>,
+    /// What the stack deployed and names no longer, where nothing was to be pruned and that was asked all the same.
+    pub left: Vec<Deployed>,
 }
 
 /// Takes every function as far as `steps` say. Failures are in the outcomes; the others go on.
 ///
 /// # Errors
-/// When the platform can't be asked what it has.
+/// When the platform can't be asked what it has; whoever is asked about pruning ends it.
 pub async fn run(
     functions: &[Function],
     backend: &dyn Backend,
     steps: &Steps<'_>,
     progress: &dyn Progress,
-) -> Result<Vec<Outcome>> {
+) -> Result<Ran> {
     if steps.deploy {
         secrets_are_there(functions, backend).await?;
     }
-    let observed = if steps.deploy { observe(functions, backend).await? } else { HashMap::new() };
+    let observed = async { if steps.deploy { observe(functions, backend).await } else { Ok(HashMap::new()) } };
+    // What a plan says of the rest costs no wait of its own.
+    let rest = async {
+        match steps.deploy && steps.dry && !steps.stack.is_empty() {
+            true => Some(stale(functions, backend, steps).await),
+            false => None,
+        }
+    };
+    let (observed, rest) = tokio::join!(observed, rest);
+    let observed = observed?;
     let builders = Semaphore::new(steps.builds.max(1));
     let work = futures_util::stream::iter(functions)
         .map(|function| one(function, backend, steps, observed.get(&function.id()), &builders, progress))
@@ -121,16 +148,26 @@ pub async fn run(
             break;
         }
     }
-    if steps.deploy && steps.prune {
-        let stale = stale(functions, backend, steps).await?;
-        outcomes.extend(match steps.dry {
-            true => prune::planned(&stale),
-            // What replaces them may be what failed.
-            false if outcomes.iter().any(|outcome| outcome.error.is_some()) => Vec::new(),
-            false => prune::prune(backend, &stale, progress).await,
-        });
+    let mut left = Vec::new();
+    match rest {
+        Some(stale) if steps.prune => outcomes.extend(prune::planned(&stale?)),
+        // Only told: what can't be listed here keeps nobody from a plan.
+        Some(stale) => left = stale.unwrap_or_default(),
+        // What replaces them may be what failed.
+        None if steps.dry
+            || !steps.deploy
+            || !steps.prune
+            || outcomes.iter().any(|outcome| outcome.error.is_some()) => {}
+        None => {
+            let stale = stale(functions, backend, steps).await?;
+            let may = stale.is_empty() || steps.confirm.map_or(Ok(true), |confirm| confirm(&stale))?;
+            match may {
+                true => outcomes.extend(prune::prune(backend, &stale, progress).await),
+                false => left = stale,
+            }
+        }
     }
-    Ok(outcomes)
+    Ok(Ran { outcomes, left })
 }
 
 /// What the stack deployed and names no longer, in the namespaces that it uses.
@@ -171,6 +208,7 @@ async fn secrets_are_there(functions: &[Function], backend: &dyn Backend) -> Res
     let Some(first) = first else { return Ok(()) };
     let lacking = if problems.len() == 1 { "a secret is".into() } else { format!("{} secrets are", problems.len()) };
     Err(Fault::failed(format!("{lacking} missing, nothing was changed"))
+        .code(Code::SECRET_MISSING)
         .hint(format!("`faas secret create {first}` makes it"))
         .problems(problems))
 }
@@ -226,9 +264,13 @@ async fn try_one(
     progress: &dyn Progress,
 ) -> Result<Outcome> {
     let name = &function.name;
-    let builder = builders.acquire().await;
-    let (artifact, built) = artifact(function, backend, steps, progress).await?;
-    drop(builder);
+    let (artifact, built) = {
+        // Other targets of this command may build the same function, in the same folder.
+        let lock = only_one(steps.project.root, name);
+        let _only = lock.lock().await;
+        let _builder = builders.acquire().await;
+        artifact(function, backend, steps, progress).await?
+    };
     let outcome = |decision: Option<Decision>, url: Option<String>| Outcome {
         name: name.clone(),
         action: decision.as_ref().map(|d| d.action),
@@ -245,6 +287,7 @@ async fn try_one(
     }
     if let Some(why) = observed.and_then(|there| backend.foreign(there)).filter(|_| steps.how != How::Adopt) {
         return Err(Fault::failed(format!("{name} is there already, and not one of faas"))
+            .code(Code::FOREIGN)
             .cause(why)
             .hint("`--adopt` takes it over; or give yours another name"));
     }
@@ -260,6 +303,7 @@ async fn try_one(
         stack: steps.stack.into(),
         how: steps.how,
         force: steps.force,
+        history: history_of(function, &artifact, steps, observed, &decision),
     };
     if steps.dry {
         let mut changes = backend.preview(&change).await?.unwrap_or_default();
@@ -289,6 +333,41 @@ async fn try_one(
     };
     progress.done(name, &said);
     Ok(Outcome { status: deployed.taken, ..outcome(Some(decision), deployed.url) })
+}
+
+/// The lock of all builds of a function in this process.
+fn only_one(root: &Path, name: &str) -> Arc<tokio::sync::Mutex<()>> {
+    type Locks = Mutex<HashMap<(PathBuf, String), Arc<tokio::sync::Mutex<()>>>>;
+    static LOCKS: LazyLock<Locks> = LazyLock::new(Mutex::default);
+    let mut locks = LOCKS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    locks.entry((root.to_owned(), name.to_owned())).or_default().clone()
+}
+
+/// What the platform is to keep of this deployment and of those before it.
+fn history_of(
+    function: &Function,
+    artifact: &Artifact,
+    steps: &Steps<'_>,
+    observed: Option<&Deployed>,
+    decision: &Decision,
+) -> Vec<Record> {
+    if steps.dry || decision.action == Action::Unchanged {
+        return Vec::new();
+    }
+    let past = observed.map(|there| history::past(&there.annotations)).unwrap_or_default();
+    let Some(record) = steps.record else { return past };
+    let by_tag = matches!(artifact, Artifact::Image { reference, digest: None } if !reference.contains('@'));
+    let new = Record {
+        image: match artifact {
+            Artifact::Image { reference, .. } => Some(reference.clone()),
+            _ => None,
+        },
+        artifact: Some(artifact.identity().to_owned()),
+        spec: Some(spec_hash(function)),
+        changed: changed::names(function, artifact, observed, decision),
+        ..record()
+    };
+    history::with(past, new, steps.force || by_tag || steps.how == How::Replace)
 }
 
 /// The function's artifact, and how it came about.

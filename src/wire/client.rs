@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::{DeleteFunction, FunctionDeployment, FunctionNamespace, FunctionStatus, LogMessage, ScaleFunction, Secret};
-use crate::error::{Fault, OrFault, Result};
+use crate::error::{Code, Fault, OrFault, Result};
 
 mod address;
 mod answer;
@@ -417,7 +417,9 @@ fn in_namespace(namespace: Option<&str>) -> Vec<(&'static str, &str)> {
 
 fn no_function(name: &str, namespace: Option<&str>) -> Fault {
     let place = namespace.map(|ns| format!(" in the namespace {ns}")).unwrap_or_default();
-    Fault::not_found(format!("there is no function {name}{place}")).hint("`faas list` shows what is deployed")
+    Fault::not_found(format!("there is no function {name}{place}"))
+        .code(Code::NO_FUNCTION)
+        .hint("`faas list` shows what is deployed")
 }
 
 /// The certificates in a PEM file.

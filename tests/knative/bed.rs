@@ -146,6 +146,7 @@ impl Place {
             stack: "test".into(),
             how: How::Upsert,
             force: false,
+            history: Vec::new(),
             function: function.clone(),
         }
     }

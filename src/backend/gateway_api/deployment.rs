@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use crate::backend::{ARTIFACT_KEY, Change, SPEC_KEY, STACK_KEY};
 use crate::function::Resources;
+use crate::history::{self, HISTORY_KEY};
 use crate::wire::{Bundle, FunctionDeployment, Quantities};
 
 /// Where the connector for cron reads when to call; see its README in the openfaas organisation.
@@ -58,6 +59,7 @@ pub fn of(change: &Change, image: String, bundle: Option<Bundle>) -> FunctionDep
     annotations.insert(SPEC_KEY.into(), change.spec.clone());
     annotations.insert(ARTIFACT_KEY.into(), change.artifact.identity().into());
     annotations.insert(STACK_KEY.into(), change.stack.clone());
+    annotations.extend(history::annotation(&change.history).map(|list| (HISTORY_KEY.to_owned(), list)));
 
     FunctionDeployment {
         service: function.name.clone(),
@@ -108,6 +110,7 @@ mod tests {
             stack: "shop".into(),
             how: How::Upsert,
             force: false,
+            history: Vec::new(),
         }
     }
 

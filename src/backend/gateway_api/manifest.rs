@@ -14,8 +14,15 @@ pub const API: &str = "openfaas.com/v1";
 pub fn resource(function: &Function, image: &str, namespace: &str) -> Value {
     let artifact = Artifact::Image { reference: image.to_owned(), digest: None };
     let function = function.clone();
-    let change =
-        Change { function, artifact, spec: String::new(), stack: String::new(), how: How::Upsert, force: false };
+    let change = Change {
+        function,
+        artifact,
+        spec: String::new(),
+        stack: String::new(),
+        how: How::Upsert,
+        force: false,
+        history: Vec::new(),
+    };
     let wanted = deployment::of(&change, image.to_owned(), None);
     let mut environment = wanted.env_vars.unwrap_or_default();
     // The resource has no field for it that faas-cli writes; the invoker reads it here.

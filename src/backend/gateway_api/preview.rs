@@ -126,7 +126,15 @@ mod tests {
             ..Function::default()
         };
         let artifact = Artifact::Image { reference: "r/tax:2".into(), digest: Some("sha256:2".into()) };
-        Change { function, artifact, spec: "s2".into(), stack: "shop".into(), how: How::Upsert, force: false }
+        Change {
+            function,
+            artifact,
+            spec: "s2".into(),
+            stack: "shop".into(),
+            how: How::Upsert,
+            force: false,
+            history: Vec::new(),
+        }
     }
 
     fn shown(there: Option<&Deployed>, whole: bool) -> Vec<String> {

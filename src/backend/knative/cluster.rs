@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use super::manifest::OWNER_LABEL;
 use super::objects::{Revision, Service};
 use super::trouble;
-use crate::error::{Fault, OrFault, Result};
+use crate::error::{Code, Fault, OrFault, Result};
 use crate::function::FunctionId;
 
 /// How long a credential plugin that the kubeconfig names may take; some open a browser and wait.
@@ -212,6 +212,7 @@ impl Cluster {
         let service = self.service(id).await?;
         match foreign(service.metadata.labels.as_ref()) {
             Some(why) => Err(Fault::failed(format!("{id} is not one of faas, and is left alone"))
+                .code(Code::FOREIGN)
                 .cause(why)
                 .hint("`faas deploy --adopt` takes it over")),
             None => Ok(service),
@@ -239,7 +240,9 @@ pub fn foreign(labels: Option<&BTreeMap<String, String>>) -> Option<String> {
 
 /// There is no such function.
 pub fn no_function(id: &FunctionId) -> Fault {
-    Fault::not_found(format!("there is no function {id}")).hint("`faas list` shows what is deployed")
+    Fault::not_found(format!("there is no function {id}"))
+        .code(Code::NO_FUNCTION)
+        .hint("`faas list` shows what is deployed")
 }
 
 async fn connect(settings: &Settings) -> Result<Reached> {

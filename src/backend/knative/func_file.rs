@@ -95,7 +95,10 @@ struct Subscription {
 
 /// Whether a document is a `func.yaml`.
 pub fn is_one(document: &Value) -> bool {
-    document.get("apiVersion").is_none() && document.get("runtime").is_some() && document.get("name").is_some()
+    document.get("apiVersion").is_none()
+        && document.get("schema_version").is_none()
+        && document.get("runtime").is_some()
+        && document.get("name").is_some()
 }
 
 /// The entry.

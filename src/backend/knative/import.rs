@@ -341,6 +341,7 @@ mod tests {
             stack: "shop".into(),
             how: How::Upsert,
             force: false,
+            history: Vec::new(),
             function,
         };
         let pull: BTreeSet<String> = ["login".to_owned()].into();

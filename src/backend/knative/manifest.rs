@@ -18,6 +18,7 @@ use crate::artifact::Artifact;
 use crate::backend::{ARTIFACT_KEY, Change, SPEC_KEY, STACK_KEY};
 use crate::error::{Fault, OrFault, Result};
 use crate::function::{Function, Resources, UrlAccess};
+use crate::history::RECORD_KEY;
 
 /// Label of everything that `faas` makes in a cluster.
 pub const OWNER_LABEL: (&str, &str) = ("app.kubernetes.io/managed-by", "faas");
@@ -81,7 +82,9 @@ pub fn of(change: &Change, pull_secrets: &BTreeSet<String>) -> Result<Value> {
     metadata["labels"] = json!(service_labels(function));
     metadata["annotations"] = json!(annotations);
     let mut template = json!({ "metadata": { "labels": template_labels(function) } });
-    let annotations = template_annotations(function);
+    let mut annotations = template_annotations(function);
+    // On the revision, which stays when the next one comes.
+    annotations.extend(change.history.first().map(|record| (RECORD_KEY.to_owned(), record.annotation())));
     if !annotations.is_empty() {
         template["metadata"]["annotations"] = json!(annotations);
     }

@@ -14,6 +14,7 @@ fn change(function: Function) -> Change {
         stack: "shop".into(),
         how: How::Upsert,
         force: false,
+        history: Vec::new(),
     }
 }
 

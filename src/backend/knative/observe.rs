@@ -295,6 +295,7 @@ mod tests {
             stack: "shop".into(),
             how: How::Upsert,
             force: false,
+            history: Vec::new(),
             function: function.clone(),
             artifact: artifact.clone(),
         };

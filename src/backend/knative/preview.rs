@@ -10,10 +10,12 @@ use super::triggers::{self, MADE_KEY};
 use super::{difference, manifest};
 use crate::backend::{ARTIFACT_KEY, Change, Difference, SPEC_KEY, STACK_KEY};
 use crate::error::Result;
+use crate::history::RECORD_KEY;
 use crate::progress::Silent;
 
 /// Marks of ours and of Knative's: they change with everything, and say nothing by themselves.
-const MARKS: [&str; 7] = [
+const MARKS: [&str; 8] = [
+    RECORD_KEY,
     MADE_KEY,
     SPEC_KEY,
     ARTIFACT_KEY,

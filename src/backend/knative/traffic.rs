@@ -10,6 +10,7 @@ use super::{apply, observe, trouble, wait};
 use crate::backend::{Change, Deployed, Revision, Traffic};
 use crate::error::{Fault, Result};
 use crate::function::FunctionId;
+use crate::history;
 use crate::progress::{Progress, Silent};
 
 /// Shares in words, as `tax-00001 90 %, latest 10 %`.
@@ -87,6 +88,7 @@ impl Traffic for Cluster {
             tags: tags(revision.name()),
             ready: Some(revision.is_ready()),
             replicas: Some(revision.status.actual_replicas.unwrap_or(0)),
+            deployment: revision.metadata.annotations.as_ref().and_then(|all| history::past(all).into_iter().next()),
         };
         Ok(self.revisions_of(id).await?.iter().map(one).collect())
     }

@@ -12,7 +12,7 @@ use super::cluster::Cluster;
 use super::diagnosis::{self, Diagnosis};
 use super::objects::{Service, condition};
 use super::trouble;
-use crate::error::{Fault, Kind, Result};
+use crate::error::{Code, Fault, Kind, Result};
 use crate::progress::Progress;
 
 /// When they are first looked at: most are ready by then, and nothing is final so early.
@@ -266,7 +266,7 @@ impl Wait<'_> {
         };
         match found.patience {
             Some(patience) if since.elapsed() >= patience => {
-                return Err(self.fault(service, Fault::failed(self.failure(service)), &found));
+                return Err(self.fault(service, Fault::failed(self.failure(service)), &found).code(Code::NOT_READY));
             }
             None if !self.warned => {
                 self.warned = true;
@@ -298,7 +298,8 @@ impl Wait<'_> {
     }
 
     async fn timed_out(&self, service: &Service, limit: Duration) -> Fault {
-        let fault = Fault::timed_out(format!("{} within {}", self.failure(service), humantime::format_duration(limit)));
+        let fault = Fault::timed_out(format!("{} within {}", self.failure(service), humantime::format_duration(limit)))
+            .code(Code::NOT_READY);
         if let Some(why) = &self.lost {
             return fault.cause(format!("the API server doesn't answer: {why}")).hint(format!(
                 "the function was deployed, and may be ready by now: `faas ready {}` asks once the cluster answers",

@@ -18,6 +18,7 @@ use super::wanted::{Code, Wanted};
 use super::{extras, observe, remove, url};
 use crate::backend::{ARTIFACT_KEY, Change, Deployed, How, SPEC_KEY, Secrets};
 use crate::error::{Fault, Kind, Result};
+use crate::history::{RECORD_KEY, Record};
 use crate::progress::Progress;
 
 /// How many versions are kept besides those behind an alias.
@@ -134,7 +135,7 @@ async fn once(
         wait::settled(aws, &wanted.name).await?;
     }
     progress.step(subject, "publishing");
-    let version = publish(aws, wanted).await?;
+    let version = publish(aws, wanted, change).await?;
     wait::published(aws, &wanted.name, &version).await?;
     let main = move_alias(aws, wanted, alias.as_ref(), &version, share).await?;
     let mut tags = wanted.tags.clone();
@@ -264,8 +265,10 @@ async fn update_configuration(aws: &Aws, wanted: &Wanted, role: &Role) -> Result
 }
 
 /// Publishes what was deployed; the version that is there already, when nothing changed since.
-async fn publish(aws: &Aws, wanted: &Wanted) -> Result<String> {
+async fn publish(aws: &Aws, wanted: &Wanted, change: &Change) -> Result<String> {
     let mut request = aws.lambda.publish_version().function_name(&wanted.name);
+    // Tags are of the function as a whole: a version has nothing but its description.
+    request = request.set_description(change.history.first().map(Record::description));
     if let Code::Zip { sha256, .. } = &wanted.code {
         request = request.code_sha256(sha256);
     }
@@ -362,10 +365,11 @@ pub async fn set_concurrency(aws: &Aws, name: &str, limit: i32) -> Result<()> {
 pub(super) async fn tag(aws: &Aws, wanted: &Wanted, there: &There, tags: &BTreeMap<String, String>) -> Result<()> {
     let arn = there.configuration.function_arn().unwrap_or_default();
     let why = || format!("can't tag {}", wanted.name);
+    let kept = |key: &str| key.starts_with("aws:") || key == RECORD_KEY;
     let set: HashMap<_, _> = tags.iter().filter(|(key, value)| there.tags.get(*key) != Some(*value)).collect();
     // Tags of AWS itself and of others' tools stay; what is ours or was a label of ours goes.
     let gone: Vec<String> = match there.tags.contains_key(crate::backend::STACK_KEY) {
-        true => there.tags.keys().filter(|key| !tags.contains_key(*key) && !key.starts_with("aws:")).cloned().collect(),
+        true => there.tags.keys().filter(|key| !tags.contains_key(*key) && !kept(key)).cloned().collect(),
         false => Vec::new(),
     };
     if !gone.is_empty() {

@@ -11,7 +11,7 @@ use super::Lambda;
 use super::apply::{Stop, allow, limit, marks, move_alias, tag};
 use super::aws::Aws;
 use super::fault::{code, fault, said};
-use super::name::{ALIAS, EXTRAS_KEY, URL_KEY};
+use super::name::{ALIAS, EXTRAS_KEY, URL_KEY, escape};
 use super::package::{self, Package};
 use super::role::Role;
 use super::wait;
@@ -19,6 +19,7 @@ use super::wanted::{Code, Wanted};
 use super::{bucket, extras, observe, url};
 use crate::backend::{Change, Deployed};
 use crate::error::{Fault, Result};
+use crate::history::{RECORD_KEY, Record};
 
 /// Makes it. Killed in between, the next deploy finds the function and does what is missing.
 pub(super) async fn fresh(lambda: &Lambda, aws: &Aws, change: &Change, wanted: &Wanted) -> Result<Deployed, Stop> {
@@ -30,7 +31,7 @@ pub(super) async fn fresh(lambda: &Lambda, aws: &Aws, change: &Change, wanted: &
     let extras = extras::wanted(wanted);
     let simple =
         extras.is_empty() && wanted.url.is_none() && wanted.concurrency.is_none() && wanted.log_retention.is_none();
-    let version = create(aws, wanted, &role, simple.then_some(&marks)).await?;
+    let version = create(aws, wanted, &role, simple.then_some(&marks), change.history.first()).await?;
     wait::made(aws, name, &version).await?;
     let there = wait::read(aws, name).await?;
     let mut there = there.ok_or_else(|| Fault::not_found(format!("{} went away", change.function.name)))?;
@@ -81,10 +82,13 @@ async fn create(
     wanted: &Wanted,
     role: &Role,
     marks: Option<&BTreeMap<String, String>>,
+    record: Option<&Record>,
 ) -> Result<String, Stop> {
     let code_of = code_of(aws, wanted).await?;
     let package = if code_of.image_uri().is_some() { PackageType::Image } else { PackageType::Zip };
     let mut tags: HashMap<String, String> = wanted.tags.clone().into_iter().collect();
+    // The first version comes with the function, whose description is the user's.
+    tags.extend(record.map(|record| (RECORD_KEY.to_owned(), escape(&record.description()))));
     tags.extend(marks.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
     let mut vpc = None;
     if !wanted.vpc.subnets.is_empty() {

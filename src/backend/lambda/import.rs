@@ -2,6 +2,7 @@
 //! are CloudFormation's; what the API tells is put into them first.
 mod cron;
 mod live;
+pub mod serverless;
 mod template;
 mod yaml;
 

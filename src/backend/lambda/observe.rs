@@ -13,6 +13,7 @@ use super::wanted::{SECRETS, hex_of_base64, own_environment};
 use crate::backend::{ARTIFACT_KEY, Deployed, STACK_KEY, Scope};
 use crate::error::Result;
 use crate::function::{FunctionId, Resources};
+use crate::history::RECORD_KEY;
 
 /// How many functions are asked at a time.
 const AT_ONCE: usize = 16;
@@ -84,6 +85,7 @@ pub fn deployed(there: &There, alias: Option<&AliasConfiguration>) -> Deployed {
     let name = there.tags.get(NAME_KEY).cloned();
     told.annotations.remove(NAME_KEY);
     told.annotations.remove(EXTRAS_KEY);
+    told.annotations.remove(RECORD_KEY);
     let namespace = told.annotations.remove(NAMESPACE_KEY);
     let sha256 = configuration.code_sha256().and_then(hex_of_base64);
     // What was applied is only what runs as long as nobody put other code there.

@@ -189,8 +189,15 @@ mod tests {
             entry: "bootstrap".into(),
             runtime: "python3.13".into(),
         };
-        let change =
-            Change { function, artifact, spec: "s".into(), stack: "shop".into(), how: How::Upsert, force: false };
+        let change = Change {
+            function,
+            artifact,
+            spec: "s".into(),
+            stack: "shop".into(),
+            how: How::Upsert,
+            force: false,
+            history: Vec::new(),
+        };
         let (name, resource) = resource(&change, &Settings::default(), "build/get-tax.zip").unwrap();
         assert_eq!(name, "GetTax");
         let properties = &resource["Properties"];

@@ -346,8 +346,15 @@ mod tests {
             entry: "bootstrap".into(),
             runtime: "python3.13".into(),
         };
-        let change =
-            Change { function, artifact, spec: "s".into(), stack: "shop".into(), how: How::Upsert, force: false };
+        let change = Change {
+            function,
+            artifact,
+            spec: "s".into(),
+            stack: "shop".into(),
+            how: How::Upsert,
+            force: false,
+            history: Vec::new(),
+        };
         terraform.add(&change, &Settings::default(), "build/tax.zip").unwrap();
     }
 

@@ -8,10 +8,11 @@ use super::Lambda;
 use super::apply::{self, get_alias};
 use super::aws::Aws;
 use super::fault::fault;
-use super::name::{ALIAS, function_name};
+use super::name::{ALIAS, function_name, unescape};
 use crate::backend::{Change, Deployed, Revision, Traffic};
 use crate::error::{Fault, Result};
 use crate::function::FunctionId;
+use crate::history::{RECORD_KEY, Record};
 use crate::progress::Progress;
 
 /// A published version.
@@ -23,6 +24,8 @@ pub struct Version {
     pub created: Option<String>,
     /// What it runs.
     pub image: String,
+    /// The deployment that it came from.
+    pub deployment: Option<Record>,
 }
 
 /// A function's published versions, newest first.
@@ -45,6 +48,7 @@ pub async fn versions(aws: &Aws, name: &str) -> Result<Vec<Version>> {
             Some(Version {
                 number: configuration.version()?.parse().ok()?,
                 created: configuration.last_modified().map(str::to_owned),
+                deployment: configuration.description().and_then(Record::described),
                 image: format!(
                     "{}@{}",
                     configuration.runtime().map_or("image", |runtime| runtime.as_str()),
@@ -112,10 +116,18 @@ impl Traffic for Lambda {
             }
             shares.insert(alias.function_version().unwrap_or_default().to_owned(), rest);
         }
+        let first = match versions.last() {
+            Some(oldest) if oldest.number == 1 => super::wait::read(aws, &name).await?,
+            _ => None,
+        };
+        let first = first.and_then(|there| Record::described(&unescape(there.tags.get(RECORD_KEY)?)));
         let revision = |version: Version| {
+            let created_with = || first.clone().filter(|_| version.number == 1);
+            let deployment = version.deployment.clone().or_else(created_with);
             let name = version.number.to_string();
             let share = shares.get(&name).copied().unwrap_or(0);
-            Revision { name, share, created: version.created, image: version.image, ..Revision::default() }
+            let Version { created, image, .. } = version;
+            Revision { name, share, created, image, deployment, ..Revision::default() }
         };
         Ok(versions.into_iter().map(revision).collect())
     }

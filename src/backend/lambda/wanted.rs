@@ -381,7 +381,15 @@ mod tests {
             entry: "bootstrap".into(),
             runtime: "python3.13".into(),
         };
-        Change { function, artifact, spec: "s".into(), stack: "shop".into(), how: How::Upsert, force: false }
+        Change {
+            function,
+            artifact,
+            spec: "s".into(),
+            stack: "shop".into(),
+            how: How::Upsert,
+            force: false,
+            history: Vec::new(),
+        }
     }
 
     fn tax() -> Function {

@@ -8,7 +8,7 @@ use super::is_missing;
 use crate::artifact::Artifact;
 use crate::backend::gateway_api::{GatewayApi, deployment};
 use crate::backend::{Change, Deployed, How};
-use crate::error::{Fault, Result};
+use crate::error::{Code, Fault, Result};
 use crate::progress::Progress;
 use crate::wire::client::Answer;
 use crate::wire::{Bundle, Orders};
@@ -53,6 +53,7 @@ fn explain(answer: &Answer, what: &str, how: How) -> Fault {
         // Whole, unlike other refusals: the process's own last words are in it.
         let late = answer.status == StatusCode::GATEWAY_TIMEOUT;
         let fault = if late { Fault::timed_out(what) } else { Fault::failed(what) };
+        let fault = fault.code(Code::NOT_READY);
         return fault
             .cause(answer.text.trim())
             .hint("`faas logs NAME` shows what it said before; if it was deployed before, it still runs as it was");

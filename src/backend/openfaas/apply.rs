@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::artifact::Artifact;
 use crate::backend::gateway_api::{GatewayApi, deployment};
 use crate::backend::{Change, Deployed, How, LogEntry, LogQuery, Secrets};
-use crate::error::{Fault, Kind, Result};
+use crate::error::{Code, Fault, Kind, Result};
 use crate::function::{Function, FunctionId};
 use crate::progress::Progress;
 use crate::wire::client::{Answer, Request, body};
@@ -114,6 +114,7 @@ async fn secrets_are_there(api: &GatewayApi, deployment: &FunctionDeployment) ->
     }
     let (noun, verb) = if missing.len() == 1 { ("secret", "is") } else { ("secrets", "are") };
     Err(Fault::failed(format!("can't deploy {}", deployment.service))
+        .code(Code::SECRET_MISSING)
         .cause(format!("the {noun} {} {verb} not on the platform", missing.join(", ")))
         .hint(format!("`faas secret create {}` makes it; nothing was changed", missing[0])))
 }
@@ -176,7 +177,7 @@ fn explain(answer: &Answer, deployment: &FunctionDeployment, how: How) -> Fault 
         return fault.hint("`faas namespace list` shows the namespaces, `faas namespace create` makes one");
     }
     if ["pull", "resolve", "failed to fetch", "unable to find image"].iter().any(|word| text.contains(word)) {
-        return fault.hint(format!(
+        return fault.code(Code::IMAGE_UNAVAILABLE).hint(format!(
             "the platform can't pull {}: was it pushed (`faas push`), and may the platform read that registry?",
             deployment.image
         ));
@@ -231,7 +232,8 @@ async fn answers(api: &GatewayApi, id: &FunctionId, wait: Duration, progress: &d
         return api.describe(id).await;
     }
     let waited = humantime::format_duration(wait);
-    let fault = Fault::timed_out(format!("{id} is deployed, but no replica is up after {waited}"));
+    let fault =
+        Fault::timed_out(format!("{id} is deployed, but no replica is up after {waited}")).code(Code::NOT_READY);
     Err(match last_words(api, id).await {
         Some(words) => fault.cause(words),
         None => fault.cause("its log is empty"),

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::error::{Fault, OrFault, Result};
+use crate::output::yaml;
 
 /// What says which files of a folder an export wrote, so that the next may remove them.
 const LIST: &str = ".faas-export";
@@ -119,9 +120,7 @@ fn files(text: &str) -> Result<BTreeMap<PathBuf, String>> {
             format!("{name}.yaml")
         };
         let first = if kind == "CustomResourceDefinition" { "00_" } else { "" };
-        let options = serde_saphyr::ser_options! { indent_step: 2, compact_list_indent: false };
-        let yaml = serde_saphyr::to_string_with_options(&sorted(value.clone()), options)
-            .or_fault(|| format!("can't write {kind} {name} as YAML"))?;
+        let yaml = yaml::write(&sorted(value.clone()))?;
         files.insert(PathBuf::from(format!("{first}{}", kind.to_lowercase())).join(file), yaml);
     }
     Ok(files)
@@ -173,6 +172,10 @@ mod tests {
         let paths: Vec<String> = files.keys().map(|path| path.display().to_string()).collect();
         assert_eq!(paths, ["00_customresourcedefinition/c.yaml", "service/a.m.yaml", "service/a.o.yaml"]);
         assert_eq!(files[Path::new("service/a.m.yaml")], "kind: Service\nmetadata:\n  name: a\n  namespace: m\n");
+        let odd = super::files("kind: Service\nmetadata: {name: a, namespace: 'n'}\ndata: {'on': x}\n").unwrap();
+        let text = &odd[Path::new("service/a.yaml")];
+        assert!(text.contains("namespace: \"n\"") || text.contains("namespace: 'n'"), "{text}");
+        assert!(text.contains("\"on\": x"), "{text}");
         assert!(super::files("kind: X\nmetadata: {name: ../../x}\n").is_err());
     }
 

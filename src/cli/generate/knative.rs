@@ -29,6 +29,7 @@ impl Generate {
                 stack: source.name.to_owned(),
                 how: How::Upsert,
                 force: false,
+                history: Vec::new(),
             };
             let service = knative::manifest(&change, &BTreeSet::new())?;
             text.push_str("---\n");

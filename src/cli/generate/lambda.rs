@@ -50,8 +50,15 @@ impl Generate {
                 }
             };
             let (spec, name) = (spec_hash(function), stack.name.clone());
-            let change =
-                Change { function: function.clone(), artifact, spec, stack: name, how: How::Upsert, force: false };
+            let change = Change {
+                function: function.clone(),
+                artifact,
+                spec,
+                stack: name,
+                how: How::Upsert,
+                force: false,
+                history: Vec::new(),
+            };
             match api {
                 TERRAFORM => terraform.add(&change, &settings, &place)?,
                 _ => resources.push(lambda::template::resource(&change, &settings, &place)?),

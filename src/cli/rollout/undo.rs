@@ -1,20 +1,23 @@
 //! `faas rollout undo`.
 use clap::Args;
 
+use super::restore::restore;
 use super::{Target, resolve};
 use crate::backend::Revision;
 use crate::cli::Global;
 use crate::context::Context;
 use crate::error::{Fault, Result};
 
-/// Send all traffic back to the revision before
+/// Send all traffic back to the revision before; where there are no revisions, deploy again what ran before
 #[derive(Args)]
-#[command(after_help = "Examples:\n  faas rollout undo tax\n  faas rollout undo tax --to tax-00001")]
+#[command(
+    after_help = "Examples:\n  faas rollout undo tax\n  faas rollout undo tax --to tax-00001\n  faas rollout undo tax --to 3"
+)]
 pub struct Undo {
     #[command(flatten)]
     target: Target,
-    /// The revision to go back to [default: the one before the newest that gets traffic]
-    #[arg(long, value_name = "REVISION")]
+    /// The revision or deployment to go back to [default: the one before that which serves]
+    #[arg(long, value_name = "DEPLOYMENT")]
     to: Option<String>,
 }
 
@@ -24,6 +27,9 @@ impl Undo {
     /// # Errors
     /// [`crate::error::Kind::NotFound`] when there is no such revision, or none before.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
+        if self.target.session(context, global)?.0.backend.traffic().is_none() {
+            return restore(context, global, &self.target, self.to.as_deref());
+        }
         let open = self.target.open(context, global)?;
         crate::runtime::block_on(async {
             let traffic = open.traffic()?;

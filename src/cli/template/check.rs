@@ -189,9 +189,11 @@ impl Check {
                 namespace: None,
                 prune: false,
                 names: &[],
+                confirm: None,
+                record: None,
             };
             let functions = [function.clone()];
-            let outcomes = run::run(&functions, session.backend.as_ref(), &steps, progress.as_ref()).await?;
+            let outcomes = run::run(&functions, session.backend.as_ref(), &steps, progress.as_ref()).await?.outcomes;
             if let Some(fault) = outcomes.into_iter().find_map(|outcome| outcome.error) {
                 return Err(fault);
             }

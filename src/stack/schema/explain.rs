@@ -47,6 +47,42 @@ pub fn paths() -> Vec<String> {
     all().into_iter().map(|(path, _)| path).collect()
 }
 
+/// All keys as Markdown, a section for each that has keys below it.
+#[must_use]
+pub fn document() -> String {
+    let mut text = String::from(
+        "# All keys of the stack file\n\nMade by `faas explain --keys`; `faas explain KEY` tells the same at a prompt. NAME stands \
+         for the name of a function or target. A target takes the keys of a function, too.\n",
+    );
+    let all = all();
+    let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ").replace('<', "&lt;");
+    let table = |text: &mut String, above: &str| {
+        let depth = if above.is_empty() { 0 } else { above.matches('.').count() + 1 };
+        let below = all.iter().filter(|(path, _)| {
+            path.strip_prefix(above).is_some_and(|rest| above.is_empty() || rest.starts_with('.'))
+                && path.matches('.').count() == depth
+        });
+        *text += "\n| key | value | |\n|---|---|---|\n";
+        for (path, key) in below {
+            let name = path.rsplit('.').next().unwrap_or(path);
+            *text += &format!("| `{name}` | {} | {} |\n", cell(&value(key.shape)), cell(key.about));
+        }
+    };
+    table(&mut text, "");
+    for (path, key) in &all {
+        let above = match key.shape {
+            Shape::Level(_) | Shape::List(_) => path.clone(),
+            Shape::Named(_) => format!("{path}.NAME"),
+            _ => continue,
+        };
+        if all.iter().any(|(below, _)| below.strip_prefix(&above).is_some_and(|rest| rest.starts_with('.'))) {
+            text += &format!("\n## {above}\n");
+            table(&mut text, &above);
+        }
+    }
+    text
+}
+
 /// The keys that `asked` may mean: the one whose path it is, else all whose path ends with it; names of functions and
 /// targets may stand in the place of NAME. The nearest one as the error when there is none.
 ///

@@ -3,7 +3,7 @@ use std::error::Error;
 use std::io;
 
 use super::Client;
-use crate::error::Fault;
+use crate::error::{Code, Fault};
 
 const NO_TLS: &str = "does nothing speak TLS there? then the address is http:// rather than https://";
 
@@ -19,12 +19,14 @@ pub fn unanswered(client: &Client, what: &str, error: &reqwest::Error) -> Fault 
     }
     if error.is_connect() && innermost(error) == "tls handshake eof" {
         return Fault::failed(format!("no trusted connection to {address}"))
+            .code(Code::UNREACHABLE)
             .cause("the connection was closed instead of a TLS handshake")
             .hint(NO_TLS);
     }
     if error.is_connect() {
         let cause = if error.is_timeout() { "nothing answers at this address".into() } else { innermost(error) };
         return Fault::failed(format!("cannot connect to OpenFaaS on URL: {address}"))
+            .code(Code::UNREACHABLE)
             .cause(cause)
             .hint("is the gateway running there? -g URL, OPENFAAS_URL or `provider.gateway` name another");
     }
