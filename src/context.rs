@@ -76,8 +76,13 @@ impl Dirs {
     /// # Errors
     /// When no home folder is known.
     pub fn from_env(env: &Env) -> Result<Self> {
-        let home = env.get("HOME").map(PathBuf::from);
-        if let Some(all) = env.get("FAAS_HOME").map(PathBuf::from) {
+        // A relative one means this folder, for the platform too, which runs in another.
+        let folder = |name: &str| {
+            let text = env.get(name)?;
+            Some(std::path::absolute(text).unwrap_or_else(|_| PathBuf::from(text)))
+        };
+        let home = folder("HOME");
+        if let Some(all) = folder("FAAS_HOME") {
             let home = home.unwrap_or_else(|| all.clone());
             return Ok(Self { data: all.join("data"), cache: all.join("cache"), home });
         }

@@ -23,6 +23,7 @@ mod leftovers;
 mod logs;
 mod metrics;
 mod namespaces;
+mod panics;
 mod port;
 mod process;
 mod queue;
@@ -50,7 +51,7 @@ pub const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
 /// # Errors
 /// When it can't be started; a taken port says by whom.
 pub async fn ensure_started(dirs: &Dirs, address: &str) -> Result<Running> {
-    if let Some(running) = running(dirs) {
+    if let Some(running) = running(dirs).filter(|running| !running.stopping) {
         return Ok(running);
     }
     let settings = Settings { listen: listen_address(address)?, ..Settings::default() };

@@ -107,9 +107,9 @@ pub fn spec_hash(function: &Function) -> String {
     blake3::hash(&text).to_hex()[..32].to_owned()
 }
 
-/// What is to be done for `function`, given what the platform has.
+/// What is to be done for `function`, given what the platform has, and the name that its stack gives itself.
 #[must_use]
-pub fn decide(function: &Function, artifact: &Artifact, observed: Option<&Deployed>) -> Decision {
+pub fn decide(function: &Function, artifact: &Artifact, observed: Option<&Deployed>, stack: Option<&str>) -> Decision {
     let decision = |action, reason: &str| Decision { action, reason: reason.into() };
     let Some(observed) = observed else {
         return decision(Action::Created, "not deployed yet");
@@ -134,6 +134,11 @@ pub fn decide(function: &Function, artifact: &Artifact, observed: Option<&Deploy
     // Marks are set before the function answers: one that never came up is not as it should be.
     if observed.replicas > 0 && observed.available == Some(0) {
         return decision(Action::Updated, "none of its replicas answers, or stays up");
+    }
+    if let (Some(stack), Some(owner)) = (stack, mark(STACK_KEY))
+        && stack != owner
+    {
+        return decision(Action::Updated, &format!("it bears the mark of stack {owner}"));
     }
     let drifted = drift::fields(function, artifact, observed);
     if drifted.is_empty() {
@@ -216,13 +221,13 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_created() {
-        assert_eq!(decide(&tax(), &image("a"), None).action, Action::Created);
+        assert_eq!(decide(&tax(), &image("a"), None, None).action, Action::Created);
     }
 
     #[test]
     fn what_is_as_it_should_be_is_left() {
         let there = deployed(&tax(), &image("a"));
-        assert_eq!(decide(&tax(), &image("a"), Some(&there)).action, Action::Unchanged);
+        assert_eq!(decide(&tax(), &image("a"), Some(&there), None).action, Action::Unchanged);
     }
 
     #[test]
@@ -230,48 +235,61 @@ mod tests {
         let there = deployed(&tax(), &image("a"));
         let mut moved = tax();
         moved.build.handler = "/elsewhere".into();
-        assert_eq!(decide(&moved, &image("a"), Some(&there)).action, Action::Unchanged);
+        assert_eq!(decide(&moved, &image("a"), Some(&there), None).action, Action::Unchanged);
     }
 
     #[test]
     fn code_configuration_and_drift_are_told_apart() {
         let there = deployed(&tax(), &image("a"));
-        assert_eq!(decide(&tax(), &image("b"), Some(&there)).reason, "the code changed");
+        assert_eq!(decide(&tax(), &image("b"), Some(&there), None).reason, "the code changed");
 
         let mut changed = tax();
         changed.environment.insert("A".into(), "1".into());
-        assert_eq!(decide(&changed, &image("a"), Some(&there)).reason, "its configuration changed");
+        assert_eq!(decide(&changed, &image("a"), Some(&there), None).reason, "its configuration changed");
 
         let mut touched = there.clone();
         touched.image = "r/other:1".into();
-        assert_eq!(decide(&tax(), &image("a"), Some(&touched)).reason, "changed on the platform: image");
+        assert_eq!(decide(&tax(), &image("a"), Some(&touched), None).reason, "changed on the platform: image");
 
         let mut foreign = there;
         foreign.annotations.clear();
-        assert_eq!(decide(&tax(), &image("a"), Some(&foreign)).reason, "deployed by something else");
+        assert_eq!(decide(&tax(), &image("a"), Some(&foreign), None).reason, "deployed by something else");
     }
 
     #[test]
     fn what_does_not_answer_is_deployed_again_and_what_sleeps_is_not() {
         let there = deployed(&tax(), &image("a"));
         let dead = Deployed { replicas: 1, available: Some(0), ..there.clone() };
-        assert_eq!(decide(&tax(), &image("a"), Some(&dead)).reason, "none of its replicas answers, or stays up");
+        assert_eq!(decide(&tax(), &image("a"), Some(&dead), None).reason, "none of its replicas answers, or stays up");
         let asleep = Deployed { replicas: 0, available: Some(0), ..there };
-        assert_eq!(decide(&tax(), &image("a"), Some(&asleep)).action, Action::Unchanged);
+        assert_eq!(decide(&tax(), &image("a"), Some(&asleep), None).action, Action::Unchanged);
+    }
+
+    #[test]
+    fn another_name_of_the_stack_is_a_difference_and_another_folder_is_not() {
+        let mut there = deployed(&tax(), &image("a"));
+        there.annotations.insert(STACK_KEY.into(), "shop".into());
+        let decided = |stack| decide(&tax(), &image("a"), Some(&there), stack);
+        assert_eq!(decided(Some("till")).reason, "it bears the mark of stack shop");
+        assert_eq!(decided(Some("shop")).action, Action::Unchanged);
+        assert_eq!(decided(None).action, Action::Unchanged);
     }
 
     #[test]
     fn a_deployment_that_was_cut_off_is_taken_up_again() {
         let mut there = deployed(&tax(), &image("a"));
         there.annotations.insert(SPEC_KEY.into(), String::new());
-        assert_eq!(decide(&tax(), &image("a"), Some(&there)).reason, "the last deployment did not come to its end");
+        assert_eq!(
+            decide(&tax(), &image("a"), Some(&there), None).reason,
+            "the last deployment did not come to its end"
+        );
     }
 
     #[test]
     fn a_tag_without_digest_is_always_deployed() {
         let artifact = Artifact::Image { reference: "r/tax:1".into(), digest: None };
         let there = deployed(&tax(), &artifact);
-        assert_eq!(decide(&tax(), &artifact, Some(&there)).action, Action::Updated);
+        assert_eq!(decide(&tax(), &artifact, Some(&there), None).action, Action::Updated);
     }
 
     #[test]

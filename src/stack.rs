@@ -152,6 +152,8 @@ pub struct NewFunction {
 pub struct Stack {
     /// The owner's mark on everything deployed from it: `name:`, else the folder's name.
     pub name: String,
+    /// Whether `name:` says so; a folder's name may be that of another project's, too.
+    pub named: bool,
     /// Where it comes from.
     pub origin: Origin,
     /// Which platform its functions go to.
@@ -254,6 +256,7 @@ pub fn parse(bytes: &[u8], origin: Origin, options: &Options) -> Result<Stack> {
 
     provider::version(&mut report, &root);
     let name = provider::name(&mut report, &root, &origin.root);
+    let named = root.get("name").is_some();
     let provider = provider::provider(&mut report, &root);
     let configuration = provider::configuration(&mut report, &root, &origin.root);
     let mut functions = Vec::new();
@@ -273,7 +276,7 @@ pub fn parse(bytes: &[u8], origin: Origin, options: &Options) -> Result<Stack> {
     select::select(&mut functions, options.filter, options.regex)?;
     provider::defaults(&provider, &mut functions);
     let target = target.map(str::to_owned);
-    Ok(Stack { name, origin, provider, configuration, functions, names, targets, target, warnings, source })
+    Ok(Stack { name, named, origin, provider, configuration, functions, names, targets, target, warnings, source })
 }
 
 impl Report<'_> {

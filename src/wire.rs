@@ -81,6 +81,9 @@ pub struct Orders {
     /// How long the new processes may take to become ready; `None` leaves it to the platform.
     #[serde(default)]
     pub ready_within: Option<std::time::Duration>,
+    /// Answer at once; the new processes take over when they are ready.
+    #[serde(default)]
+    pub unawaited: bool,
 }
 
 impl Orders {
@@ -145,6 +148,9 @@ pub struct FunctionStatus {
     /// Replicas that answer; only told for a single function.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub available_replicas: Option<u64>,
+    /// Replicas that were started and are not ready yet; told by the embedded platform, and left out at 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub starting_replicas: Option<u64>,
     /// RFC 3339.
     pub created_at: Option<String>,
     /// Only with `?usage=1`.

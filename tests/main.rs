@@ -60,6 +60,8 @@ mod local_run;
 #[cfg(feature = "local")]
 mod local_survival;
 #[cfg(feature = "local")]
+mod local_trouble;
+#[cfg(feature = "local")]
 mod misbehaving;
 mod new;
 mod openfaas;

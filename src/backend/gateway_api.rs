@@ -189,6 +189,14 @@ impl GatewayApi {
     pub async fn logs(&self, query: LogQuery) -> Result<LogStream> {
         // A gateway answers an unknown name with an empty log, which would be followed forever.
         self.client.function(&query.id.name, query.id.namespace.as_deref(), false).await?;
+        self.log(query).await
+    }
+
+    /// The same of a function that may not be there any more.
+    ///
+    /// # Errors
+    /// When the gateway can't be asked.
+    pub async fn log(&self, query: LogQuery) -> Result<LogStream> {
         // faasd takes the first lines of the window, not the last, when it doesn't follow: the tail is taken here.
         let tail_here = query.tail.filter(|_| !query.follow);
         let request = LogsRequest {

@@ -2,6 +2,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::StreamExt;
 
 use super::capabilities::{Can, Capabilities};
 use super::gateway_api::{GatewayApi, deployment, examine};
@@ -21,6 +22,10 @@ mod check;
 
 /// A deploy is answered once the new processes are ready, which may take a minute for each that is slow to start.
 pub const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How long replicas that are starting are waited for before they count as not there, and how often they are asked.
+const STARTING: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What the embedded platform can do.
 pub const CAPABILITIES: Capabilities = Capabilities {
@@ -86,6 +91,17 @@ impl Backend for Local {
     }
 
     async fn observe(&self, scope: &Scope) -> Result<Vec<Deployed>> {
+        // Who asks for some by name wants to know whether they answer; after a start of the platform they soon do.
+        let until = tokio::time::Instant::now() + STARTING;
+        for name in scope.names.iter().filter(|_| !scope.usage) {
+            while tokio::time::Instant::now() < until
+                && let Ok(status) = self.api.client.function(name, scope.namespace.as_deref(), false).await
+                && status.available_replicas == Some(0)
+                && status.starting_replicas.is_some()
+            {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        }
         self.api.observe(scope).await
     }
 
@@ -113,7 +129,16 @@ impl Backend for Local {
     }
 
     async fn logs(&self, query: LogQuery) -> Result<LogStream> {
-        self.api.logs(query).await
+        let missing = match self.api.describe(&query.id).await {
+            Err(fault) if is_missing(&fault) => fault,
+            _ => return self.api.logs(query).await,
+        };
+        // What the first deployment of a function said that did not come up is kept.
+        let mut kept = self.api.log(LogQuery { follow: false, ..query }).await?;
+        match kept.next().await {
+            Some(first) => Ok(Box::pin(futures_util::stream::iter([first]).chain(kept))),
+            None => Err(missing),
+        }
     }
 
     async fn scale(&self, id: &FunctionId, replicas: u32) -> Result<()> {

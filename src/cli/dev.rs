@@ -143,6 +143,7 @@ impl Dev {
             parallel: self.parallel,
             builds: self.parallel,
             stack: stack.map_or("", |stack| stack.name.as_str()),
+            named: stack.is_some_and(|stack| stack.named),
             namespace: None,
             prune: false,
             names: &[],

@@ -93,6 +93,10 @@ impl Namespace {
         };
         match self.command {
             Command::Create(args) => {
+                crate::stack::check_name(&args.name).map_err(|why| {
+                    let said = format!("`{}` can't be a namespace's name: {why}", args.name.escape_debug());
+                    Fault::usage(said).hint("at most 63 of a-z, 0-9 and `-`, the first and the last not `-`")
+                })?;
                 let session = open(&args.gateway)?;
                 crate::runtime::block_on(namespaces(&session)?.create(&args.namespace()))?;
                 done(&args.name, "Created")

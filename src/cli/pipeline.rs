@@ -11,7 +11,7 @@ use super::{Global, several, stack_file};
 use crate::backend::Deployed;
 use crate::build::{Options, Project};
 use crate::context::Context;
-use crate::error::{Fault, Result};
+use crate::error::{Fault, Kind, Result};
 use crate::function::Function;
 use crate::history::{self, Record};
 use crate::output::{progress, table};
@@ -173,6 +173,11 @@ impl Pipeline {
         }
         let stack = session.stack.as_ref();
         let place = |field: &str| stack.and_then(|stack| stack.place(field));
+        if self.deploy.prune()
+            && let Some(unnamed) = stack.filter(|stack| !stack.named)
+        {
+            return Err(unprunable(unnamed));
+        }
         if functions.is_empty() {
             let name = stack.map_or("the stack", |stack| stack.origin.name.as_str());
             context.out.note(format_args!("there are no functions in {name}: nothing to do"));
@@ -214,6 +219,7 @@ impl Pipeline {
             parallel: self.parallel,
             builds: self.builds,
             stack: stack.map_or("", |stack| stack.name.as_str()),
+            named: stack.is_some_and(|stack| stack.named),
             namespace: namespace.as_deref(),
             prune: self.deploy.prune() && stack.is_some(),
             names: stack.map_or(&[], |stack| stack.names.as_slice()),
@@ -233,10 +239,15 @@ impl Pipeline {
         let ran = crate::runtime::block_on_parallel(work);
         let run::Ran { mut outcomes, left } = ran.map_err(|mut fault| {
             placed(&mut fault);
+            if steps.deploy && !steps.dry && fault.kind == Kind::Interrupted {
+                let here = session.backend.capabilities().provider == "local";
+                let left = if here { GIVEN_UP } else { GOES_ON };
+                fault = fault.hint(left);
+            }
             fault
         })?;
         outcomes.iter_mut().filter_map(|outcome| outcome.error.as_mut()).for_each(placed);
-        for gone in left {
+        for gone in left.into_iter().filter(|_| steps.named) {
             let how = if steps.prune { "it was left" } else { "--prune removes it" };
             context.out.note(format_args!("{} is deployed and no longer in the stack: {how}", gone.name));
         }
@@ -260,6 +271,19 @@ fn may_prune(context: &Context, target: Option<&str>, stale: &[Deployed]) -> Res
     let asked = dialoguer::Confirm::new().with_prompt(question).default(false).interact_opt();
     let answer = asked.map_err(|error| Fault::failed("can't ask whether to prune").cause(error).hint("pass --yes"))?;
     answer.ok_or_else(Fault::interrupted)
+}
+
+/// What becomes of deployments that are under way when somebody ends the command.
+const GIVEN_UP: &str = "what did not answer yet was given up, and runs as it did before; what was deployed stays";
+const GOES_ON: &str = "what the platform was told already goes on there; the same command again does the rest";
+
+/// A folder's name is no mark to remove things by: another project's folder may be called the same.
+fn unprunable(stack: &Stack) -> Fault {
+    let file = &stack.origin.name;
+    Fault::usage(format!("--prune needs a stack with a name, and {file} has no `name:`")).hint(format!(
+        "write `name: {}`, or another name that no other project has, at the top of {file}, and `faas up` once before",
+        stack.name
+    ))
 }
 
 /// How outcomes are told.

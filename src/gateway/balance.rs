@@ -1,5 +1,5 @@
 //! A deployed function with its replicas, and which of them gets a call.
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
@@ -25,6 +25,7 @@ pub(super) struct Function {
     changed: watch::Sender<()>,
     waiting: AtomicUsize,
     turn: AtomicUsize,
+    failed: AtomicBool,
 }
 
 impl Function {
@@ -39,6 +40,7 @@ impl Function {
             changed: watch::channel(()).0,
             waiting: AtomicUsize::new(0),
             turn: AtomicUsize::new(0),
+            failed: AtomicBool::new(false),
         }
     }
 
@@ -55,6 +57,20 @@ impl Function {
     /// Replicas that answer, and do not end again and again.
     pub fn available(&self) -> usize {
         self.replicas().iter().filter(|r| r.is_steady()).count()
+    }
+
+    /// Replicas that are on their way; all of them when none was started yet.
+    pub fn starting(&self) -> usize {
+        let replicas = self.replicas();
+        if replicas.is_empty() && !self.failed.load(Ordering::Acquire) {
+            return self.record().replicas as usize;
+        }
+        replicas.iter().filter(|r| r.invoker().is_starting()).count()
+    }
+
+    /// No replica can be started at all.
+    pub fn set_failed(&self) {
+        self.failed.store(true, Ordering::Release);
     }
 
     /// Replaces record and replicas; gives the replicas that were there. From now on no call gets one of those.

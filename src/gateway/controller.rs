@@ -131,6 +131,12 @@ impl Controller {
         FunctionLog::new(key.clone(), logs::folder(&self.place.folder, key), logs::FILE_SIZE)
     }
 
+    /// The log of a function that is not there: that of its first deployment, when it did not come up.
+    pub fn log_left(&self, key: &Key) -> Option<Arc<FunctionLog>> {
+        let named = super::functions::is_name(&key.name) && super::functions::is_name(&key.namespace);
+        (named && logs::folder(&self.place.folder, key).is_dir()).then(|| self.log(key))
+    }
+
     /// One change of a function at a time.
     async fn turn(&self, key: &Key) -> OwnedMutexGuard<()> {
         let turn = {
@@ -140,14 +146,14 @@ impl Controller {
         turn.lock_owned().await
     }
 
-    /// Creates a function, or updates one. The new replicas answer before the old ones stop; when they don't come up,
-    /// nothing has changed.
-    pub async fn deploy(&self, mut deployment: FunctionDeployment, update: bool) -> Result<(), Refused> {
+    /// Creates a function, or updates one. The new replicas answer before the old ones stop; when they don't come up, or
+    /// the client goes away before they do, nothing has changed.
+    pub async fn deploy(self: &Arc<Self>, mut deployment: FunctionDeployment, update: bool) -> Result<(), Refused> {
         let orders = deployment.bundle.as_mut().map(|b| std::mem::take(&mut b.orders)).unwrap_or_default();
         let namespace = deployment.namespace.as_deref().filter(|n| !n.is_empty()).unwrap_or(DEFAULT_NAMESPACE);
         self.namespaces.check(namespace)?;
         let key = Key::new(namespace, &deployment.service);
-        let _turn = self.turn(&key).await;
+        let turn = self.turn(&key).await;
         let old = self.get(&key);
         if update && old.is_none() {
             return Err(Refused::missing(format_args!("service {} not found", key.name)));
@@ -165,41 +171,90 @@ impl Controller {
         };
         let record = FunctionRecord { deployment, created, replicas: wanted };
         match old {
-            None => self.create(key, record, orders).await,
-            Some(function) => self.update(&function, record, orders).await,
+            None => self.create(turn, key, record, orders).await,
+            Some(function) => self.update(turn, function, record, orders).await,
         }
     }
 
-    async fn create(&self, key: Key, record: FunctionRecord, orders: Orders) -> Result<(), Refused> {
+    async fn create(
+        self: &Arc<Self>,
+        turn: OwnedMutexGuard<()>,
+        key: Key,
+        record: FunctionRecord,
+        orders: Orders,
+    ) -> Result<(), Refused> {
         let log = self.log(&key);
-        let replicas = self.come_up(&key, &record, &log, orders).await?;
-        if let Err(fault) = self.store.put_function(&key, &record).await {
-            self.retire(replicas);
-            return Err(fault.into());
-        }
-        let function = Arc::new(Function::new(key, record.clone(), log));
-        function.set(record, replicas);
-        self.enter(function);
-        Ok(())
+        let replicas = match orders.unawaited {
+            true => self.start(&key, &record, &log, record.replicas).map_err(|e| not_started(&key, &e))?,
+            false => self.come_up(&key, &record, &log, orders).await?,
+        };
+        let controller = Arc::clone(self);
+        for_good(async move {
+            let _turn = turn;
+            if let Err(fault) = controller.store.put_function(&key, &record).await {
+                controller.retire(replicas);
+                return Err(fault.into());
+            }
+            let function = Arc::new(Function::new(key, record.clone(), log));
+            function.set(record, replicas);
+            controller.enter(function);
+            Ok(())
+        })
+        .await
     }
 
-    async fn update(&self, function: &Arc<Function>, record: FunctionRecord, orders: Orders) -> Result<(), Refused> {
+    async fn update(
+        self: &Arc<Self>,
+        turn: OwnedMutexGuard<()>,
+        function: Arc<Function>,
+        record: FunctionRecord,
+        orders: Orders,
+    ) -> Result<(), Refused> {
         let running = function.replicas();
         let now = function.record();
         let healthy = running.len() == record.replicas as usize && running.iter().all(|r| r.is_steady());
+        let controller = Arc::clone(self);
         if healthy && !orders.restart && same_processes(&now.deployment, &record.deployment) {
-            self.store.put_function(&function.key, &record).await?;
-            function.set(record, running.to_vec());
+            return for_good(async move {
+                let _turn = turn;
+                controller.store.put_function(&function.key, &record).await?;
+                function.set(record, running.to_vec());
+                Ok(())
+            })
+            .await;
+        }
+        if orders.unawaited {
+            tokio::spawn(async move {
+                let key = function.key.clone();
+                if let Err(refused) = controller.replace(turn, function, record, orders).await {
+                    tracing::warn!("{key} stays as it was: {}", refused.text.trim_end());
+                }
+            });
             return Ok(());
         }
+        controller.replace(turn, function, record, orders).await
+    }
+
+    /// Starts new replicas, and ends the old ones once those are ready.
+    async fn replace(
+        self: Arc<Self>,
+        turn: OwnedMutexGuard<()>,
+        function: Arc<Function>,
+        record: FunctionRecord,
+        orders: Orders,
+    ) -> Result<(), Refused> {
         let replicas = self.come_up(&function.key, &record, &function.log, orders).await?;
-        if let Err(fault) = self.store.put_function(&function.key, &record).await {
-            self.retire(replicas);
-            return Err(fault.into());
-        }
-        let before = function.set(record, replicas);
-        self.retire(before.to_vec());
-        Ok(())
+        for_good(async move {
+            let _turn = turn;
+            if let Err(fault) = self.store.put_function(&function.key, &record).await {
+                self.retire(replicas);
+                return Err(fault.into());
+            }
+            let before = function.set(record, replicas);
+            self.retire(before.to_vec());
+            Ok(())
+        })
+        .await
     }
 
     /// As many replicas as wanted, all ready.
@@ -210,9 +265,7 @@ impl Controller {
         log: &Arc<FunctionLog>,
         orders: Orders,
     ) -> Result<Vec<Arc<Replica>>, Refused> {
-        let refused = |why: &dyn std::fmt::Display| {
-            Refused::bad(format_args!("unable to start function: {}, error: {why}", key.name))
-        };
+        let refused = |why: &dyn std::fmt::Display| not_started(key, why);
         let replicas = self.start(key, record, log, record.replicas).map_err(|e| refused(&e))?;
         // A deploy that is given up, because the client went away, must leave no process behind.
         let replicas = Unclaimed { controller: self, replicas };
@@ -276,7 +329,10 @@ impl Controller {
                 function.set(record, replicas);
                 Ok(())
             }
-            Err(why) => Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, why)),
+            Err(why) => {
+                function.set_failed();
+                Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, why))
+            }
         }
     }
 
@@ -352,6 +408,18 @@ impl Controller {
         futures_util::future::join_all(all.map(|replica| async move { replica.drain(grace).await })).await;
         let _ = files::remove(&self.place.folder.join("run"));
     }
+}
+
+/// Does the end of a change in a task of its own, so that a client that goes away now leaves no half of it.
+async fn for_good(change: impl Future<Output = Result<(), Refused>> + Send + 'static) -> Result<(), Refused> {
+    match tokio::spawn(change).await {
+        Ok(outcome) => outcome,
+        Err(e) => Err(Refused::new(StatusCode::INTERNAL_SERVER_ERROR, e)),
+    }
+}
+
+fn not_started(key: &Key, why: &dyn std::fmt::Display) -> Refused {
+    Refused::bad(format_args!("unable to start function: {}, error: {why}", key.name))
 }
 
 /// Replicas that end unless they are claimed.

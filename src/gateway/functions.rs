@@ -97,6 +97,7 @@ pub(super) fn status(function: &Function) -> FunctionStatus {
         replicas: some(record.replicas as usize),
         // Told even when it is none: left out, it would read as if nothing were known.
         available_replicas: (record.replicas > 0).then(|| function.available() as u64),
+        starting_replicas: some(function.starting()),
         created_at: Some(record.created.to_string()),
         usage: None,
     }

@@ -121,12 +121,8 @@ fn list(controller: &Controller, asked: &Asked) -> Outcome {
 }
 
 async fn deploy(controller: &Arc<Controller>, deployment: FunctionDeployment, update: bool) -> Outcome {
-    // A task of its own: a client that goes away must not leave a deploy half done.
-    let controller = Arc::clone(controller);
-    match tokio::spawn(async move { controller.deploy(deployment, update).await }).await {
-        Ok(outcome) => outcome.and_then(|()| done()),
-        Err(e) => Err(Refused::new(StatusCode::INTERNAL_SERVER_ERROR, e)),
-    }
+    controller.deploy(deployment, update).await?;
+    done()
 }
 
 async fn describe(controller: &Controller, asked: &Asked, name: &str) -> Outcome {
@@ -189,7 +185,14 @@ async fn namespace(controller: &Controller, method: &Method, name: &str, body: I
 
 fn tell_logs(controller: &Controller, asked: &Asked) -> Outcome {
     let key = Key::new(asked.namespace_or(None), asked.get("name").unwrap_or_default());
-    let Some(function) = controller.get(&key) else { return done() };
+    let log = match controller.get(&key) {
+        Some(function) => Arc::clone(&function.log),
+        // Of one that never came up, for who asks why.
+        None => match controller.log_left(&key) {
+            Some(log) if !asked.is_set("follow") => log,
+            _ => return done(),
+        },
+    };
     let number = |name: &str| match asked.get(name) {
         None => Ok(None),
         Some(text) => text
@@ -207,7 +210,7 @@ fn tell_logs(controller: &Controller, asked: &Asked) -> Outcome {
         tail: number("tail")?.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0),
         follow: asked.is_set("follow"),
     };
-    Ok(answer::with(StatusCode::OK, Some(TEXT), Body::Pieces(function.log.read(query))))
+    Ok(answer::with(StatusCode::OK, Some(TEXT), Body::Pieces(log.read(query))))
 }
 
 fn info() -> serde_json::Value {

@@ -55,15 +55,20 @@ pub struct Running {
     pub pid: u32,
     /// Its version.
     pub version: String,
+    /// It was told to stop, and answers the calls that are in flight.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stopping: bool,
     #[serde(skip)]
     identity: Identity,
 }
 
 /// What `running.json` says.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct StateFile {
     pub url: String,
     pub version: String,
+    #[serde(default)]
+    pub stopping: bool,
     #[serde(flatten)]
     pub identity: Identity,
 }
@@ -93,30 +98,42 @@ pub fn log_path(dirs: &Dirs) -> PathBuf {
     dirs.local().join("daemon.log")
 }
 
-/// The daemon that runs, by its state file, checked alive.
+/// The file that the daemon holds a lock on while it runs, and says the same in as in [`STATE_FILE`].
+pub(super) const LOCK_FILE: &str = "daemon.lock";
+
+/// The daemon that runs, by its state file, or by its lock when somebody broke that; checked alive.
 #[must_use]
 pub fn running(dirs: &Dirs) -> Option<Running> {
-    let text = std::fs::read(state_path(dirs)).ok()?;
-    let state: StateFile = serde_json::from_slice(&text).ok()?;
-    state.identity.alive().then_some(Running {
+    let read = |path: PathBuf| {
+        let state: StateFile = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+        state.identity.alive().then_some(state)
+    };
+    let state = read(state_path(dirs)).or_else(|| read(dirs.local().join(LOCK_FILE)))?;
+    Some(Running {
         url: state.url,
         pid: state.identity.pid,
         version: state.version,
+        stopping: state.stopping,
         identity: state.identity,
     })
 }
 
-/// Refuses to ask a daemon that can't answer because somebody stopped its process.
+/// Refuses to ask a daemon that can't answer, because it is stopping or because somebody stopped its process.
 ///
 /// # Errors
 /// When it is so, and how to let it go on.
 pub fn ensure_awake(dirs: &Dirs) -> Result<()> {
-    match running(dirs).filter(|running| running.identity.is_stopped()) {
-        None => Ok(()),
-        Some(Running { pid, .. }) => {
+    match running(dirs) {
+        Some(running) if running.identity.is_stopped() => {
+            let pid = running.pid;
             Err(Fault::failed(format!("the embedded platform (pid {pid}) is stopped, and answers nobody"))
                 .hint(format!("`kill -CONT {pid}` lets it go on; `faas local stop` ends it")))
         }
+        Some(Running { pid, stopping: true, .. }) => {
+            Err(Fault::failed(format!("the embedded platform (pid {pid}) is stopping: it answers the last calls"))
+                .hint("`faas local start` waits for its end, and starts it again"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -132,7 +149,17 @@ pub fn start(dirs: &Dirs, settings: &Settings) -> Result<(Running, bool)> {
     let turn = files::append(&turn_path).or_fault(|| format!("can't open {}", turn_path.display()))?;
     turn.lock().or_fault(|| format!("can't lock {}", turn_path.display()))?;
     if let Some(running) = running(dirs) {
-        return Ok((running, false));
+        if !running.stopping {
+            return Ok((running, false));
+        }
+        // It may take its grace, and the functions a little more, and says itself when it is over.
+        if !running.identity.wait_gone(settings.grace + PATIENCE) {
+            return Err(Fault::timed_out(format!(
+                "the embedded platform (pid {}) is stopping, and does not end",
+                running.pid
+            ))
+            .hint("`faas local stop --timeout 1s` ends it at once"));
+        }
     }
     check_free(&settings.listen)?;
     let log = log_path(dirs);
@@ -191,9 +218,21 @@ fn wait_until_up(dirs: &Dirs, child: &mut Child, log: &Path, told_before: u64) -
             }
         };
         let told = since(log, told_before);
+        if told.is_empty()
+            && let Err(e) = room(&dirs.local())
+        {
+            let said = format!("there is no room in {}: {e}", dirs.local().display());
+            return Err(fault.cause(said).hint("free some space on that disk, and start it again"));
+        }
         let fault = if told.is_empty() { fault } else { fault.cause(told) };
         return Err(fault.hint(format!("its log is {}", log.display())));
     }
+}
+
+/// Whether a folder takes what a start writes: a database and some small files.
+fn room(folder: &Path) -> std::io::Result<()> {
+    const NEEDED: usize = 2 << 20;
+    tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?.write_all(&vec![0; NEEDED])
 }
 
 /// What was added to a file after its first `from` bytes; the last few lines of it.

@@ -1,9 +1,9 @@
 //! Functions' logs: newline-delimited JSON in files that are rotated by size, and live lines for those who follow.
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use crate::wire::LogMessage;
 pub(super) const FILE_SIZE: u64 = 10 << 20;
 /// Files kept, the current one included.
 const FILES: u32 = 3;
-/// Lines that a slow reader may lag behind before it loses some.
+/// Lines that a slow reader may lag behind before it has to read them from the files.
 const LIVE: usize = 4096;
 /// Longest text of one line, in bytes; the rest of a longer one is cut.
 const LINE: usize = 256 << 10;
@@ -28,6 +28,8 @@ pub(super) struct FunctionLog {
     folder: PathBuf,
     file_size: u64,
     current: Mutex<Option<Current>>,
+    /// How many files were put aside so far. Changed under the lock of `current`.
+    turned: AtomicU64,
     /// Once it is, its folder may be another function's of the same name.
     removed: AtomicBool,
     /// `None` once nobody is to follow any more.
@@ -43,7 +45,19 @@ struct Current {
 struct Line {
     message: Arc<LogMessage>,
     json: Bytes,
+    /// Where the files go on after it.
+    end: Position,
 }
+
+/// A place in the files: how many files had been put aside when this one was written, and how many bytes of it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Position {
+    turned: u64,
+    bytes: u64,
+}
+
+/// What is in the files from some place on, each with the bytes that count.
+type History = Vec<(File, std::ops::Range<u64>)>;
 
 /// Which lines.
 #[derive(Debug, Clone, Default)]
@@ -73,6 +87,7 @@ impl FunctionLog {
             folder,
             file_size,
             current: Mutex::new(None),
+            turned: AtomicU64::new(0),
             removed: AtomicBool::new(false),
             live: Mutex::new(Some(broadcast::channel(LIVE).0)),
         })
@@ -98,9 +113,11 @@ impl FunctionLog {
             tracing::warn!("a line of {}'s log can't be kept: {e}", self.key);
             *current = None;
         }
+        let bytes = current.as_ref().map_or(0, |current| current.size);
+        let end = Position { turned: self.turned.load(Ordering::Relaxed), bytes };
         // Nobody listening is the usual case. Sent under the lock, so that readers see each line once.
         if let Some(live) = &*self.live() {
-            let _ = live.send(Line { message: Arc::new(message), json: json.into() });
+            let _ = live.send(Line { message: Arc::new(message), json: json.into(), end });
         }
     }
 
@@ -113,6 +130,7 @@ impl FunctionLog {
                     _ => {}
                 }
             }
+            self.turned.fetch_add(1, Ordering::Relaxed);
         }
         let current = match current {
             Some(current) => current,
@@ -136,33 +154,57 @@ impl FunctionLog {
     /// follows.
     pub fn read(self: &Arc<Self>, query: Query) -> mpsc::Receiver<io::Result<Bytes>> {
         let (sender, receiver) = mpsc::channel(16);
-        // Under the lock: what is in the files now is history, all that comes later is live.
-        let (history, live) = {
-            let _current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-            (self.history(), self.live().as_ref().filter(|_| query.follow).map(broadcast::Sender::subscribe))
-        };
+        let (history, live, mut at) = self.since(None);
+        let live = live.filter(|_| query.follow);
+        let log = Arc::clone(self);
         tokio::spawn(async move {
-            let (wanted, to) = (query.clone(), sender.clone());
-            let told = tokio::task::spawn_blocking(move || tell_history(history, &wanted, &to)).await;
-            match (told, live) {
-                (Ok(Ok(())), Some(live)) => tell_live(live, &query, &sender).await,
-                (Ok(Err(e)), _) => drop(sender.send(Err(e)).await),
-                _ => {}
+            let mut told = tell(history, &query, &sender).await;
+            let query = Query { tail: None, ..query };
+            let mut live = live;
+            while let (Ok(()), Some(lines)) = (&told, live.take()) {
+                let behind = tell_live(lines, &mut at, &query, &sender).await;
+                if !behind {
+                    return;
+                }
+                // More came than is kept for a slow reader: it is in the files all the same.
+                let history;
+                (history, live, at) = log.since(Some(at));
+                told = tell(history, &query, &sender).await;
+            }
+            if let Err(e) = told {
+                let _ = sender.send(Err(e)).await;
             }
         });
         receiver
     }
 
-    /// The files, oldest first, each with the length that counts.
-    fn history(&self) -> Vec<(File, u64)> {
-        (0..FILES)
-            .rev()
-            .filter_map(|number| {
-                let file = File::open(self.path(number)).ok()?;
-                let length = file.metadata().ok()?.len();
-                Some((file, length))
-            })
-            .collect()
+    /// What is in the files from a place on, or from their beginning, oldest first; all that comes later, and where that begins.
+    fn since(&self, from: Option<Position>) -> (History, Option<broadcast::Receiver<Line>>, Position) {
+        // Under the lock: what is in the files now is history, all that comes later is live.
+        let _current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let turned = self.turned.load(Ordering::Relaxed);
+        let mut end = Position { turned, bytes: 0 };
+        let mut files = Vec::new();
+        for number in (0..FILES).rev() {
+            // `None` for files of an earlier start of the platform: they come before all that is counted.
+            let this = turned.checked_sub(number.into());
+            if from.is_some_and(|from| this.is_none_or(|this| this < from.turned)) {
+                continue;
+            }
+            let Some((file, length)) = self.open(number) else { continue };
+            let start = from.filter(|from| this == Some(from.turned)).map_or(0, |from| from.bytes.min(length));
+            files.push((file, start..length));
+            if number == 0 {
+                end.bytes = length;
+            }
+        }
+        (files, self.live().as_ref().map(broadcast::Sender::subscribe), end)
+    }
+
+    fn open(&self, number: u32) -> Option<(File, u64)> {
+        let file = File::open(self.path(number)).ok()?;
+        let length = file.metadata().ok()?.len();
+        Some((file, length))
     }
 
     fn live(&self) -> std::sync::MutexGuard<'_, Option<broadcast::Sender<Line>>> {
@@ -184,12 +226,18 @@ impl FunctionLog {
     }
 }
 
-fn tell_history(files: Vec<(File, u64)>, query: &Query, to: &mpsc::Sender<io::Result<Bytes>>) -> io::Result<()> {
+async fn tell(history: History, query: &Query, to: &mpsc::Sender<io::Result<Bytes>>) -> io::Result<()> {
+    let (query, to) = (query.clone(), to.clone());
+    tokio::task::spawn_blocking(move || tell_history(history, &query, &to)).await.map_err(io::Error::other)?
+}
+
+fn tell_history(files: History, query: &Query, to: &mpsc::Sender<io::Result<Bytes>>) -> io::Result<()> {
     const CHUNK: usize = 32 << 10;
     let mut chunk = Vec::with_capacity(CHUNK);
     let mut newest: VecDeque<Vec<u8>> = VecDeque::new();
-    for (file, length) in files {
-        let mut reader = BufReader::with_capacity(CHUNK, file.take(length));
+    for (mut file, bytes) in files {
+        file.seek(SeekFrom::Start(bytes.start))?;
+        let mut reader = BufReader::with_capacity(CHUNK, file.take(bytes.end - bytes.start));
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line)? > 0 {
             // A line cut by a crash is no JSON and is left out.
@@ -217,23 +265,27 @@ fn tell_history(files: Vec<(File, u64)>, query: &Query, to: &mpsc::Sender<io::Re
     Ok(())
 }
 
-async fn tell_live(mut live: broadcast::Receiver<Line>, query: &Query, to: &mpsc::Sender<io::Result<Bytes>>) {
+/// Passes lines on until there are no more, or nobody reads them; true when the reader fell behind, and some are gone
+/// from memory. `at` is where the files go on after what was passed on.
+async fn tell_live(
+    mut live: broadcast::Receiver<Line>,
+    at: &mut Position,
+    query: &Query,
+    to: &mpsc::Sender<io::Result<Bytes>>,
+) -> bool {
     loop {
         let line = tokio::select! {
             line = live.recv() => line,
-            () = to.closed() => return,
+            () = to.closed() => return false,
         };
-        let sent = match line {
-            Ok(line) if query.takes(&line.message) => to.send(Ok(line.json)).await,
-            Ok(_) => Ok(()),
-            Err(broadcast::error::RecvError::Lagged(lost)) => {
-                let text = format!("{lost} lines came faster than they were read");
-                to.send(Err(io::Error::other(text))).await
-            }
-            Err(broadcast::error::RecvError::Closed) => return,
+        let line = match line {
+            Ok(line) => line,
+            Err(broadcast::error::RecvError::Lagged(_)) => return true,
+            Err(broadcast::error::RecvError::Closed) => return false,
         };
-        if sent.is_err() {
-            return;
+        *at = line.end;
+        if query.takes(&line.message) && to.send(Ok(line.json)).await.is_err() {
+            return false;
         }
     }
 }
@@ -339,5 +391,32 @@ mod tests {
         }
         thread.join().unwrap();
         assert_eq!(seen, (0..200).map(|n| n.to_string()).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn who_reads_slowly_catches_up_from_the_files_and_misses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = log(folder.path(), 800_000);
+        let lines = 3 * LIVE;
+        log.add("i", b"0");
+        let mut reader = log.read(Query { follow: true, ..Query::default() });
+        let first = reader.recv().await.unwrap().unwrap();
+        assert!(first.ends_with(b"\"0\"}\n"), "{first:?}");
+        // Nobody reads meanwhile, and more comes than is kept in memory; the files are put aside once or twice.
+        let writer = Arc::clone(&log);
+        let burst = move || (1..lines).for_each(|n| writer.add("i", n.to_string().as_bytes()));
+        tokio::task::spawn_blocking(burst).await.unwrap();
+        assert!(log.turned.load(Ordering::Relaxed) > 0);
+        let mut seen = 1;
+        while seen < lines {
+            let chunk = reader.recv().await.unwrap().unwrap();
+            for line in chunk.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+                assert_eq!(serde_json::from_slice::<LogMessage>(line).unwrap().text, seen.to_string());
+                seen += 1;
+            }
+        }
+        log.add("i", b"live");
+        let last = reader.recv().await.unwrap().unwrap();
+        assert!(last.ends_with(b"\"live\"}\n"), "{last:?}");
     }
 }

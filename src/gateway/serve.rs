@@ -1,4 +1,6 @@
 //! The daemon itself: takes the platform's folder for its own, listens, and on SIGTERM answers what it has begun.
+use std::fs::File;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::auth::{self, Guard};
 use super::controller::Controller;
 use super::files;
-use super::launch::{STATE_FILE, Settings, StateFile, cannot_listen};
+use super::launch::{LOCK_FILE, STATE_FILE, Settings, StateFile, cannot_listen};
 use super::process::{self, Identity};
 use super::queue::Queue;
 use super::router::Gateway;
@@ -41,8 +43,7 @@ pub struct Place {
 pub fn run(place: Place, settings: &Settings) -> Result<()> {
     let folder = place.folder.clone();
     files::private_dir(&folder).or_fault(|| format!("can't make the folder {}", folder.display()))?;
-    let lock =
-        files::append(&folder.join("daemon.lock")).or_fault(|| format!("can't write in {}", folder.display()))?;
+    let lock = files::append(&folder.join(LOCK_FILE)).or_fault(|| format!("can't write in {}", folder.display()))?;
     if lock.try_lock().is_err() {
         return Err(Fault::failed(format!("another embedded platform runs in {}", folder.display()))
             .hint("`faas local status` shows it"));
@@ -52,14 +53,15 @@ pub fn run(place: Place, settings: &Settings) -> Result<()> {
         .enable_all()
         .build()
         .or_fault(|| "can't start the async runtime".into())?;
-    let result = runtime.block_on(serve(place, settings));
+    let result = runtime.block_on(serve(place, settings, &lock));
+    let _ = lock.set_len(0);
     // What a function left behind outside of its process group goes too.
     process::end_orphans(&folder);
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }
 
-async fn serve(place: Place, settings: &Settings) -> Result<()> {
+async fn serve(place: Place, settings: &Settings, lock: &File) -> Result<()> {
     let folder = &place.folder;
     let orphans = process::end_orphans(folder);
     if orphans > 0 {
@@ -82,12 +84,14 @@ async fn serve(place: Place, settings: &Settings) -> Result<()> {
     });
     let mut terminate = signal(SignalKind::terminate()).or_fault(|| "can't listen for signals".into())?;
     let state = controller.platform().join(STATE_FILE);
-    tell_state(&state, address)?;
+    let told = state_of(address)?;
+    tell_lock(lock, &told)?;
+    tell_state(&state, &told)?;
     tracing::info!("faas {} serves on http://{address}, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
     controller.start_all();
     queue.resume();
     let idle = tokio::spawn(super::idle::watch(Arc::clone(&controller)));
-    let told = tokio::spawn(keep_told(state.clone(), address));
+    let keeper = tokio::spawn(keep_told(state.clone(), told.clone()));
 
     let connections = GracefulShutdown::new();
     let ended = async {
@@ -100,10 +104,14 @@ async fn serve(place: Place, settings: &Settings) -> Result<()> {
         () = accept(&listener, &gateway, &connections) => {}
         () = ended => {}
     }
-    drop(listener);
     idle.abort();
-    told.abort();
-    let _ = told.await;
+    keeper.abort();
+    let _ = keeper.await;
+    let told = StateFile { stopping: true, ..told };
+    if let Err(fault) = tell_lock(lock, &told).and_then(|()| tell_state(&state, &told)) {
+        tracing::warn!("{fault}");
+    }
+    drop(listener);
     tracing::info!("stopping: calls in flight may take {} s", settings.grace.as_secs());
     controller.close_logs();
     let calls = async { tokio::join!(connections.shutdown(), queue.stop(settings.grace)) };
@@ -143,21 +151,21 @@ async fn accept(listener: &TcpListener, gateway: &Arc<Gateway>, connections: &Gr
     }
 }
 
-/// Writes the state file again when somebody broke it: without it nobody finds this daemon, to use it or to stop it.
-async fn keep_told(path: PathBuf, address: SocketAddr) {
-    let told = std::fs::read(&path).ok();
+/// Writes the state file again when somebody broke it: other programs read it, and older versions of this one.
+async fn keep_told(path: PathBuf, told: StateFile) {
+    let there = std::fs::read(&path).ok();
     loop {
         tokio::time::sleep(RETELL).await;
-        if std::fs::read(&path).ok() != told
+        if std::fs::read(&path).ok() != there
             && path.parent().is_some_and(Path::is_dir)
-            && let Err(e) = tell_state(&path, address)
+            && let Err(e) = tell_state(&path, &told)
         {
             tracing::warn!("the state file is broken, and can't be written again: {e}");
         }
     }
 }
 
-fn tell_state(path: &Path, address: SocketAddr) -> Result<()> {
+fn state_of(address: SocketAddr) -> Result<StateFile> {
     let mut reachable = address;
     if address.ip().is_unspecified() {
         let loopback: std::net::IpAddr =
@@ -165,9 +173,19 @@ fn tell_state(path: &Path, address: SocketAddr) -> Result<()> {
         reachable.set_ip(loopback);
     }
     let identity = Identity::own().or_fault(|| "can't read this process's start time".into())?;
-    let state = StateFile { url: format!("http://{reachable}"), version: env!("CARGO_PKG_VERSION").into(), identity };
-    let bytes = serde_json::to_vec(&state).or_fault(|| "can't write the state file".into())?;
+    let (url, version) = (format!("http://{reachable}"), env!("CARGO_PKG_VERSION").into());
+    Ok(StateFile { url, version, stopping: false, identity })
+}
+
+fn tell_state(path: &Path, state: &StateFile) -> Result<()> {
+    let bytes = serde_json::to_vec(state).or_fault(|| "can't write the state file".into())?;
     files::private_file(path, &bytes).or_fault(|| format!("can't write {}", path.display()))
+}
+
+/// The same in the file that is locked: who breaks the one seldom breaks the other.
+fn tell_lock(mut lock: &File, state: &StateFile) -> Result<()> {
+    let bytes = serde_json::to_vec(state).or_fault(|| "can't write the lock file".into())?;
+    lock.set_len(0).and_then(|()| lock.write_all(&bytes)).or_fault(|| "can't write the lock file".into())
 }
 
 /// Each call in flight takes two descriptors; the usual limit of 1,024 is there for programs that use select(2).

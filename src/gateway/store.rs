@@ -1,12 +1,14 @@
 //! The platform's database: one redb file, owned by the daemon. One thread writes, and commits what came in meanwhile
 //! as one transaction, so that a thousand accepted calls don't cost a thousand waits for the disk.
-use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, mpsc};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
+use super::panics;
 use super::record::{FunctionRecord, Key, NamespaceRecord, QueuedCall};
 use crate::error::{Fault, OrFault, Result};
 
@@ -32,8 +34,71 @@ struct Write {
 /// The database.
 #[derive(Clone)]
 pub(super) struct Store {
-    database: Arc<Database>,
+    file: Arc<Reopened>,
     writes: mpsc::Sender<Write>,
+}
+
+/// The database's file. redb takes no more work after an error of the disk, so the file is let go of then, and opened
+/// again by whoever needs it next: once there is space again, all goes on.
+struct Reopened {
+    path: PathBuf,
+    database: RwLock<Option<Database>>,
+}
+
+impl Reopened {
+    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+        let mut work = Some(work);
+        let mut run = |database: &Database| match work.take() {
+            Some(work) => caught(|| work(database)),
+            None => Err(redb::Error::PreviousIo),
+        };
+        let mut result = None;
+        while result.is_none() {
+            // The guard must have gone when the file is opened again, or let go of.
+            let opened = self.database.read().unwrap_or_else(PoisonError::into_inner);
+            result = opened.as_ref().map(&mut run);
+            drop(opened);
+            if result.is_none() {
+                self.open_again()?;
+            }
+        }
+        let result = result.unwrap_or(Err(redb::Error::PreviousIo));
+        if let Err(e @ (redb::Error::Io(_) | redb::Error::PreviousIo)) = &result {
+            tracing::warn!("the database is opened anew after an error of its file: {e}");
+            self.database.write().unwrap_or_else(PoisonError::into_inner).take();
+        }
+        result
+    }
+
+    fn open_again(&self) -> Result<(), redb::Error> {
+        let mut place = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if place.is_none() {
+            *place = Some(caught(|| Ok(Database::open(&self.path)?))?);
+        }
+        Ok(())
+    }
+
+    /// The error with what to do about it.
+    fn fault(&self, what: String, error: &redb::Error) -> Fault {
+        let full = matches!(error, redb::Error::Io(e) if is_full(e));
+        if full {
+            let folder = self.path.parent().unwrap_or(&self.path).display();
+            return Fault::failed(what).cause(format_args!(
+                "no space left on the disk that holds {folder}: free some, and try again; a restart is not needed"
+            ));
+        }
+        Fault::failed(what).cause(error)
+    }
+}
+
+/// Whether the disk, or what this user may have of it, is full.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// redb panics over some files that are damaged; that is an error like others.
+fn caught<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+    panics::caught(work).unwrap_or_else(|said| Err(redb::Error::Corrupted(said)))
 }
 
 impl Store {
@@ -45,13 +110,15 @@ impl Store {
             return Err(Fault::failed(format!("the database {} is empty, and there were functions", path.display()))
                 .hint(DAMAGED));
         }
-        let database = Database::create(path).map_err(|e| {
-            let fault = Fault::failed(format!("can't open the database {}", path.display())).cause(&e);
+        let cannot = |what: &str, e: &redb::Error| {
+            let fault = Fault::failed(format!("{what} the database {}", path.display())).cause(e);
             match e {
-                redb::DatabaseError::DatabaseAlreadyOpen => fault.hint("another embedded platform has it open"),
+                redb::Error::DatabaseAlreadyOpen => fault.hint("another embedded platform has it open"),
+                redb::Error::Io(e) if is_full(e) => fault.hint("its disk is full: free some space, and start again"),
                 _ => fault.hint(DAMAGED),
             }
-        })?;
+        };
+        let database = caught(|| Ok(Database::create(path)?)).map_err(|e| cannot("can't open", &e))?;
         let prepare = || -> Result<(), redb::Error> {
             let transaction = database.begin_write()?;
             transaction.open_table(FUNCTIONS)?;
@@ -61,15 +128,15 @@ impl Store {
             transaction.open_table(DEAD)?;
             Ok(transaction.commit()?)
         };
-        prepare().or_fault(|| format!("can't write to the database {}", path.display()))?;
-        let database = Arc::new(database);
+        caught(prepare).map_err(|e| cannot("can't write to", &e))?;
+        let file = Arc::new(Reopened { path: path.to_owned(), database: RwLock::new(Some(database)) });
         let (writes, received) = mpsc::channel();
-        let writer = Arc::clone(&database);
+        let writer = Arc::clone(&file);
         std::thread::Builder::new()
             .name("store".into())
             .spawn(move || write_all(&writer, &received))
             .or_fault(|| "can't start the database's thread".into())?;
-        Ok(Self { database, writes })
+        Ok(Self { file, writes })
     }
 
     /// Does `work` in a transaction and waits until that is on the disk.
@@ -84,8 +151,11 @@ impl Store {
     }
 
     fn read<T>(&self, what: &str, work: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>) -> Result<T> {
-        let read = || work(&self.database.begin_read()?);
-        read().or_fault(|| format!("can't read {what} from the database"))
+        self.file.with(|database| work(&database.begin_read()?)).map_err(|e| {
+            let fault =
+                self.file.fault(format!("can't read {what} from the database {}", self.file.path.display()), &e);
+            if matches!(e, redb::Error::Corrupted(_)) { fault.hint(DAMAGED) } else { fault }
+        })
     }
 
     /// All functions.
@@ -235,19 +305,19 @@ fn numbered(table: &impl ReadableTable<u64, &'static [u8]>) -> Result<Vec<(u64, 
     Ok(all)
 }
 
-fn write_all(database: &Database, received: &mpsc::Receiver<Write>) {
+fn write_all(file: &Reopened, received: &mpsc::Receiver<Write>) {
     while let Ok(first) = received.recv() {
         let mut batch = vec![first];
         batch.extend(received.try_iter().take(BATCH - 1));
         let (works, dones): (Vec<Work>, Vec<_>) = batch.into_iter().map(|w| (w.work, w.done)).unzip();
-        let commit = || -> Result<(), redb::Error> {
+        let commit = |database: &Database| -> Result<(), redb::Error> {
             let transaction = database.begin_write()?;
             for work in works {
                 work(&transaction)?;
             }
             Ok(transaction.commit()?)
         };
-        let result = commit().or_fault(|| "can't write to the database".into());
+        let result = file.with(commit).map_err(|e| file.fault("can't write to the database".into(), &e));
         for done in dones {
             // Whoever asked may have gone; the write stands all the same.
             let _ = done.send(result.clone());

@@ -72,6 +72,7 @@ fn status(function: &Deployed) -> FunctionStatus {
         invocation_count: None,
         replicas: Some(function.replicas),
         available_replicas: function.available,
+        starting_replicas: None,
         created_at: function.created.clone(),
         usage: function.usage.map(|u| FunctionUsage { cpu: u.cpu, total_memory_bytes: u.memory }),
     }

@@ -55,6 +55,8 @@ pub struct Steps<'a> {
     pub builds: usize,
     /// The owning stack's name.
     pub stack: &'a str,
+    /// Whether the stack file gives that name, and not its folder, which is another on each machine.
+    pub named: bool,
     /// The namespace of functions that name none.
     pub namespace: Option<&'a str>,
     /// Remove what the stack deployed and names no longer, once all else went well.
@@ -291,7 +293,7 @@ async fn try_one(
             .cause(why)
             .hint("`--adopt` takes it over; or give yours another name"));
     }
-    let mut decision = decide(function, &artifact, observed);
+    let mut decision = decide(function, &artifact, observed, steps.named.then_some(steps.stack));
     if decision.action == Action::Unchanged && (steps.force || matches!(steps.how, How::Replace | How::Adopt)) {
         decision = Decision { action: Action::Updated, reason: "forced".into() };
     }

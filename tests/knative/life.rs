@@ -58,7 +58,7 @@ async fn a_function_is_deployed_called_changed_rolled_back_and_removed() {
     // Nothing changed: the plan says so, and applying all the same makes no revision.
     let scope = Scope { names: vec!["echo".into()], ..Scope::default() };
     let seen = place.backend.observe(&scope).await.expect("observed");
-    assert_eq!(decide(&function, &place.artifact(), seen.first()).action, Action::Unchanged, "{seen:?}");
+    assert_eq!(decide(&function, &place.artifact(), seen.first(), None).action, Action::Unchanged, "{seen:?}");
     assert_eq!(seen[0].available, Some(1));
     place.apply(&function, &heard).await.expect("applied again");
     assert_eq!(place.revisions("echo").await, [("echo-00001".to_owned(), 100)]);

@@ -129,6 +129,11 @@ impl Invoker {
         self.is_ready() && (falls < 2 || up.is_some_and(|up| up.elapsed() >= supervisor::HEALTHY))
     }
 
+    /// Whether it was started and has not been ready yet, and nothing has gone wrong so far.
+    pub fn is_starting(&self) -> bool {
+        !self.shared.draining() && matches!(*self.shared.phase.borrow(), Phase::Starting(None))
+    }
+
     /// What a readiness probe should be told: 200, 503 while not ready, 429 while there is no room for a call, or
     /// what `ready_path` answers.
     pub async fn readiness(&self) -> StatusCode {

@@ -303,7 +303,7 @@ mod tests {
         let there = deployed(&serde_json::from_value(service).unwrap(), &[]);
         assert_eq!(there.secrets, ["key", "login"]);
         assert_eq!(there.process.as_deref(), Some("python3 index.py"));
-        let decision = decide(&function, &artifact, Some(&there));
+        let decision = decide(&function, &artifact, Some(&there), None);
         assert_eq!(decision.action, Action::Unchanged, "{decision:?}");
     }
 }

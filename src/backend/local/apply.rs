@@ -19,12 +19,12 @@ use crate::wire::{Bundle, Orders};
 /// What the platform refused, and why; the last lines of a process that did not get ready are in it.
 pub async fn apply(api: &GatewayApi, change: &Change, wait: Duration, progress: &dyn Progress) -> Result<Deployed> {
     let id = change.function.id();
-    let cannot = || format!("can't deploy {}", id.name);
     let Artifact::Bundle { dir, digest, run } = &change.artifact else {
-        return Err(Fault::failed(cannot())
+        return Err(Fault::failed(cannot(&id.name))
             .cause("the embedded platform runs functions as processes from a bundle, and something else was built"));
     };
-    let orders = Orders { restart: change.force, ready_within: (!wait.is_zero()).then_some(wait) };
+    let unawaited = wait.is_zero();
+    let orders = Orders { restart: change.force, ready_within: (!unawaited).then_some(wait), unawaited };
     let (run, concurrency) = (run.clone(), change.function.concurrency);
     let bundle = Bundle { dir: dir.clone(), digest: digest.clone(), run, concurrency, orders };
     let deployment = deployment::of(change, format!("bundle:{digest}"), Some(bundle));
@@ -44,19 +44,24 @@ pub async fn apply(api: &GatewayApi, change: &Change, wait: Duration, progress: 
             _ => api.client.deploy(Method::POST, &deployment).await?,
         },
     };
-    if answer.status.is_success() { api.describe(&id).await } else { Err(explain(&answer, &cannot(), change.how)) }
+    if answer.status.is_success() { api.describe(&id).await } else { Err(explain(&answer, &id.name, change.how)) }
+}
+
+fn cannot(name: &str) -> String {
+    format!("can't deploy {name}")
 }
 
 /// The refusal with what to do about it.
-fn explain(answer: &Answer, what: &str, how: How) -> Fault {
+fn explain(answer: &Answer, name: &str, how: How) -> Fault {
+    let what = &cannot(name);
     if answer.text.starts_with("unable to start function") {
         // Whole, unlike other refusals: the process's own last words are in it.
         let late = answer.status == StatusCode::GATEWAY_TIMEOUT;
         let fault = if late { Fault::timed_out(what) } else { Fault::failed(what) };
         let fault = fault.code(Code::NOT_READY);
-        return fault
-            .cause(answer.text.trim())
-            .hint("`faas logs NAME` shows what it said before; if it was deployed before, it still runs as it was");
+        return fault.cause(answer.text.trim()).hint(format!(
+            "`faas logs {name}` shows all that it said; if it was deployed before, it still runs as it was"
+        ));
     }
     let fault = answer.fault(what);
     if how == How::Create && answer.text.contains("already exists") {

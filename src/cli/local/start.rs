@@ -85,6 +85,9 @@ impl Start {
         let named = self.how.names_address();
         let in_stack = if named { None } else { stack_address(context, global)? };
         let settings = self.how.settings(in_stack.as_deref().unwrap_or(DEFAULT_ADDRESS))?;
+        if gateway::running(&context.dirs).is_some_and(|running| running.stopping) {
+            context.out.note("the embedded platform is stopping: it is started again once the last calls are answered");
+        }
         let (running, started) = gateway::start(&context.dirs, &settings)?;
         if started && let Some(warning) = exposed(&settings.listen) {
             context.out.problem(&warning);

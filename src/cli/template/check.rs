@@ -186,6 +186,7 @@ impl Check {
                 parallel: 1,
                 builds: 1,
                 stack: "",
+                named: false,
                 namespace: None,
                 prune: false,
                 names: &[],

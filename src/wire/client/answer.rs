@@ -75,6 +75,11 @@ impl Answer {
     /// # Errors
     /// What the status means.
     pub fn accept(self, what: &str) -> Result<Self> {
+        if self.status.is_success() && self.is_html() {
+            return Err(Fault::failed(what)
+                .cause(format!("{} is no gateway: it answers with a web page: {}", self.address, self.words()))
+                .hint("is this an OpenFaaS gateway? -g names another"));
+        }
         if self.status.is_success() { Ok(self) } else { Err(self.fault(what)) }
     }
 
@@ -197,6 +202,13 @@ mod tests {
         assert!(fault.to_string().contains("text/html, not JSON: Welcome"), "{fault}");
         let fault = answer(200, "application/json", "[1]").json::<Vec<String>>().unwrap_err();
         assert!(fault.to_string().contains("at `[0]`"), "{fault}");
+    }
+
+    #[test]
+    fn a_web_page_is_no_success() {
+        let fault = answer(200, "text/html", "<html>Welcome</html>").accept("can't remove tax").unwrap_err();
+        assert!(fault.to_string().contains("is no gateway: it answers with a web page: Welcome"), "{fault}");
+        assert!(answer(202, "text/plain", "").accept("can't remove tax").is_ok());
     }
 
     #[test]
