@@ -57,7 +57,7 @@ mod tests {
         let artifact = |digest: &str| Artifact::Image { reference: "r/tax:1".into(), digest: Some(digest.into()) };
         let mut function = Function { name: "tax".into(), ..Function::default() };
         let of = |function: &Function, artifact: &Artifact, there: Option<&Deployed>| {
-            names(function, artifact, there, &decide(function, artifact, there))
+            names(function, artifact, there, &decide(function, artifact, there, None))
         };
         assert_eq!(of(&function, &artifact("1"), None), ["created"]);
         let there = Deployed {
