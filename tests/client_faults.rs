@@ -86,7 +86,7 @@ fn something_that_is_no_gateway_is_told_by_its_content_type() {
     let server = Server::always("200 OK", "text/html", "<html><body>Welcome to nginx!</body></html>");
     run(&server.url, &["list"])
         .status(1)
-        .stderr_has("text/html, not JSON: Welcome to nginx!")
+        .stderr_has("it answers with a web page: Welcome to nginx!")
         .stderr_has("-g names another")
         .run();
     let server = Server::always("200 OK", JSON, "[{\"name\": 5}]");

@@ -172,6 +172,8 @@ fn podman(dir: &Path, socket: &Path, registry: &str) -> Option<Running> {
         .arg(dir.join("root"))
         .arg("--runroot")
         .arg(dir.join("run"))
+        // crun, which may be there too, refuses machines with both versions of cgroups.
+        .args(["--runtime", "runc"])
         .args(["--cgroup-manager", "cgroupfs", "--events-backend", "file", "system", "service", "--time=0"])
         .arg(format!("unix://{}", socket.display()))
         .env("CONTAINERS_REGISTRIES_CONF", settings)

@@ -499,7 +499,7 @@ error: stack.yml is not valid: 2 errors
     stack(&text)
         .args(["--target", "prd"])
         .status(2)
-        .stderr("error: stack.yml has no target `prd`\nhint: did you mean `prod`?\n")
+        .stderr("error: stack.yml has no target `prd`\nhint: did you mean `prod`?\nmore: faas explain E0103\n")
         .run();
     stack(&text).env("FAAS_TARGET", "zz").status(2).stderr_has("hint: there is: prod, eu\n").run();
 }
