@@ -16,6 +16,7 @@ use super::{manifest, refusal, traffic, triggers, trouble, wait};
 use crate::backend::{Change, How};
 use crate::error::{Fault, Result};
 use crate::function::{Function, FunctionId};
+use crate::history::RECORD_KEY;
 use crate::progress::Progress;
 
 /// Owns labels, annotations and the template.
@@ -32,6 +33,8 @@ pub const CANARY_TAG: &str = "canary";
 const WEBHOOK_WAIT: Duration = Duration::from_secs(30);
 /// Annotation of pods whose image is known by its tag only: when it was deployed, in RFC 3339.
 pub const DEPLOYED_KEY: &str = "faas.dev/deployed";
+/// Annotation of the Service: what its template was made from, but for the record of its deployment.
+pub const TEMPLATE_KEY: &str = "faas.dev/template";
 /// How long a removal may take before the function is made anew.
 const REMOVAL_WAIT: Duration = Duration::from_secs(60);
 
@@ -174,9 +177,28 @@ async fn template(
         }
         How::Replace => replace(services, &id, progress).await?,
     }
+    keep_record(services, name, &mut wanted).await.map_err(|e| trouble::fault(&what, e))?;
     let applied = send(cluster, services, change, &wanted, false, progress).await?;
     triggers::sync(cluster, function, &applied).await?;
     Ok(applied)
+}
+
+/// A deployment that changes nothing in the template makes no revision: the template keeps the record that it has.
+async fn keep_record(services: &Api<Service>, name: &str, wanted: &mut Value) -> kube::Result<()> {
+    const RECORD: &str = "/spec/template/metadata/annotations";
+    let mut bare = wanted["spec"]["template"].clone();
+    let record = bare.pointer_mut("/metadata/annotations").and_then(|all| all.as_object_mut()?.remove(RECORD_KEY));
+    let digest = blake3::hash(bare.to_string().as_bytes()).to_hex()[..32].to_owned();
+    if record.is_some()
+        && let Some(there) = services.get_opt(name).await?
+        && there.metadata.annotations.as_ref().and_then(|all| all.get(TEMPLATE_KEY)) == Some(&digest)
+        && let Some(kept) = there.spec.pointer("/template/metadata/annotations").and_then(|all| all.get(RECORD_KEY))
+        && let Some(all) = wanted.pointer_mut(RECORD)
+    {
+        all[RECORD_KEY] = kept.clone();
+    }
+    wanted["metadata"]["annotations"][TEMPLATE_KEY] = json!(digest);
+    Ok(())
 }
 
 /// Sets `spec.traffic`, and nothing else.

@@ -3,7 +3,7 @@ use kube::Api;
 use kube::core::{ApiResource, DynamicObject};
 use serde_json::{Value, json};
 
-use super::apply::{self, DEPLOYED_KEY};
+use super::apply::{self, DEPLOYED_KEY, TEMPLATE_KEY};
 use super::cluster::Cluster;
 use super::objects::Service;
 use super::triggers::{self, MADE_KEY};
@@ -14,8 +14,9 @@ use crate::history::RECORD_KEY;
 use crate::progress::Silent;
 
 /// Marks of ours and of Knative's: they change with everything, and say nothing by themselves.
-const MARKS: [&str; 8] = [
+const MARKS: [&str; 9] = [
     RECORD_KEY,
+    TEMPLATE_KEY,
     MADE_KEY,
     SPEC_KEY,
     ARTIFACT_KEY,
