@@ -82,7 +82,7 @@ pub(super) async fn build(
     let started = Instant::now();
     let looked = now();
     let reference = tag::reference(function, options.tag, project.root)?;
-    crate::registry::parse(name, &reference)?;
+    crate::registry::check(name, &reference)?;
     super::oci::forget(project, &reference);
     folder::lock_async(project, name, progress).await?;
     let (context, tree) = folder::prepare(function, project, options, progress)?;

@@ -64,6 +64,7 @@ pub fn image(name: &str) -> Result<(), String> {
     }
     match tag {
         Some(tag) if tag.is_empty() || tag.starts_with(['.', '-']) => Err(format!("`{tag}` is no tag")),
+        Some(tag) if tag.len() > 128 => Err("a tag has up to 128 characters".into()),
         _ => Ok(()),
     }
 }
