@@ -12,9 +12,9 @@ pub struct Change {
     pub function: Function,
     /// What it runs.
     pub artifact: Artifact,
-    /// Hash of the neutral spec, kept on the platform as [`SPEC_KEY`].
+    /// Hash of the neutral spec, kept on the platform as [`super::SPEC_KEY`].
     pub spec: String,
-    /// The owning stack, kept on the platform as [`STACK_KEY`].
+    /// The owning stack, kept on the platform as [`super::STACK_KEY`].
     pub stack: String,
     /// How to get there.
     pub how: How,
