@@ -415,13 +415,13 @@ fn a_function_that_does_not_come_up_is_told_with_its_last_words() {
     let Some(bed) = Bed::new("dead") else { return };
     let auth = Auth::Basic { user: "admin".into(), password: bed.password.clone().into() };
     let client = Client::new(&bed.url, Options { auth, ..Options::default() }).expect("client");
-    let impatient = OpenFaas::new(client, Duration::from_secs(4));
+    let impatient = OpenFaas::new(client, Duration::from_secs(12));
     // The function's own program reads this, and ends at once.
     let function =
         Function { environment: [("PYTHONHOME".to_owned(), "/nowhere".to_owned())].into(), ..bed.function() };
     let fault = wait(impatient.apply(&bed.change(function), &Silent)).expect_err("it can't come up");
     assert_eq!(fault.kind, Kind::TimedOut, "{fault}");
-    assert!(fault.to_string().contains("no replica is up after 4s"), "{fault}");
+    assert!(fault.to_string().contains("no replica is up after 12s"), "{fault}");
     assert!(
         fault.cause.as_deref().is_some_and(|cause| cause.contains("python") || cause.contains("Python")),
         "{fault:?}"
