@@ -5,8 +5,12 @@ mod support;
 use faas_watchdog::Mode;
 use support::*;
 
+/// What the other test leaves behind is taken by this process, too: one at a time.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 #[tokio::test]
 async fn orphans_are_taken_and_own_children_are_not() {
+    let _alone = ALONE.lock().await;
     // Makes this process inherit orphans as process 1 does.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
     let (http, log) = started(server()).await;
@@ -37,6 +41,7 @@ async fn orphans_are_taken_and_own_children_are_not() {
 /// As process 1 of a container, where that can be made here.
 #[test]
 fn process_1_leaves_no_zombies() {
+    let _alone = ALONE.blocking_lock();
     use std::process::Command;
     let apart = ["-r", "--pid", "--fork", "--kill-child", "--mount-proc"];
     if !Command::new("unshare").args(apart).arg("true").status().is_ok_and(|status| status.success()) {
