@@ -83,6 +83,11 @@ pub trait Backend: Send + Sync {
         Ok(all)
     }
 
+    /// Whether a deployment that is under way ends with the command that asked for it.
+    fn gives_up(&self) -> bool {
+        false
+    }
+
     /// The HTTP status of the platform's last answer, where it speaks HTTP and one call follows another.
     fn last_status(&self) -> Option<u16> {
         None

@@ -330,19 +330,6 @@ impl Remote {
     }
 }
 
-/// Looks at an image's name where nothing of it is needed: what [`parse`] reads names by takes tens of
-/// milliseconds to make ready.
-///
-/// # Errors
-/// [`crate::error::Kind::Usage`] when it is none.
-pub fn check(subject: &str, image: &str) -> Result<()> {
-    let named = match image.contains("${") {
-        true => Err("a variable in it has no value".into()),
-        false => crate::stack::check_image(image),
-    };
-    named.map_err(|why: String| Fault::usage(format!("{subject}: `{image}` is no name for an image")).cause(why))
-}
-
 /// An image's name, checked.
 ///
 /// # Errors

@@ -105,6 +105,10 @@ impl Backend for Local {
         self.api.observe(scope).await
     }
 
+    fn gives_up(&self) -> bool {
+        true
+    }
+
     fn last_status(&self) -> Option<u16> {
         self.api.client.last_status()
     }

@@ -7,7 +7,7 @@ use bollard::query_parameters::TagImageOptionsBuilder;
 
 use super::builder::Builder;
 use super::bundle::said as took;
-use super::engine::{Engine, FINGERPRINT_KEY, said};
+use super::engine::{Engine, FINGERPRINT_KEY, Image, said};
 use super::index::{Record, now};
 use super::inputs::Inputs;
 use super::tree::Tree;
@@ -82,7 +82,6 @@ pub(super) async fn build(
     let started = Instant::now();
     let looked = now();
     let reference = tag::reference(function, options.tag, project.root)?;
-    crate::registry::check(name, &reference)?;
     super::oci::forget(project, &reference);
     folder::lock_async(project, name, progress).await?;
     let (context, tree) = folder::prepare(function, project, options, progress)?;
@@ -107,25 +106,32 @@ pub(super) async fn build(
         fingerprint: &wanted,
         progress,
     };
+    // Its grammar takes tens of milliseconds to make ready, and an image that is there under the name has a right one.
+    let check_name = || crate::registry::parse(name, &reference);
+    let or_name = |fault: Fault| check_name().err().unwrap_or(fault);
     if let Some(host) = project.builder_host() {
+        check_name()?;
         return daemon::build(&request, host, &bases).await;
     }
-    let engine = project.engine().await?;
+    let engine = project.engine().await.map_err(or_name)?;
     let tagged = short(&reference);
-    let (there, base_ids) = futures_util::try_join!(engine.image(&tagged), self::base_ids(&bases, engine, false))?;
+    let asked = async { futures_util::try_join!(engine.image(&tagged), self::base_ids(&bases, engine, false)) };
+    let (there, base_ids) = asked.await.map_err(or_name)?;
     let key = format!("{name}/image");
     let known = project.index.get(&key);
-    if !options.no_cache && !options.pull {
-        // A newer base under the same name counts as a change; where nothing is known of the base, the label decides.
-        let same_base = known.as_ref().is_none_or(|known| known.output == joined(&base_ids));
-        let have = there.as_ref().filter(|image| image.fingerprint() == Some(&wanted));
-        if let Some(image) = have.filter(|_| same_base) {
-            // Podman tells a digest of its own, which no registry need know.
-            let digest = image.registry_digest(&familiar(tag::split(&reference).0)).filter(|_| !engine.is_podman());
-            let digest = digest.unwrap_or(&image.id);
-            let artifact = Artifact::Image { digest: Some(digest.to_owned()), reference };
-            return Ok(Built { artifact, rebuilt: false, reason: "unchanged".into() });
-        }
+    let anew = options.no_cache || options.pull;
+    // A newer base under the same name counts as a change; where nothing is known of the base, the label decides.
+    let same_base = known.as_ref().is_none_or(|known| known.output == joined(&base_ids));
+    let fits = |image: &&Image| !anew && same_base && image.fingerprint() == Some(&wanted);
+    if let Some(image) = there.as_ref().filter(fits) {
+        // Podman tells a digest of its own, which no registry need know.
+        let digest = image.registry_digest(&familiar(tag::split(&reference).0)).filter(|_| !engine.is_podman());
+        let digest = digest.unwrap_or(&image.id);
+        let artifact = Artifact::Image { digest: Some(digest.to_owned()), reference };
+        return Ok(Built { artifact, rebuilt: false, reason: "unchanged".into() });
+    }
+    check_name()?;
+    if !anew {
         let untagged = known.as_ref().filter(|known| same_base && known.content == wanted);
         let untagged = match untagged {
             Some(known) => engine.image(&known.stamp).await?,

@@ -240,9 +240,7 @@ impl Pipeline {
         let run::Ran { mut outcomes, left } = ran.map_err(|mut fault| {
             placed(&mut fault);
             if steps.deploy && !steps.dry && fault.kind == Kind::Interrupted {
-                let here = session.backend.capabilities().provider == "local";
-                let left = if here { GIVEN_UP } else { GOES_ON };
-                fault = fault.hint(left);
+                fault = fault.hint(if session.backend.gives_up() { GIVEN_UP } else { GOES_ON });
             }
             fault
         })?;
