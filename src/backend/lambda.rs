@@ -26,6 +26,8 @@ mod event;
 mod examine;
 mod extras;
 mod fault;
+#[cfg(test)]
+mod fixture;
 pub mod import;
 mod invoke;
 mod logs;

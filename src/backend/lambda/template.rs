@@ -161,9 +161,8 @@ fn logical(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixture;
     use super::*;
-    use crate::artifact::Artifact;
-    use crate::backend::How;
     use crate::function::Function;
 
     #[test]
@@ -183,21 +182,7 @@ mod tests {
                 "async": {"retries": 1, "on_failure": "arn:aws:sns:eu-west-1:1:t"},
             }),
         );
-        let artifact = Artifact::Archive {
-            path: "/x/tax.zip".into(),
-            sha256: "00ff".into(),
-            entry: "bootstrap".into(),
-            runtime: "python3.13".into(),
-        };
-        let change = Change {
-            function,
-            artifact,
-            spec: "s".into(),
-            stack: "shop".into(),
-            how: How::Upsert,
-            force: false,
-            history: Vec::new(),
-        };
+        let change = fixture::change(function);
         let (name, resource) = resource(&change, &Settings::default(), "build/get-tax.zip").unwrap();
         assert_eq!(name, "GetTax");
         let properties = &resource["Properties"];

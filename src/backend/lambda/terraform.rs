@@ -333,28 +333,13 @@ fn label(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixture;
     use super::*;
-    use crate::artifact::Artifact;
-    use crate::backend::How;
     use crate::function::Function;
 
     fn add(terraform: &mut Terraform, mut function: Function) {
         function.lang = "python3".into();
-        let artifact = Artifact::Archive {
-            path: "/x/tax.zip".into(),
-            sha256: "00ff".into(),
-            entry: "bootstrap".into(),
-            runtime: "python3.13".into(),
-        };
-        let change = Change {
-            function,
-            artifact,
-            spec: "s".into(),
-            stack: "shop".into(),
-            how: How::Upsert,
-            force: false,
-            history: Vec::new(),
-        };
+        let change = fixture::change(function);
         terraform.add(&change, &Settings::default(), "build/tax.zip").unwrap();
     }
 

@@ -370,27 +370,9 @@ pub fn image_platform(function: &Function, settings: &Settings) -> Option<&'stat
 mod tests {
     use aws_sdk_lambda::types::{EnvironmentResponse, Layer};
 
+    use super::super::fixture::change;
     use super::words::WRAPPER;
     use super::*;
-    use crate::backend::How;
-
-    fn change(function: Function) -> Change {
-        let artifact = Artifact::Archive {
-            path: "/tmp/tax.zip".into(),
-            sha256: "00ff".into(),
-            entry: "bootstrap".into(),
-            runtime: "python3.13".into(),
-        };
-        Change {
-            function,
-            artifact,
-            spec: "s".into(),
-            stack: "shop".into(),
-            how: How::Upsert,
-            force: false,
-            history: Vec::new(),
-        }
-    }
 
     fn tax() -> Function {
         let mut function = Function { name: "tax".into(), lang: "python3".into(), ..Function::default() };
