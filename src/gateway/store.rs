@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, mpsc};
+use std::thread::JoinHandle;
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
@@ -35,7 +36,23 @@ struct Write {
 #[derive(Clone)]
 pub(super) struct Store {
     file: Arc<Reopened>,
-    writes: mpsc::Sender<Write>,
+    writer: Arc<Writer>,
+}
+
+/// The thread that writes, which ends with the last handle.
+struct Writer {
+    writes: Option<mpsc::Sender<Write>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Writer {
+    /// Waits until the thread has let go of the file: who opens it next finds it closed, and closed in order.
+    fn drop(&mut self) {
+        drop(self.writes.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// The database's file. redb takes no more work after an error of the disk, so the file is let go of then, and opened
@@ -132,11 +149,11 @@ impl Store {
         let file = Arc::new(Reopened { path: path.to_owned(), database: RwLock::new(Some(database)) });
         let (writes, received) = mpsc::channel();
         let writer = Arc::clone(&file);
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("store".into())
             .spawn(move || write_all(&writer, &received))
             .or_fault(|| "can't start the database's thread".into())?;
-        Ok(Self { file, writes })
+        Ok(Self { file, writer: Arc::new(Writer { writes: Some(writes), thread: Some(thread) }) })
     }
 
     /// Does `work` in a transaction and waits until that is on the disk.
@@ -146,7 +163,8 @@ impl Store {
     ) -> Result<()> {
         let (done, answer) = oneshot::channel();
         let ended = || Fault::failed("the database's thread has ended");
-        self.writes.send(Write { work: Box::new(work), done }).map_err(|_| ended())?;
+        let writes = self.writer.writes.as_ref().ok_or_else(ended)?;
+        writes.send(Write { work: Box::new(work), done }).map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
     }
 
@@ -370,13 +388,7 @@ mod tests {
             store.bury_call(7, &call).await.unwrap();
             store.put_call(8, &call, Some("c".into())).await.unwrap();
         }
-        // The writing thread lets go of the file a moment after the last handle went.
-        let store = loop {
-            match Store::open(&path) {
-                Ok(store) => break store,
-                Err(_) => std::thread::yield_now(),
-            }
-        };
+        let store = Store::open(&path).unwrap();
         let functions = store.functions().unwrap();
         assert_eq!((&functions[0].0, functions[0].1.replicas), (&key, 3));
         let (queued, next) = store.queued().unwrap();
