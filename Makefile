@@ -20,7 +20,7 @@ bench:
 # Runs the real faas-cli (FAAS_CLI, or the test cache) and ours side by side, keeps what the real one did, and writes
 # docs/compatibility.md.
 parity:
-	@FAAS_PARITY_REFRESH=1 cargo test --locked --test suite parity::
+	@FAAS_PARITY_REFRESH=1 cargo test --locked --workspace --test suite parity::
 
 # The invoker as a static program, beside `faas`, for images.
 watchdog:

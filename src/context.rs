@@ -7,6 +7,7 @@ use crate::error::{Fault, Result};
 use crate::output::Output;
 
 /// What a command is given.
+#[derive(Clone)]
 pub struct Context {
     /// A snapshot of the environment.
     pub env: Env,

@@ -71,6 +71,18 @@ fn client_credentials_are_exchanged_kept_and_renewed() {
 }
 
 #[test]
+fn a_token_that_ends_within_a_command_is_renewed() {
+    let Some(bed) = Bed::start(&[("TTL", "4"), ("READY_AFTER", "9")]) else { return };
+    let done = auth(&bed, &["--client-id", "ci", "--grant", "client_credentials"])
+        .env("FAAS_CLIENT_SECRET", "c/i: secret")
+        .run();
+    let first = config(&done);
+    let args = ["ready", "tax", "-g", &bed.gateway, "--attempts", "60", "--interval", "500ms"];
+    done.then().args(args).stdout_has("is ready").run();
+    assert_ne!(token_of(&config(&done)), token_of(&first), "what was renewed is kept");
+}
+
+#[test]
 fn a_browser_on_this_machine_signs_in() {
     let Some(bed) = Bed::start(&[("TTL", "20")]) else { return };
     let test = Test::new();

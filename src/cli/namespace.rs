@@ -85,7 +85,7 @@ impl Namespace {
     /// # Errors
     /// When the platform has no namespaces, or refuses.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
-        let open = |flags: &GatewayFlags| Session::open(context, global, flags);
+        let open = |flags: &GatewayFlags| Session::beside(context, global, flags);
         let done = |name: &str, word: &str| {
             let shown = serde_json::json!({ "name": name, "result": word.to_lowercase() });
             let ours = || format!("{word} namespace {name}.\n");
@@ -126,7 +126,7 @@ impl Namespace {
 /// # Errors
 /// When the platform has none, or can't be asked.
 pub fn list(context: &Context, global: &Global, flags: &GatewayFlags, json: bool) -> Result<()> {
-    let session = Session::open(context, global, flags)?;
+    let session = Session::beside(context, global, flags)?;
     let names = crate::runtime::block_on(namespaces(&session)?.list())?;
     context.out.json_if(json).result(&names, || {
         let lines: String = names.iter().map(|name| format!(" - {name}\n")).collect();

@@ -42,7 +42,8 @@ impl Remove {
         if targets.len() > 1 {
             return self.targets(context, global, &targets);
         }
-        let session = Session::open(context, global, &self.gateway)?;
+        let open = if self.names.is_empty() { Session::open } else { Session::beside };
+        let session = open(context, global, &self.gateway)?;
         let (ids, outcomes) = self.removed(&session)?;
         let removed = names(&outcomes);
         let gone: Vec<&FunctionId> =

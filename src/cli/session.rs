@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use secrecy::SecretString;
 
-use super::{Global, backends, stack_file};
+use super::{Global, backends, compat, stack_file};
 use crate::backend::Backend;
 use crate::context::Context;
 use crate::error::{Code, Fault, Result};
@@ -75,6 +75,24 @@ impl Session {
     /// A stack file that is wrong; a provider that this build has not.
     pub fn open(context: &Context, global: &Global, flags: &GatewayFlags) -> Result<Self> {
         let stack = stack_file::load(context, global)?;
+        must_run(context, flags, stack.as_ref())?;
+        Self::with(context, flags, stack, Duration::ZERO)
+    }
+
+    /// As [`Session::open`], for commands that take no more from the stack file than which platform it is for. One that is
+    /// wrong and that no flag names doesn't stop them where faas-cli's users call them.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn beside(context: &Context, global: &Global, flags: &GatewayFlags) -> Result<Self> {
+        let without = global.yaml.is_none() && compat::ways::goes_on_without_stack(context.out.dialect);
+        let stack = match stack_file::load(context, global) {
+            Err(fault) if without => {
+                context.out.warn(format_args!("goes on without the stack file: {}", fault.message));
+                None
+            }
+            loaded => loaded?,
+        };
         must_run(context, flags, stack.as_ref())?;
         Self::with(context, flags, stack, Duration::ZERO)
     }
@@ -253,16 +271,18 @@ fn running(_: &Context) -> Option<String> {
 
 /// A client with the login that fits the address: a token from the flag, the embedded platform's own, a saved one.
 pub(super) fn client(context: &Context, flags: &GatewayFlags, gateway: &str, timeout: Duration) -> Result<Client> {
-    let auth = match &flags.token {
-        Some(token) => Auth::Bearer(SecretString::from(token.clone())),
+    let (auth, renewal) = match &flags.token {
+        Some(token) => (Auth::Bearer(SecretString::from(token.clone())), None),
         // One that the address itself has is what is meant; the client takes it from there.
-        None if crate::wire::client::parse_address(gateway).is_ok_and(|(_, login)| login.is_some()) => Auth::None,
+        None if crate::wire::client::parse_address(gateway).is_ok_and(|(_, login)| login.is_some()) => {
+            (Auth::None, None)
+        }
         None => match own_token(context, gateway)? {
-            Some(password) => Auth::Basic { user: "admin".into(), password },
+            Some(password) => (Auth::Basic { user: "admin".into(), password }, None),
             None => saved::auth(context, flags, gateway)?,
         },
     };
-    Client::new(gateway, Options { auth, timeout, ..tls(context, flags)? })
+    Client::new(gateway, Options { auth, renewal, timeout, ..tls(context, flags)? })
 }
 
 /// Which certificates of gateways are trusted, by flags and environment.

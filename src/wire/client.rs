@@ -16,6 +16,7 @@ mod answer;
 mod call;
 mod exchange;
 mod logs;
+mod renewal;
 mod trouble;
 
 pub use address::parse as parse_address;
@@ -23,6 +24,7 @@ pub use answer::Answer;
 pub use call::{Request, body};
 pub use exchange::Exchanged;
 pub use logs::LogsRequest;
+pub use renewal::{EARLY, Renewal};
 
 /// How often a call is sent again when the gateway says "too many requests".
 const BUSY_RETRIES: u32 = 3;
@@ -51,6 +53,8 @@ pub enum Auth {
 pub struct Options {
     /// What to show. Sent with `/system` calls only, and never to another host.
     pub auth: Auth,
+    /// How to go on when that ends within the command; `None` where it doesn't, or where nobody knows how.
+    pub renewal: Option<Renewal>,
     /// Whether the server's certificate is checked.
     pub verify_tls: bool,
     /// Certificates that are trusted besides the system's.
@@ -61,7 +65,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { auth: Auth::None, verify_tls: true, trusted: Vec::new(), timeout: Duration::from_secs(60) }
+        Self {
+            auth: Auth::None,
+            renewal: None,
+            verify_tls: true,
+            trusted: Vec::new(),
+            timeout: Duration::from_secs(60),
+        }
     }
 }
 
@@ -70,6 +80,7 @@ impl Default for Options {
 pub struct Client {
     base: Url,
     options: Options,
+    shown: renewal::Shown,
     system: OnceLock<reqwest::Client>,
     relay: OnceLock<reqwest::Client>,
     /// The status of the last `/system` answer; 0 before the first.
@@ -87,7 +98,8 @@ impl Client {
         if let (Auth::None, Some(inline)) = (&options.auth, inline) {
             options.auth = inline;
         }
-        Ok(Self { base, options, system: OnceLock::new(), relay: OnceLock::new(), last: AtomicU16::new(0) })
+        let shown = renewal::Shown::new(options.auth.clone(), options.renewal.clone());
+        Ok(Self { base, options, shown, system: OnceLock::new(), relay: OnceLock::new(), last: AtomicU16::new(0) })
     }
 
     /// The status of the last answer to a `/system` call.
@@ -107,7 +119,7 @@ impl Client {
     /// # Errors
     /// Those of every call: unreachable, unauthorized, refused, cut.
     pub async fn functions(&self, namespace: Option<&str>) -> Result<Vec<FunctionStatus>> {
-        let request = self.request(Method::GET, &["system", "functions"])?.query(&in_namespace(namespace));
+        let request = self.request(Method::GET, &["system", "functions"]).await?.query(&in_namespace(namespace));
         self.send(request, "can't list the functions").await?.accept("can't list the functions")?.json()
     }
 
@@ -117,7 +129,8 @@ impl Client {
     /// [`crate::error::Kind::NotFound`] when there is none.
     pub async fn function(&self, name: &str, namespace: Option<&str>, usage: bool) -> Result<FunctionStatus> {
         let what = format!("can't describe {name}");
-        let mut request = self.request(Method::GET, &["system", "function", name])?.query(&in_namespace(namespace));
+        let mut request =
+            self.request(Method::GET, &["system", "function", name]).await?.query(&in_namespace(namespace));
         if usage {
             request = request.query(&[("usage", "1")]);
         }
@@ -134,7 +147,7 @@ impl Client {
     /// # Errors
     /// When no answer came.
     pub async fn deploy(&self, method: Method, deployment: &FunctionDeployment) -> Result<Answer> {
-        let request = self.request(method, &["system", "functions"])?.json(deployment);
+        let request = self.request(method, &["system", "functions"]).await?.json(deployment);
         self.send(request, &format!("can't deploy {}", deployment.service)).await
     }
 
@@ -146,7 +159,7 @@ impl Client {
         let body = DeleteFunction { function_name: name.into(), namespace: namespace.map(Into::into) };
         // The namespace goes both ways: some releases read the query, others the body.
         let request =
-            self.request(Method::DELETE, &["system", "functions"])?.query(&in_namespace(namespace)).json(&body);
+            self.request(Method::DELETE, &["system", "functions"]).await?.query(&in_namespace(namespace)).json(&body);
         self.send(request, &format!("can't remove {name}")).await
     }
 
@@ -158,7 +171,8 @@ impl Client {
         let what = format!("can't scale {name}");
         let body = ScaleFunction { service_name: name.into(), replicas, namespace: namespace.map(Into::into) };
         let request = self
-            .request(Method::POST, &["system", "scale-function", name])?
+            .request(Method::POST, &["system", "scale-function", name])
+            .await?
             .query(&in_namespace(namespace))
             .json(&body);
         let answer = self.send(request, &what).await?;
@@ -174,7 +188,7 @@ impl Client {
     /// Those of every call.
     pub async fn secrets(&self, namespace: Option<&str>) -> Result<Vec<Secret>> {
         let what = "can't list the secrets";
-        let request = self.request(Method::GET, &["system", "secrets"])?.query(&in_namespace(namespace));
+        let request = self.request(Method::GET, &["system", "secrets"]).await?.query(&in_namespace(namespace));
         self.send(request, what).await?.accept(what)?.json()
     }
 
@@ -184,7 +198,7 @@ impl Client {
     /// When no answer came.
     pub async fn secret(&self, method: Method, secret: &Secret) -> Result<Answer> {
         let verb = if method == Method::DELETE { "remove" } else { "write" };
-        let request = self.request(method, &["system", "secrets"])?.json(secret);
+        let request = self.request(method, &["system", "secrets"]).await?.json(secret);
         self.send(request, &format!("can't {verb} the secret {}", secret.name)).await
     }
 
@@ -194,7 +208,7 @@ impl Client {
     /// Those of every call.
     pub async fn namespaces(&self) -> Result<Vec<String>> {
         let what = "can't list the namespaces";
-        self.send(self.request(Method::GET, &["system", "namespaces"])?, what).await?.accept(what)?.json()
+        self.send(self.request(Method::GET, &["system", "namespaces"]).await?, what).await?.accept(what)?.json()
     }
 
     /// One namespace.
@@ -203,7 +217,7 @@ impl Client {
     /// [`crate::error::Kind::NotFound`] when there is none.
     pub async fn namespace(&self, name: &str) -> Result<FunctionNamespace> {
         let what = format!("can't read the namespace {name}");
-        let answer = self.send(self.request(Method::GET, &["system", "namespace", name])?, &what).await?;
+        let answer = self.send(self.request(Method::GET, &["system", "namespace", name]).await?, &what).await?;
         answer.accept(&what)?.json()
     }
 
@@ -214,7 +228,7 @@ impl Client {
     pub async fn change_namespace(&self, method: Method, namespace: &FunctionNamespace) -> Result<Answer> {
         // Creation is at `/system/namespace/`, everything else below it.
         let last = if method == Method::POST { "" } else { &namespace.name };
-        let request = self.request(method, &["system", "namespace", last])?.json(namespace);
+        let request = self.request(method, &["system", "namespace", last]).await?.json(namespace);
         self.send(request, &format!("can't change the namespace {}", namespace.name)).await
     }
 
@@ -224,7 +238,7 @@ impl Client {
     /// Those of every call.
     pub async fn info(&self) -> Result<serde_json::Value> {
         let what = "can't read the gateway's versions";
-        self.send(self.request(Method::GET, &["system", "info"])?, what).await?.accept(what)?.json()
+        self.send(self.request(Method::GET, &["system", "info"]).await?, what).await?.accept(what)?.json()
     }
 
     /// Whether the gateway itself answers; needs no login.
@@ -233,7 +247,7 @@ impl Client {
     /// When it doesn't, or not with success.
     pub async fn healthz(&self) -> Result<()> {
         let what = "the gateway isn't ready";
-        self.send(self.request(Method::GET, &["healthz"])?, what).await?.accept(what).map(drop)
+        self.send(self.request(Method::GET, &["healthz"]).await?, what).await?.accept(what).map(drop)
     }
 
     /// The gateway's clock, when it tells; an error when nobody answers there. Needs no login.
@@ -250,8 +264,8 @@ impl Client {
 
     /// What calls show to be let in.
     #[must_use]
-    pub fn auth(&self) -> &Auth {
-        &self.options.auth
+    pub fn auth(&self) -> Auth {
+        self.shown.get()
     }
 
     /// Whether it is reached by https.
@@ -279,7 +293,8 @@ impl Client {
     /// A login that is no token; those of every call.
     pub async fn function_token(&self, namespace: &str, name: &str) -> Result<http::HeaderValue> {
         let what = format!("can't exchange the token for {name}");
-        let Auth::Bearer(token) = &self.options.auth else {
+        self.shown.renew().await?;
+        let Auth::Bearer(token) = &self.auth() else {
             return Err(Fault::unauthorized(what)
                 .cause("the login is no token")
                 .hint("pass one with --token, or log in with one"));
@@ -320,10 +335,11 @@ impl Client {
     }
 
     /// A `/system` call, with what lets it in.
-    fn request(&self, method: Method, path: &[&str]) -> Result<RequestBuilder> {
+    async fn request(&self, method: Method, path: &[&str]) -> Result<RequestBuilder> {
+        self.shown.renew().await?;
         let url = address::below(&self.base, path)?;
         let request = self.system()?.request(method, url).timeout(self.options.timeout);
-        Ok(match &self.options.auth {
+        Ok(match self.auth() {
             Auth::None => request,
             Auth::Basic { user, password } => request.basic_auth(user, Some(password.expose_secret())),
             Auth::Bearer(token) => request.bearer_auth(token.expose_secret()),

@@ -53,24 +53,35 @@ impl Live {
         };
         let mut said = Said::new();
         for (line, stdin) in lines {
-            let mut command = Command::new(&program);
-            command.args(line.split(' ')).current_dir(&dir).env_clear();
-            command.env("HOME", &home).env("FAAS_HOME", place.path().join("faas"));
-            command.env("PATH", std::env::var_os("PATH").expect("PATH")).env("OPENFAAS_URL", &self.url);
-            for name in ["DOCKER_HOST", "DOCKER_BUILDKIT"] {
-                if let Some(value) = std::env::var_os(name) {
-                    command.env(name, value);
+            let run = || {
+                let mut command = Command::new(&program);
+                command.args(line.split(' ')).current_dir(&dir).env_clear();
+                command.env("HOME", &home).env("FAAS_HOME", place.path().join("faas"));
+                command.env("PATH", std::env::var_os("PATH").expect("PATH")).env("OPENFAAS_URL", &self.url);
+                for name in ["DOCKER_HOST", "DOCKER_BUILDKIT"] {
+                    if let Some(value) = std::env::var_os(name) {
+                        command.env(name, value);
+                    }
                 }
+                let mut child = command
+                    .stdin(Stdio::piped())
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped())
+                    .spawn()
+                    .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
+                let stdin = stdin.replace("{password}", &self.password);
+                let _ = child.stdin.take().expect("stdin").write_all(stdin.as_bytes());
+                child.wait_with_output().expect("it ends")
+            };
+            let mut output = run();
+            // The gateway calls a function ready a moment before it answers, and faas-cli believes it.
+            for _ in 0..60 {
+                if output.status.success() || !line.starts_with("invoke") {
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(250));
+                output = run();
             }
-            let mut child = command
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
-            let stdin = stdin.replace("{password}", &self.password);
-            let _ = child.stdin.take().expect("stdin").write_all(stdin.as_bytes());
-            let output = child.wait_with_output().expect("it ends");
             let text = console::strip_ansi_codes(&String::from_utf8_lossy(&output.stdout)).into_owned();
             let mut shown = (*line).to_owned();
             if !output.status.success() {

@@ -37,6 +37,12 @@ pub fn keeps_bytes_of_files(dialect: Dialect) -> bool {
     theirs(dialect)
 }
 
+/// Whether commands that need nothing of the stack file go on when the one in this folder is wrong: faas-cli doesn't open
+/// it for them.
+pub fn goes_on_without_stack(dialect: Dialect) -> bool {
+    theirs(dialect)
+}
+
 /// Whether what is unchanged is deployed all the same: faas-cli's users deploy again to have an image pulled again.
 #[must_use]
 pub fn deploys_unchanged(dialect: Dialect) -> bool {

@@ -40,7 +40,7 @@ impl Apply {
     /// # Errors
     /// What failed, secret by secret; the code is the worst.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
-        let session = Session::open(context, global, &self.gateway)?;
+        let session = Session::beside(context, global, &self.gateway)?;
         let files = self.files(context)?;
         let secrets = secrets(&session)?;
         let whole = compat::ways::keeps_bytes_of_files(context.out.dialect);

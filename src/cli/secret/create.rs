@@ -33,7 +33,7 @@ impl Create {
     /// # Errors
     /// When there is one already and `--replace` is not given.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
-        let session = Session::open(context, global, &self.gateway)?;
+        let session = Session::beside(context, global, &self.gateway)?;
         let name = named(&session, &self.name)?;
         let secret = backend::Secret { name, value: self.value.read(context)? };
         let written = crate::runtime::block_on(secrets(&session)?.create(&secret, self.replace))?;

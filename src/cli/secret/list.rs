@@ -26,7 +26,7 @@ impl List {
     /// # Errors
     /// When the platform can't be asked.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
-        let session = Session::open(context, global, &self.gateway)?;
+        let session = Session::beside(context, global, &self.gateway)?;
         let namespace = session.namespace();
         let names = crate::runtime::block_on(secrets(&session)?.list(namespace.as_deref()))?;
         let rows: Vec<_> = names.iter().map(|s| vec![s.name.clone()]).collect();

@@ -26,7 +26,7 @@ impl Remove {
     /// # Errors
     /// What failed, secret by secret; the code is the worst.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
-        let session = Session::open(context, global, &self.gateway)?;
+        let session = Session::beside(context, global, &self.gateway)?;
         let names = self.names.iter().map(|name| named(&session, name)).collect::<Result<Vec<_>>>()?;
         let secrets = secrets(&session)?;
         let outcomes = crate::runtime::block_on(async {

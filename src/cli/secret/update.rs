@@ -28,7 +28,7 @@ impl Update {
     /// # Errors
     /// [`crate::error::Kind::NotFound`] when there is none.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
-        let session = Session::open(context, global, &self.gateway)?;
+        let session = Session::beside(context, global, &self.gateway)?;
         let name = named(&session, &self.name)?;
         let secret = backend::Secret { name, value: self.value.read(context)? };
         crate::runtime::block_on(secrets(&session)?.update(&secret))?;

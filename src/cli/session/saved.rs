@@ -1,5 +1,6 @@
 //! The login that is kept for a gateway; a token that is about to end is renewed first.
-use std::time::Duration;
+#[cfg(feature = "openfaas")]
+use std::sync::Arc;
 
 use secrecy::ExposeSecret;
 
@@ -7,22 +8,22 @@ use super::GatewayFlags;
 use crate::context::Context;
 use crate::credential::Logins;
 use crate::error::Result;
-use crate::wire::client::Auth;
+#[cfg(feature = "openfaas")]
+use crate::wire::client::EARLY;
+use crate::wire::client::{Auth, Renewal as Again};
 
-/// What calls of this gateway show.
+/// What calls of this gateway show, and how that is renewed when it ends within the command.
 ///
 /// # Errors
 /// When the login can't be read, or its provider wants somebody to sign in again.
-pub fn auth(context: &Context, flags: &GatewayFlags, gateway: &str) -> Result<Auth> {
+pub fn auth(context: &Context, flags: &GatewayFlags, gateway: &str) -> Result<(Auth, Option<Again>)> {
     let logins = Logins::new(&context.env, &context.cwd, &context.dirs);
     let found = logins.find(gateway)?;
     found.warnings.iter().for_each(|warning| context.out.warn(warning));
-    Ok(renewed(context, flags, gateway, &logins, found.login)?.auth())
+    let login = renewed(context, flags, gateway, &logins, found.login)?;
+    let again = again(context, flags, gateway, &login);
+    Ok((login.auth(), again))
 }
-
-/// How long before its end a token is renewed: what a command needs to send its first calls.
-#[cfg(feature = "openfaas")]
-const EARLY: Duration = Duration::from_secs(30);
 
 #[cfg(feature = "openfaas")]
 use crate::credential::login::{Login, Renewal, Token};
@@ -63,6 +64,29 @@ fn renewed(context: &Context, flags: &GatewayFlags, gateway: &str, logins: &Logi
             Err(fault) => Err(fault),
         }
     })
+}
+
+/// How to get the next token, when this one ends within the command.
+#[cfg(feature = "openfaas")]
+fn again(context: &Context, flags: &GatewayFlags, gateway: &str, login: &Login) -> Option<Again> {
+    let ends = |login: &Login| match login {
+        Login::Token(Token { renewal: Some(renewal), .. }) if crate::credential::oidc::renews(renewal) => {
+            renewal.expires
+        }
+        _ => None,
+    };
+    let (context, flags, gateway) = (context.clone(), flags.clone(), gateway.to_owned());
+    let next = move || {
+        let logins = Logins::new(&context.env, &context.cwd, &context.dirs);
+        let login = renewed(&context, &flags, &gateway, &logins, logins.find(&gateway)?.login)?;
+        Ok((login.auth(), ends(&login)))
+    };
+    Some(Again { ends: ends(login)?, again: Arc::new(next) })
+}
+
+#[cfg(not(feature = "openfaas"))]
+fn again(_: &Context, _: &GatewayFlags, _: &str, _: &crate::credential::login::Login) -> Option<Again> {
+    None
 }
 
 #[cfg(feature = "openfaas")]

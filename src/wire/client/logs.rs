@@ -43,7 +43,8 @@ pub async fn open(
     pairs.extend(query.since.map(|v| ("since", v.to_string())));
     pairs.extend(query.tail.map(|v| ("tail", v.to_string())));
     let request = client
-        .request(Method::GET, &["system", "logs"])?
+        .request(Method::GET, &["system", "logs"])
+        .await?
         .query(&pairs)
         // A followed log has no end.
         .timeout(std::time::Duration::from_secs(365 * 24 * 3600));

@@ -1,6 +1,7 @@
 // A real OpenID provider (npm: oidc-provider), and a gateway that takes its tokens: every token's signature is checked
 // against the provider's keys, and `/oauth/token` exchanges one for a token of the gateway's own, as OpenFaaS's IAM does.
-// Prints `ready PROVIDER GATEWAY`, and ends with its stdin. TTL: seconds that the provider's tokens are good for.
+// Prints `ready PROVIDER GATEWAY`, and ends with its stdin. TTL: seconds that the provider's tokens are good for;
+// READY_AFTER: seconds until the gateway's functions are ready.
 import http from 'node:http';
 import crypto from 'node:crypto';
 import { Provider } from 'oidc-provider';
@@ -8,6 +9,7 @@ import { createRemoteJWKSet, jwtVerify, SignJWT } from 'jose';
 
 process.stdin.resume().on('end', () => process.exit(0));
 const ttl = Number(process.env.TTL ?? 3600);
+const readyAfter = Number(process.env.READY_AFTER ?? 0);
 const exchanges = process.env.EXCHANGE !== 'no';
 
 const listening = (server) =>
@@ -73,6 +75,11 @@ const gateway = http.createServer(async (request, response) => {
     const token = (request.headers.authorization ?? '').replace(/^Bearer /, '');
     try {
       const { payload } = await (exchanges ? ours : trusted)(token);
+      const [, name] = request.url.match(/^\/system\/function\/([^?]*)/) ?? [];
+      if (name) {
+        const availableReplicas = process.uptime() > readyAfter ? 1 : 0;
+        return say(200, { name, image: 'x', replicas: 1, availableReplicas });
+      }
       return say(200, [{ name: `seen-by-${payload.of ?? payload.sub}`, image: 'x', replicas: 1 }]);
     } catch {
       response.writeHead(401).end('invalid credentials');
