@@ -210,6 +210,8 @@ fn parse(args: &[OsString], dialect: Dialect) -> Result<(Global, commands::Run),
     }
     let tree = match named {
         Some(entry) => Cli::command().subcommand(entry.whole()),
+        // No command is needed for it.
+        None if args.len() == 2 && (args[1] == "--version" || args[1] == "-V") => Cli::command(),
         None if args.len() == 2 => Cli::command().subcommands(commands::ALL.iter().map(Entry::stub)),
         None => return parsed(command(), args),
     };

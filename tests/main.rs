@@ -70,6 +70,7 @@ mod parity;
 mod plan;
 #[cfg(feature = "local")]
 mod portability;
+mod prune;
 #[cfg(feature = "image")]
 mod registry;
 #[cfg(feature = "image")]

@@ -49,7 +49,7 @@ pub fn check(
             let message = format!("the handler `{shown}` of `{}` {}", function.name, missing(handler));
             let hint = "paths are relative to the stack file's folder";
             add(Kind::Usage, Problem::error(at("handler"), message).hint(hint));
-        } else if let Err(fault) = tree::leads_out(function, project) {
+        } else if let Err(fault) = tree::leads_out(function, project, false) {
             add(fault.kind, problem(at("handler"), &fault));
         } else if std::fs::read_dir(handler).is_ok_and(|mut files| files.next().is_none()) {
             let shown = handler.strip_prefix(project.root).unwrap_or(handler).display();

@@ -101,7 +101,8 @@ fn handler(function: &Function, project: &Project<'_>) -> Result<(Vec<File>, Opt
         !reserved && (is_dir && through || !ignored.covers(path))
     };
     let mut walked = file::walk_filtered(folder, project.root, &format!("the handler of {}", function.name), &wanted);
-    leads_out(function, project)?;
+    let plain = matches!(&walked, Ok((_, Some(_))));
+    leads_out(function, project, plain)?;
     // Looked at only when the walk failed, since it is a question of its own to the disk.
     if walked.is_err() && !folder.is_dir() {
         let what = if folder.exists() { "is not a folder" } else { "is not there" };
@@ -123,21 +124,19 @@ fn handler(function: &Function, project: &Project<'_>) -> Result<(Vec<File>, Opt
 }
 
 /// Refuses a handler folder that stands in the project and leads out of it by links, as what is in it may not either. A
-/// path that says `..` itself is meant.
+/// path that says `..` itself is meant. `plain`: the folder is known to be no link itself.
 ///
 /// # Errors
 /// A usage fault that says where it leads.
-pub(super) fn leads_out(function: &Function, project: &Project<'_>) -> Result<()> {
+pub(super) fn leads_out(function: &Function, project: &Project<'_>, plain: bool) -> Result<()> {
     let folder = &function.build.handler;
-    let plain = normalised(folder);
-    let Ok(below) = plain.strip_prefix(project.root) else { return Ok(()) };
+    let lexical = normalised(folder);
+    if !lexical.starts_with(project.root) {
+        return Ok(());
+    }
     // Most have no link on their way, which is seen in a look at each of its few folders.
-    let mut way = project.root.to_owned();
-    let link = below.components().any(|part| {
-        way.push(part);
-        std::fs::symlink_metadata(&way).is_ok_and(|m| m.is_symlink())
-    });
-    if !link {
+    let mut way = lexical.ancestors().skip(usize::from(plain)).take_while(|folder| *folder != project.root);
+    if !way.any(|folder| std::fs::symlink_metadata(folder).is_ok_and(|m| m.is_symlink())) {
         return Ok(());
     }
     let Ok(real) = std::fs::canonicalize(folder) else { return Ok(()) };
