@@ -98,8 +98,17 @@ pub fn page(name: &str) -> String {
 
 /// Types a page in that works with the embedded platform.
 fn typed(name: &str) {
+    typed_beside(name, &[]);
+}
+
+/// The same, with files that the page takes for granted.
+fn typed_beside(name: &str, files: &[(&str, &str)]) {
     // The platform's port is chosen here, where others may have the usual one.
-    let start = Test::new().args(["local", "start", "--port", "0", "--output", "json"]).run();
+    let mut test = Test::new().args(["local", "start", "--port", "0", "--output", "json"]);
+    for (path, text) in files {
+        test = test.file(path, text);
+    }
+    let start = test.run();
     let _stop = Local::of(&start);
     let url = start.json()["url"].as_str().expect("url").to_owned();
     typed_in(name, &page(name), &start, &url);
@@ -123,6 +132,50 @@ fn the_tour_works_as_it_stands() {
 #[test]
 fn deployments_are_listed_and_gone_back_to_as_their_page_has_it() {
     typed("history.md");
+}
+
+#[test]
+fn secrets_go_in_and_are_sealed_as_their_page_has_it() {
+    let stack = "name: shop\nprovider: {name: local}\nfunctions:\n  \
+                 tax: {lang: bash, handler: ./tax, secrets: [api-key, db-pass]}\n  \
+                 vat: {lang: bash, handler: ./vat, secrets: [api-key]}\n";
+    let handler = "handle() { cat; }\n";
+    typed_beside(
+        "secrets.md",
+        &[
+            ("stack.yml", stack),
+            ("tax/handler.sh", handler),
+            ("vat/handler.sh", handler),
+            ("password.txt", "one"),
+            (".secrets/api-key", "two"),
+        ],
+    );
+}
+
+/// Every stack file that a page shows is one.
+#[test]
+fn stack_files_of_the_pages_are_valid() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(docs).expect("docs") {
+        let path = entry.expect("an entry").path();
+        let text = if path.extension().is_some_and(|e| e == "md") { std::fs::read_to_string(&path) } else { continue };
+        let text = text.expect("text");
+        for block in text.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("\n```")).map(|(block, _)| block)
+        {
+            let name = |word: &str| block.lines().any(|line| line.starts_with(word));
+            // A part of one, or a file of others.
+            if !name("provider:") || !name("functions:") || name("service:") {
+                continue;
+            }
+            seen += 1;
+            let test = Test::new().file("stack.yml", block).args(["config", "view"]);
+            let output = test.command().output().expect("it runs");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && !said.contains("warning"), "{}:\n{block}\n{said}", path.display());
+        }
+    }
+    assert!(seen >= 5, "{seen} stack files are shown");
 }
 
 #[test]
