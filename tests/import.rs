@@ -172,3 +172,40 @@ fn a_func_yaml_of_fn_is_told_from_one_of_func() {
     let func = "specVersion: 0.36.0\nname: greet\nruntime: node\nregistry: reg.example.com/me\n";
     done.then().file("func.yaml", func).args(["import", "func.yaml"]).stdout_has("name: knative").run();
 }
+
+/// What the pages on moving show of both sides is the same: `import` of the one says what the other says.
+#[cfg(all(feature = "local", feature = "lambda", feature = "knative"))]
+#[test]
+fn both_sides_of_the_pages_on_moving_say_the_same() {
+    // The handler moves to another folder, or is written anew: what it is called by differs.
+    let told = |test: Test| -> Vec<(String, String)> {
+        let all = test.args(["config", "view", "--output", "json"]).run().json();
+        let rows = all.as_array().expect("rows").iter().filter_map(|row| {
+            let path: Vec<&str> = row["path"].as_array()?.iter().filter_map(|part| part.as_str()).collect();
+            let same =
+                matches!(path.as_slice(), ["functions", _, "timeout" | "limits" | "url" | "schedule" | "image", ..])
+                    || path.ends_with(&["environment", "RATE"]);
+            let value = row["value"].as_str().map_or_else(|| row["value"].to_string(), str::to_owned);
+            same.then(|| (path.join("."), value))
+        });
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort();
+        rows
+    };
+    for (page, name) in
+        [("from-sam", "template.yaml"), ("from-serverless", "serverless.yml"), ("from-knative", "func.yaml")]
+    {
+        let text = crate::docs::page(&format!("{page}.md"));
+        let blocks: Vec<&str> = text
+            .split("```yaml\n")
+            .skip(1)
+            .filter_map(|rest| rest.split_once("\n```").map(|(block, _)| block))
+            .collect();
+        let start = Test::new().file(name, blocks[0]).file("tax/handler.py", "def handler(e, c):\n    return e\n");
+        let done = start.args(["import", name]).run();
+        let imported = told(done.then().file("stack.yml", &done.stdout));
+        let shown = told(done.then().file("stack.yml", blocks[1]));
+        assert!(!shown.is_empty(), "{page}");
+        assert_eq!(imported, shown, "{page}");
+    }
+}
