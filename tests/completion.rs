@@ -115,3 +115,33 @@ fn zsh_takes_the_script_that_is_checked_in() {
     let Some(said) = by("zsh", script) else { return };
     assert_eq!(said.trim(), "_clap_dynamic_completer_faas");
 }
+
+/// Elvish completes at a prompt only, so it gets a terminal of its own and lines as they are typed.
+#[test]
+fn elvish_completes_by_the_script_that_is_checked_in() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/completions/faas.elvish");
+    let typed = format!(
+        "import os, pty, select, sys, time\n\
+         pid, terminal = pty.fork()\n\
+         if pid == 0: os.execvp('elvish', ['elvish', '-norc'])\n\
+         lines = ['eval (slurp < \"{script}\")',\n\
+         'print (\\$edit:completion:arg-completer[faas] faas invoke ta | to-string (all)) > said.txt', 'exit']\n\
+         end = time.time() + 60\n\
+         while time.time() < end:\n    \
+             if not select.select([terminal], [], [], 1)[0]:\n        \
+                 if not lines: break\n        \
+                 os.write(terminal, lines.pop(0).encode() + b'\\r')\n        \
+                 continue\n    \
+             try: os.read(terminal, 65536)\n    \
+             except OSError: break\n"
+    );
+    if by("elvish", "nop").is_none() {
+        return;
+    }
+    let Some(said) =
+        by("bash", &format!("export TERM=xterm; python3 -c \"{}\"; cat said.txt", typed.replace('"', "\\\"")))
+    else {
+        return;
+    };
+    assert_eq!(said.split_whitespace().collect::<Vec<_>>(), ["tax", "talk"]);
+}

@@ -34,6 +34,7 @@ need php php-cli
 need perl perl
 need zsh zsh
 need fish fish
+need elvish elvish
 need javac default-jdk-headless
 need lua5.3 lua5.3
 lua5.3 -e 'require("posix"); require("cjson")' 2>/dev/null || missing+=(lua-posix lua-cjson)
