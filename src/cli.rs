@@ -204,6 +204,7 @@ fn parse(args: &[OsString], dialect: Dialect) -> Result<(Global, commands::Run),
         let named = args.get(1).and_then(|name| name.to_str()).and_then(compat::find);
         let tree = match named {
             Some(entry) => compat::adapt(Cli::command().subcommand(entry.whole()), dialect),
+            None if args.len() == 2 && (args[1] == "--help" || args[1] == "-h") => compat::list(),
             None => compat::command(),
         };
         return parsed(tree, args);

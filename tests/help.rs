@@ -64,3 +64,16 @@ fn a_way_out_names_the_program_as_it_was_called() {
     describe().status(4).stderr_has("`faas list` shows what is deployed").run();
     describe().called("faas-cli").status(1).stderr_has("`faas-cli list` shows what is deployed").run();
 }
+
+/// The list of commands is made without their flags where nothing else is asked for; it must not show.
+#[test]
+fn the_short_way_to_the_list_of_commands_says_the_same_as_the_long_one() {
+    for name in ["faas", "faas-cli"] {
+        let by = |word: &str| Test::new().called(name).arg(word).run().stdout;
+        // Of one word, `-h` gives its short form, and `help` the long one.
+        assert_eq!(by("--help"), by("help"), "{name}");
+        assert!(by("--help").contains("remove"), "{name}");
+    }
+    assert!(Test::new().arg("--version").run().stdout.starts_with("faas "));
+    assert!(Test::new().arg("-V").run().stdout.starts_with("faas "));
+}

@@ -27,7 +27,7 @@ impl Entry {
 
     /// The command without its flags, for lists of commands.
     pub fn stub(&self) -> clap::Command {
-        let hidden = ["bashcompletion", "namespaces", "print-token"].contains(&self.name);
+        let hidden = ["bashcompletion", "namespaces", "print-token", "pro"].contains(&self.name);
         clap::Command::new(self.name).about(self.about).visible_aliases(self.aliases.iter().copied()).hide(hidden)
     }
 

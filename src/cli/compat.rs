@@ -99,16 +99,25 @@ pub fn process_of_template(function: &mut Function, root: &Path) {
 /// The clap tree as faas-cli's users know it.
 #[must_use]
 pub fn command() -> Command {
+    adapt(with(Entry::whole), Dialect::FaasCli)
+}
+
+/// The same without the commands' own flags, which the list of commands does not show.
+#[must_use]
+pub fn list() -> Command {
+    switches(with(Entry::stub).name("faas-cli"))
+}
+
+fn with(made: fn(&Entry) -> Command) -> Command {
     let is_own = |name: &str| OWN.iter().any(|entry| entry.name == name);
     let mut tree = super::root();
     for entry in ALL {
-        let whole = entry.whole();
+        let command = made(entry);
         // A name that is a command of its own here is no longer another name for ours.
-        let whole = if entry.aliases.iter().any(|name| is_own(name)) { whole.visible_alias(None) } else { whole };
-        tree = tree.subcommand(whole);
+        let command = if entry.aliases.iter().any(|name| is_own(name)) { command.visible_alias(None) } else { command };
+        tree = tree.subcommand(command);
     }
-    tree = tree.subcommands(OWN.iter().map(Entry::whole));
-    adapt(tree, Dialect::FaasCli)
+    tree.subcommands(OWN.iter().map(made))
 }
 
 /// A tree that reads flags as pflag does: `--flag=false` for any that is no more than a switch; and, for faas-cli's
