@@ -60,7 +60,7 @@ done
 # Half of it can be packed, half can't.
 mkdir -p big/data
 head -c 26214400 /dev/urandom >big/data/noise.bin
-for n in $(seq 25); do base64 -w 76 /dev/urandom | head -c 1048576 >"big/data/text-$n.txt"; done
+for n in $(seq 25); do head -c 776217 /dev/urandom | base64 -w 76 >"big/data/text-$n.txt"; done
 printf 'def handle(req):\n    return req\n' >big/handler.py
 printf 'provider: {name: lambda, lambda: {region: us-east-1}}\nname: big\nfunctions:\n  big: {lang: python3, handler: ./big}\n' >big.yml
 for round in 1 2 3; do
