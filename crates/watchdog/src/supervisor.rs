@@ -298,7 +298,7 @@ fn copy_outputs(shared: &Arc<Shared>, process: &mut Process, last: &Arc<LastLine
 
 /// Asks until the child listens and its ready path answers 2xx.
 async fn until_ready(config: &Config, upstream: &Upstream) -> Endpoint {
-    let mut pause = Duration::from_millis(2);
+    let started = Instant::now();
     loop {
         for address in &upstream.addresses {
             if Endpoint::listens(*address).await {
@@ -309,9 +309,14 @@ async fn until_ready(config: &Config, upstream: &Upstream) -> Endpoint {
                 }
             }
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 3 / 2).min(Duration::from_millis(50));
+        tokio::time::sleep(pause(started.elapsed())).await;
     }
+}
+
+/// Until it is asked again: a start is never made longer by more than a twelfth, and a long one isn't asked after all the
+/// time. What a start loses here, every first call on Lambda waits for.
+fn pause(elapsed: Duration) -> Duration {
+    (elapsed / 12).clamp(Duration::from_millis(1), Duration::from_millis(50))
 }
 
 /// Ends the child's whole group, and waits for the child.
@@ -333,5 +338,20 @@ pub(crate) fn describe(status: ExitStatus) -> String {
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(signal)) => format!("killed by signal {signal}"),
         (None, None) => status.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_asked_after_often_enough_not_to_be_made_longer_and_a_long_one_seldom() {
+        let millis = Duration::from_millis;
+        assert_eq!(pause(Duration::ZERO), millis(1));
+        for start in [24, 80, 400] {
+            assert!(pause(millis(start)) <= millis(start) / 12, "{start}");
+        }
+        assert_eq!(pause(Duration::from_secs(9)), millis(50));
     }
 }
