@@ -139,8 +139,8 @@ pub struct NewFunction {
     pub lang: String,
     /// The handler's folder, relative to the stack file, as `./tax`.
     pub handler: String,
-    /// The image's name.
-    pub image: String,
+    /// The image's name, where it becomes one.
+    pub image: Option<String>,
     /// The most it may use.
     pub limits: Resources,
     /// What it is given at least.

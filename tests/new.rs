@@ -48,6 +48,27 @@ fn flags_are_in_the_stack_file() {
 }
 
 #[test]
+fn a_function_for_lambda_names_no_image_unless_it_becomes_one() {
+    let done = new().args(["tax", "--lang", "python3", "--provider", "lambda"]).stderr("").run();
+    let stack = "version: 1.0\nprovider:\n  name: lambda\nfunctions:\n  tax:\n    lang: python3\n    handler: ./tax\n";
+    assert_eq!(done.read("stack.yml"), stack);
+    done.then().arg("validate").run();
+    // The platform is the file's, whatever the environment would say of new ones.
+    let more = ["new", "vat", "--lang", "node", "--append", "stack.yml", "--output", "json"];
+    let done = done.then().args(more).run();
+    assert_eq!(done.json().get("image"), None, "{}", done.stdout);
+    assert_eq!(done.read("stack.yml"), format!("{stack}  vat:\n    lang: node\n    handler: ./vat\n"));
+    let prefix = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
+    let named = new().args(["tax", "--lang", "python3", "--provider", "lambda", "--prefix", prefix]).run();
+    assert!(named.read("stack.yml").contains(&format!("image: {prefix}/tax:latest")));
+    for lang in ["dockerfile", "php"] {
+        let test = new().args(["tax", "--lang", lang, "--provider", "lambda"]);
+        let done = test.stderr_has(&format!("to Lambda, `{lang}` goes as an image alone")).run();
+        assert!(done.read("stack.yml").contains("image: tax:latest"));
+    }
+}
+
+#[test]
 fn the_prefix_may_come_from_the_environment() {
     let done = new().args(["tax", "--lang", "bash"]).env("OPENFAAS_PREFIX", "me").run();
     assert!(done.read("stack.yml").contains("image: me/tax:latest"));

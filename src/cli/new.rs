@@ -72,7 +72,8 @@ struct Made<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     shape: Option<&'a str>,
     handler: &'a str,
-    image: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<&'a str>,
     stack: String,
 }
 
@@ -123,10 +124,7 @@ impl New {
             Some(given) => compat::ways::handler(dialect, given),
             None => format!("./{name}"),
         };
-        let image = match self.prefix.as_deref().map(|prefix| prefix.trim_end_matches('/')).filter(|p| !p.is_empty()) {
-            Some(prefix) => format!("{prefix}/{name}:latest"),
-            None => format!("{name}:latest"),
-        };
+        let image = self.image(name, &stack, &template, context);
         let function = NewFunction {
             name: name.to_owned(),
             lang: lang.clone(),
@@ -159,7 +157,8 @@ impl New {
         )?;
         ignore(&root, compat::ways::ignored(dialect), context);
         let shown = stack.strip_prefix(&context.cwd).unwrap_or(&stack).display().to_string();
-        let made = Made { name, lang: &lang, shape: named, handler: &handler, image: &image, stack: shown };
+        let image = image.as_deref();
+        let made = Made { name, lang: &lang, shape: named, handler: &handler, image, stack: shown };
         let notes = template.manifest.welcome_message.as_deref().filter(|_| !self.brief);
         let told = |_| compat::words::made(made.handler, &made.stack, self.append.is_some(), notes);
         context.out.answer(&made, || self.said(&made, &template, context), told)
@@ -171,6 +170,34 @@ impl New {
             (None, Some(path)) => context.absolute(Path::new(path)),
             (None, None) => find(&context.cwd)
                 .unwrap_or_else(|| context.cwd.join(compat::ways::new_stack_file(context.out.dialect))),
+        }
+    }
+
+    /// The platform that the function is for: that of the stack file, where one is added to.
+    fn platform(&self, stack: &Path) -> ProviderKind {
+        let named = match &self.append {
+            Some(_) => std::fs::read_to_string(stack).ok().and_then(|text| edit::provider(&text)),
+            None => self.provider.as_deref().and_then(ProviderKind::from_name),
+        };
+        named.unwrap_or(ProviderKind::Local)
+    }
+
+    /// The image's name. What goes to Lambda as a zip archive becomes none.
+    fn image(&self, name: &str, stack: &Path, template: &Template, context: &Context) -> Option<String> {
+        let prefix = self.prefix.as_deref().map(|prefix| prefix.trim_end_matches('/')).filter(|p| !p.is_empty());
+        let plain =
+            || Some(prefix.map_or_else(|| format!("{name}:latest"), |prefix| format!("{prefix}/{name}:latest")));
+        match self.platform(stack) {
+            ProviderKind::Lambda if template.manifest.lambda.is_some() => prefix.and_then(|_| plain()),
+            ProviderKind::Lambda => {
+                context.out.warn(format!(
+                    "to Lambda, `{}` goes as an image alone: give the function `lambda: {{package: image}}`, and an \
+                     `image` in the account's registry, as ACCOUNT.dkr.ecr.REGION.amazonaws.com/{name}",
+                    template.name
+                ));
+                plain()
+            }
+            _ => plain(),
         }
     }
 
@@ -191,8 +218,7 @@ impl New {
                 function.name, function.lang
             )));
         }
-        let provider = self.provider.as_deref().and_then(ProviderKind::from_name).unwrap_or(ProviderKind::Local);
-        Ok(edit::fresh(provider, &self.gateway, function))
+        Ok(edit::fresh(self.platform(stack), &self.gateway, function))
     }
 
     /// That `faas validate` will take what is about to be written. What was wrong in the file before is not looked at.

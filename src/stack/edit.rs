@@ -62,6 +62,14 @@ pub fn append(text: &str, name: &str, function: &NewFunction) -> Result<String> 
     Ok(format!("{bom}{new}"))
 }
 
+/// The platform of a stack file, when it can be read and names one.
+#[must_use]
+pub fn provider(text: &str) -> Option<ProviderKind> {
+    let source = Source::new("", text.strip_prefix('\u{feff}').unwrap_or(text));
+    let root = read(&source, "").ok()?.json();
+    ProviderKind::from_name(root["provider"]["name"].as_str()?)
+}
+
 fn read<'s>(source: &'s Source, name: &str) -> Result<Node<'s>> {
     let mut report = Report::new(source, false);
     match compose(source, &mut report) {
@@ -123,10 +131,16 @@ fn resources(name: &str, resources: &Resources) -> Option<(String, Vec<(&'static
     (!fields.is_empty()).then(|| (name.into(), fields))
 }
 
+/// Its fields that are a word each.
+fn plain(function: &NewFunction) -> impl Iterator<Item = (&'static str, &str)> {
+    let image = function.image.as_deref().map(|image| ("image", image));
+    [("lang", &*function.lang), ("handler", &*function.handler)].into_iter().chain(image)
+}
+
 fn block(function: &NewFunction, outer: usize, inner: usize) -> String {
     let (outer, inner, inmost) = (" ".repeat(outer), " ".repeat(outer + inner), " ".repeat(outer + 2 * inner));
     let mut text = format!("{outer}{}:\n", quoted(&function.name));
-    for (key, value) in [("lang", &function.lang), ("handler", &function.handler), ("image", &function.image)] {
+    for (key, value) in plain(function) {
         text += &format!("{inner}{key}: {}\n", quoted(value));
     }
     for (name, fields) in
@@ -142,10 +156,7 @@ fn block(function: &NewFunction, outer: usize, inner: usize) -> String {
 
 fn flow(function: &NewFunction) -> String {
     let value = |text: &str| if text.contains([',', '[', ']', '{', '}']) { single(text) } else { quoted(text) };
-    let mut fields: Vec<String> =
-        [("lang", &function.lang), ("handler", &function.handler), ("image", &function.image)]
-            .map(|(key, text)| format!("{key}: {}", value(text)))
-            .into();
+    let mut fields: Vec<String> = plain(function).map(|(key, text)| format!("{key}: {}", value(text))).collect();
     for (name, inner) in
         [resources("limits", &function.limits), resources("requests", &function.requests)].into_iter().flatten()
     {
@@ -158,9 +169,8 @@ fn flow(function: &NewFunction) -> String {
 /// Whether the new text reads as the old one with the function at the end, and nothing else.
 fn is_as_meant(new: &str, before: serde_json::Value, function: &NewFunction) -> bool {
     let mut expected = before;
-    let mut added = serde_json::json!({
-        "lang": function.lang, "handler": function.handler, "image": function.image,
-    });
+    let mut added: serde_json::Value =
+        plain(function).map(|(key, value)| (key.to_owned(), serde_json::Value::from(value))).collect();
     for (name, fields) in
         [resources("limits", &function.limits), resources("requests", &function.requests)].into_iter().flatten()
     {
@@ -214,7 +224,7 @@ mod tests {
             name: name.into(),
             lang: "python3".into(),
             handler: format!("./{name}"),
-            image: format!("{name}:latest"),
+            image: Some(format!("{name}:latest")),
             limits: Resources::default(),
             requests: Resources::default(),
         }
