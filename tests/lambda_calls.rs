@@ -18,7 +18,7 @@ fn calls_bring_back_what_the_function_says() {
         return;
     }
     let oracle = Oracle::start("");
-    let echo = "def handle(event, context):\n    return {'statusCode': 201, 'headers': {'X-Path': event.path}, 'body': bytes(event.body)}\n";
+    let echo = "def handle(event, context):\n    return {'statusCode': 500 if event.path == '/fail' else 201, 'headers': {'X-Path': event.path}, 'body': bytes(event.body)}\n";
     let done = oracle.project("calls", "").file("tax/handler.py", echo).arg("up").run();
     let bytes = [0xff, 0x00, b'a'];
     let reply = done.then().args(["invoke", "calls-tax", "--path", "/a/b"]).stdin(bytes).run();
@@ -107,7 +107,7 @@ fn secrets_from_secrets_manager_reach_functions_as_files() {
     }
 }
 
-const ECHO: &str = "import json, sys\n\n\ndef handle(event, context):\n    print('seen ' + event.path, file=sys.stderr)\n    return {'statusCode': 201, 'headers': {'Content-Type': 'text/plain'}, 'body': bytes(event.body)}\n";
+const ECHO: &str = "import json, sys\n\n\ndef handle(event, context):\n    print('seen ' + event.path, file=sys.stderr)\n    return {'statusCode': 500 if event.path == '/fail' else 201, 'headers': {'Content-Type': 'text/plain'}, 'body': bytes(event.body)}\n";
 
 #[test]
 fn calls_by_version_by_url_piece_by_piece_and_with_the_log() {
@@ -119,6 +119,7 @@ fn calls_by_version_by_url_piece_by_piece_and_with_the_log() {
     let invoke = |more: &[&str]| done.then().args(["invoke", "ways-tax"]).args(more).stdin("hello").stdout("hello");
     invoke(&["--logs", "--path", "/x"]).stderr_has("seen /x").run();
     invoke(&["--stream", "--logs", "--path", "/y"]).stderr_has("seen /y").run();
+    invoke(&["--logs", "--path", "/fail"]).stdout("").status(1).stderr_has("seen /fail").stderr_has("500").run();
     invoke(&["--qualifier", "1"]).run();
     let asked =
         |part: &str| oracle.requests().iter().any(|r| r["path"].as_str().is_some_and(|path| path.contains(part)));
@@ -270,7 +271,7 @@ fn a_streamed_answer_is_one_for_awss_own_emulator() {
     if !bed() {
         return;
     }
-    let pieces = "def handle(event, context):\n    return {'statusCode': 201, 'headers': {'X-Piece': 'yes'}, 'body': (piece for piece in [b'one ', b'two'])}\n";
+    let pieces = "def handle(event, context):\n    return {'statusCode': 500 if event.path == '/fail' else 201, 'headers': {'X-Piece': 'yes'}, 'body': (piece for piece in [b'one ', b'two'])}\n";
     let emulator =
         Emulator::start(project("pieces", "").file("tax/handler.py", pieces), &[("FAAS_LAMBDA_STREAMING", "true")]);
     let answer = emulator.call(EVENT);

@@ -129,18 +129,22 @@ impl Invoke {
                 timeout: (!self.timeout.is_zero()).then_some(self.timeout),
                 options,
             };
-            let reply = session.backend.invoke(&id, call).await?;
-            if !reply.status.is_success() {
-                return Err(refused(&id, reply).await);
-            }
-            if self.asynchronous {
-                return queued(context, &reply);
-            }
-            let passed = pass_on(&id, reply).await;
+            let answered = async {
+                let reply = session.backend.invoke(&id, call).await?;
+                if !reply.status.is_success() {
+                    return Err(refused(&id, reply).await);
+                }
+                match self.asynchronous {
+                    true => queued(context, &reply),
+                    false => pass_on(&id, reply).await,
+                }
+            };
+            let answered = answered.await;
+            // Of calls that failed, too: of those it is wanted most.
             if let Some(log) = log {
                 show(&log);
             }
-            passed
+            answered
         })
     }
 
