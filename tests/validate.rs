@@ -270,8 +270,8 @@ environment: {A: 5, B: on, C: ~}
 skip_build: off
 readonly_root_filesystem: on",
     )
-    .stdout("stack.yml: 1 function, valid\n")
-    .stderr("")
+    .stdout("stack.yml: 1 function, valid, 1 warning\n")
+    .stderr_has("a process sees this machine's file system as it is: this has no effect")
     .run();
 }
 

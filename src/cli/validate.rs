@@ -3,7 +3,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::build::kind;
-use super::{Global, stack_file};
+use super::session::GatewayFlags;
+use super::{Global, backends, stack_file};
 use crate::artifact::ArtifactKind;
 use crate::build::{self, Options, Project};
 use crate::context::Context;
@@ -11,7 +12,7 @@ use crate::error::{Fault, Kind, Result};
 use crate::function::Function;
 use crate::output::Format;
 use crate::problem::{Problem, Severity};
-use crate::stack::Stack;
+use crate::stack::{ProviderKind, Stack};
 use crate::template::Catalogue;
 
 /// Check the stack file and all its targets
@@ -51,6 +52,7 @@ impl Validate {
                 verdict.functions = stack.functions.iter().map(|f| f.name.clone()).collect();
                 verdict.targets.clone_from(&stack.targets);
                 verdict.problems.clone_from(&stack.warnings);
+                verdict.problems.extend(refused(&stack, context));
                 if document.is_file {
                     verdict.problems.extend(unbuildable(&stack, context));
                 }
@@ -61,7 +63,7 @@ impl Validate {
         if global.target.as_deref().is_none_or(str::is_empty) {
             for target in &verdict.targets {
                 let found = match stack_file::parse(context, global, &document, Some(target)) {
-                    Ok(stack) => stack.warnings,
+                    Ok(stack) => stack.warnings.iter().cloned().chain(refused(&stack, context)).collect(),
                     Err(found) => found.problems,
                 };
                 let known = |p: &Problem| verdict.problems.iter().any(|k| k.place == p.place && k.message == p.message);
@@ -106,6 +108,27 @@ fn summary(verdict: &Verdict) -> String {
     format!("{}: {}\n", verdict.file, parts.join(", "))
 }
 
+/// What the platform would refuse, or take otherwise than it is meant. It isn't asked.
+fn refused(stack: &Stack, context: &Context) -> Vec<Problem> {
+    let problems: Vec<Problem> =
+        match backends::open(context, &GatewayFlags::default(), Some(stack), std::time::Duration::ZERO) {
+            Ok(backend) => stack.functions.iter().flat_map(|function| backend.check(function)).collect(),
+            // What is wrong with a gateway's address is told of the file already; what this build lacks is no fault of it.
+            Err(fault) if stack.provider.kind == ProviderKind::Lambda && fault.kind == Kind::Usage => {
+                let said = [Some(fault.message), fault.cause].into_iter().flatten().collect::<Vec<_>>().join(": ");
+                vec![Problem { hint: fault.hint, ..Problem::error("provider.lambda", said) }]
+            }
+            Err(_) => Vec::new(),
+        };
+    placed(stack, problems)
+}
+
+fn placed(stack: &Stack, problems: Vec<Problem>) -> Vec<Problem> {
+    let fields: Vec<String> = problems.iter().map(|problem| problem.field.clone()).collect();
+    let places = stack.places(&fields.iter().map(String::as_str).collect::<Vec<_>>());
+    problems.into_iter().zip(places).map(|(problem, place)| problem.at(place)).collect()
+}
+
 /// What would keep the functions from being built. What the stack file itself says where to fetch isn't missed.
 fn unbuildable(stack: &Stack, context: &Context) -> Vec<Problem> {
     let catalogue = Catalogue::new(&stack.origin.root);
@@ -129,7 +152,5 @@ fn unbuildable(stack: &Stack, context: &Context) -> Vec<Problem> {
         }
         problems.push(problem);
     }
-    let fields: Vec<String> = problems.iter().map(|problem| problem.field.clone()).collect();
-    let places = stack.places(&fields.iter().map(String::as_str).collect::<Vec<_>>());
-    problems.into_iter().zip(places).map(|(problem, place)| problem.at(place)).collect()
+    placed(stack, problems)
 }
