@@ -13,6 +13,20 @@ fn without_credentials_nothing_is_sent() {
 }
 
 #[test]
+fn half_a_pair_of_keys_a_profile_that_is_not_there_and_an_address_that_is_none_are_named() {
+    let half = project("half", "").env("AWS_ACCESS_KEY_ID", "test").args(["describe", "half-tax"]).status(5);
+    half.stderr_has("AWS_ACCESS_KEY_ID is set, AWS_SECRET_ACCESS_KEY is not").run();
+    let half = project("half", "").env("AWS_SECRET_ACCESS_KEY", "test").args(["describe", "half-tax"]).status(5);
+    half.stderr_has("AWS_SECRET_ACCESS_KEY is set, AWS_ACCESS_KEY_ID is not").run();
+    let profile = project("profile", "").env("AWS_PROFILE", "mine").args(["describe", "profile-tax"]).status(5);
+    profile.stderr_has("there is no profile `mine`, nor any other").run();
+    for address in ["localhost:4566", "not an address"] {
+        let test = with_keys(project("address", ""), address).args(["describe", "address-tax"]).status(2);
+        test.stderr_has(&format!("`{address}` is no address: ")).stderr_has("AWS_ENDPOINT_URL").run();
+    }
+}
+
+#[test]
 fn without_a_region_it_is_said_where_to_set_one() {
     let stack = stack("noregion", "").replace("region: us-east-1", "");
     with_keys(project("noregion", ""), "http://127.0.0.1:9")
@@ -43,6 +57,28 @@ fn everything_that_lambda_would_refuse_is_told_before_anything_is_sent() {
 }
 
 #[test]
+fn validate_says_what_lambda_would_refuse_without_asking_it() {
+    let more =
+        "    timeout: 20m\n    lambda: {tags: {\"aws:x\": \"1\"}, vpc: {subnets: [subnet-1], security_groups: []}}\n";
+    let done = project("valid", more).arg("validate").status(2);
+    done.stderr_has("20m is not allowed")
+        .stderr_has("tags that start with `aws:` are AWS's own\n --> stack.yml:8:30")
+        .stderr_has("a network has subnets and security groups")
+        .stderr_has("stack.yml is not valid: 3 errors")
+        .run();
+    project("valid", "    lambda: {memory: \"512\"}\n").arg("validate").status(2).stderr_has("a whole number").run();
+    let stack = stack("valid", "").replace("region: us", "regoin: us");
+    project("valid", "").file("stack.yml", stack).arg("validate").status(2).stderr_has("regoin").run();
+    // A target may lead to another platform than the file as it stands.
+    let overlay = "targets:\n  cloud:\n    provider: {name: lambda, lambda: {region: us-east-1}}\n";
+    let local = format!(
+        "provider: {{name: local}}\n{overlay}functions:\n  tax: {{lang: python3, handler: ./tax, image: t, timeout: 20m}}\n"
+    );
+    project("valid", "").file("stack.yml", local).arg("validate").status(2).stderr_has("20m is not allowed").run();
+    project("valid", "").arg("validate").stdout("stack.yml: 1 function, valid\n").run();
+}
+
+#[test]
 fn what_only_aws_would_notice_is_noticed_before() {
     let more = "    schedule: \"0 9 * * *\"\n    lambda: {timezone: Mars/North, log_retention: 13, layers: [mine]}\n";
     let stack =
@@ -64,15 +100,13 @@ fn what_only_aws_would_notice_is_noticed_before() {
 }
 
 #[test]
-fn an_address_where_nobody_answers_fails_soon() {
-    let started = Instant::now();
+fn an_address_where_nobody_answers_is_told() {
     with_keys(project("nobody", ""), "http://127.0.0.1:9")
         .args(["describe", "nobody-tax"])
         .status(1)
         .stderr_has("can't look up")
         .stderr_has("Connection refused")
         .run();
-    assert!(started.elapsed() < Duration::from_secs(40), "{:?}", started.elapsed());
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Provider `lambda`: deploys, against moto through an oracle that checks every request; with `FAAS_TEST_LAMBDA=1`.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::support::Test;
-use crate::support::lambda::{Oracle, bed, remove, stack, unchanged};
+use crate::support::lambda::{MOTO, Oracle, bed, remove, stack, unchanged, with_keys};
 
 #[test]
 fn deploy_call_change_and_remove() {
@@ -245,6 +246,69 @@ fn schedules_queues_warm_instances_and_cors_come_and_go() {
     remove(&done, "extras-tax");
     assert_eq!(oracle.seen().iter().filter(|op| *op == "DeleteRole").count(), 2);
     oracle.check();
+}
+
+#[test]
+fn traces_layers_networks_tmp_secrets_and_tags_go_along_and_unchanged_ones_cost_two_reads() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("");
+    let empty = "UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA==";
+    let body = format!("{{\"Content\": {{\"ZipFile\": \"{empty}\"}}}}");
+    let signed = "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/lambda/aws4_request, SignedHeaders=host, Signature=0";
+    let place = format!("http://{MOTO}/2018-10-31/layers/deps/versions");
+    let json = "Content-Type: application/json";
+    let made = Command::new("curl").args(["-fsS", "-H", signed, "-H", json, "--data-raw", &body, &place]).output();
+    let made = made.unwrap();
+    let layer: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let layer = layer["LayerVersionArn"].as_str().unwrap();
+    let more = format!(
+        "    secrets: [all-key]\n    lambda:\n      tracing: true\n      layers: [\"{layer}\"]\n      ephemeral_storage: 1024\n      memory: 300\n      description: sums up\n      tags: {{cost center: \"7\"}}\n      vpc: {{subnets: [subnet-1, subnet-2], security_groups: [sg-1]}}\n"
+    );
+    let test = oracle.project("all", &more).args(["secret", "create", "all-key"]).stdin("s3cret").run();
+    let done = test.then().arg("up").stdout_has("created").run();
+    assert_eq!(oracle.seen().iter().filter(|op| *op == "AttachRolePolicy").count(), 3);
+    unchanged(&done, &oracle);
+    let stack = done.read("stack.yml");
+    let planned = |from: &str, to: &str, field: &str| {
+        let plan = done.then().file("stack.yml", stack.replace(from, to)).arg("plan");
+        plan.stdout_has(field).run();
+    };
+    planned("ephemeral_storage: 1024", "ephemeral_storage: 512", "EphemeralStorage.Size: 1024 -> 512");
+    planned("tracing: true", "tracing: false", "TracingConfig.Mode: \"Active\" -> \"PassThrough\"");
+    planned("subnets: [subnet-1, subnet-2]", "subnets: [subnet-3]", "VpcConfig.SubnetIds");
+    planned(&format!("layers: [\"{layer}\"]"), "layers: []", "Layers");
+    let done = done.then().file("stack.yml", stack.replace("center: \"7\"", "center: \"8\"")).arg("up").run();
+    let seen = oracle.seen();
+    assert!(seen.contains(&"TagResource".into()) && !seen.contains(&"UpdateFunctionCode".into()), "{seen:?}");
+    remove(&done, "all-tax");
+    done.then().args(["secret", "remove", "all-key"]).run();
+    oracle.check();
+}
+
+#[test]
+fn a_removal_that_ends_in_the_middle_leaves_no_schedule_behind() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start_with(
+        "127.0.0.1",
+        "",
+        "test",
+        &["--refuse", "DeleteFunction=ServiceException:500:An error occurred"],
+    );
+    let done = oracle.project("left", "    schedule: \"0 9 * * *\"\n").arg("up").run();
+    oracle.seen();
+    done.then().args(["remove", "left-tax"]).status(1).stderr_has("can't remove left-tax").run();
+    let seen = oracle.seen();
+    let at = |op: &str| seen.iter().position(|one| one == op).unwrap_or_else(|| panic!("{op}: {seen:?}"));
+    assert!(at("DeleteSchedule") < at("DeleteFunction"), "{seen:?}");
+    // The rest is done when it is said again.
+    let other = Oracle::start("");
+    remove(&with_keys(done.then(), &format!("http://{}", other.address)).arg("list").run(), "left-tax");
+    assert!(other.seen().iter().filter(|op| *op == "DeleteRole").count() == 2);
+    other.check();
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod apply;
 mod aws;
 mod bucket;
 mod check;
+mod concurrency;
 mod create;
 mod event;
 mod examine;
@@ -163,7 +164,7 @@ impl Backend for Lambda {
     /// Lambda starts as many instances as there are calls: what can be set is how many at most, and 0 is a pause.
     async fn scale(&self, id: &FunctionId, replicas: u32) -> Result<()> {
         let limit = i32::try_from(replicas).map_err(|_| Fault::usage(format!("{replicas} is too many")))?;
-        apply::set_concurrency(self.aws().await?, &name::function_name(id), limit).await
+        concurrency::set_concurrency(self.aws().await?, &name::function_name(id), limit).await
     }
 
     async fn ready(&self, id: &FunctionId) -> Result<bool> {

@@ -48,8 +48,8 @@ pub async fn apply(lambda: &Lambda, change: &Change, share: Option<u8>, progress
     if let Code::Zip { path, .. } = &wanted.code {
         super::package::check(&wanted.name, path)?;
     }
-    secrets_are_there(lambda, change).await?;
     if change.how == How::Replace {
+        secrets_are_there(lambda, change).await?;
         match remove::remove(aws, &change.function.id(), remove::What::Function).await {
             Err(fault) if fault.kind != Kind::NotFound => return Err(fault),
             _ => {}
@@ -99,6 +99,7 @@ async fn once(
         }
         Some(there) => there,
         None => {
+            secrets_are_there(lambda, change).await?;
             progress.step(subject, "creating");
             return fresh(lambda, aws, change, wanted).await;
         }
@@ -106,7 +107,12 @@ async fn once(
     let alias = get_alias(aws, &wanted.name).await?;
     let marks = marks(change);
     let marked = marks.iter().chain(&wanted.tags).all(|(key, value)| there.tags.get(key) == Some(value));
-    let role = role_of(lambda, aws, change, wanted, &there).await?;
+    let own_role = has_own_role(change, wanted, &there);
+    // Before it is known whether anything changed, nothing is asked for that need not be.
+    let mut role = match own_role {
+        true => Role { arn: there.configuration.role().unwrap_or_default().to_owned(), young: false },
+        false => lambda.roles.ensure(aws, wanted, &change.stack).await?,
+    };
     let differs = wanted.differs(&there.configuration, &role.arn);
     let code_differs = wanted.code_differs(&there.configuration, there.image.as_deref());
     let url_there = there.tags.get(URL_KEY);
@@ -123,6 +129,10 @@ async fn once(
         return Ok(observe::deployed(&there, Some(alias)));
     }
 
+    secrets_are_there(lambda, change).await?;
+    if own_role && super::role::policies(wanted).len() > 1 {
+        role = lambda.roles.ensure(aws, wanted, &change.stack).await?;
+    }
     allow(aws, wanted, &change.stack, &role).await?;
     if code_differs {
         progress.step(subject, "updating the code");
@@ -144,7 +154,7 @@ async fn once(
     }
     extras::ensure(lambda, aws, wanted, &change.stack, &there).await?;
     tags.extend(extras::tag(&extras::wanted(wanted)).map(|list| (EXTRAS_KEY.to_owned(), list)));
-    limit(aws, wanted, there.concurrency).await?;
+    super::concurrency::limit(aws, wanted, there.concurrency).await?;
     if let Some(days) = wanted.log_retention {
         super::logs::keep_for(aws, &wanted.name, days).await?;
     }
@@ -162,14 +172,10 @@ pub(super) fn marks(change: &Change) -> BTreeMap<String, String> {
     BTreeMap::from([(SPEC_KEY.into(), escape(&change.spec)), (ARTIFACT_KEY.into(), escape(change.artifact.identity()))])
 }
 
-/// The role to run as. One that the function has, and that is the stack's own, is taken as it is.
-async fn role_of(lambda: &Lambda, aws: &Aws, change: &Change, wanted: &Wanted, there: &There) -> Result<Role> {
-    let has = there.configuration.role().unwrap_or_default();
-    let ours = has.ends_with(&format!(":role/{}", super::role::name_for(&change.stack)));
-    if wanted.role.is_none() && ours && !wanted.tracing && wanted.vpc.subnets.is_empty() {
-        return Ok(Role { arn: has.to_owned(), young: false });
-    }
-    lambda.roles.ensure(aws, wanted, &change.stack).await
+/// Whether it runs as the stack's own role, and is to go on so.
+fn has_own_role(change: &Change, wanted: &Wanted, there: &There) -> bool {
+    let own = format!(":role/{}", super::role::name_for(&change.stack));
+    wanted.role.is_none() && there.configuration.role().is_some_and(|role| role.ends_with(&own))
 }
 
 /// Gives the stack's own role what the function needs. A role that was named is somebody else's.
@@ -333,33 +339,6 @@ pub(super) async fn move_alias(
         super::traffic::point(aws, name, version, None).await?;
     }
     Ok(version.to_owned())
-}
-
-pub(super) async fn limit(aws: &Aws, wanted: &Wanted, there: Option<i32>) -> Result<()> {
-    let name = &wanted.name;
-    match wanted.concurrency {
-        wanted if wanted == there => Ok(()),
-        Some(limit) => set_concurrency(aws, name, limit).await,
-        None => {
-            let deleted = aws.lambda.delete_function_concurrency().function_name(name).send().await;
-            deleted.map(|_| ()).map_err(|error| fault(format!("can't lift the concurrency limit of {name}"), &error))
-        }
-    }
-}
-
-/// Limits how many calls of a function run at a time; 0 pauses it.
-///
-/// # Errors
-/// When Lambda refuses it.
-pub async fn set_concurrency(aws: &Aws, name: &str, limit: i32) -> Result<()> {
-    let put = aws.lambda.put_function_concurrency().function_name(name).reserved_concurrent_executions(limit);
-    put.send().await.map(|_| ()).map_err(|error| {
-        let fault = fault(format!("can't limit {name} to {limit} calls at a time"), &error);
-        match said(&error).contains("UnreservedConcurrentExecution") {
-            true => fault.hint("100 calls at a time must stay unreserved in the account: limit it to less"),
-            false => fault,
-        }
-    })
 }
 
 pub(super) async fn tag(aws: &Aws, wanted: &Wanted, there: &There, tags: &BTreeMap<String, String>) -> Result<()> {

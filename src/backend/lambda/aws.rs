@@ -105,7 +105,7 @@ impl Aws {
             return Err(Fault::usage(format!("`{region}` can't be an AWS region"))
                 .hint("they look like eu-central-1; `provider.lambda.region`, AWS_REGION or the profile names it"));
         }
-        check_credentials(&config).await?;
+        check_credentials(&config, settings).await?;
         let paced = aws_sdk_lambda::config::Builder::from(&config).http_client(Paced::new(http)).build();
         let lambda = aws_sdk_lambda::Client::from_conf(paced);
         let address =
@@ -141,14 +141,32 @@ fn is_region(name: &str) -> bool {
     }
 }
 
-async fn check_credentials(config: &SdkConfig) -> Result<()> {
+async fn check_credentials(config: &SdkConfig, settings: &Settings) -> Result<()> {
     let hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE; `aws configure sso` makes a profile, \
                 `aws sso login` renews one";
     let none = || Fault::new(Kind::Unauthorized, "no AWS credentials were found").hint(hint);
     let Some(provider) = config.credentials_provider() else { return Err(none()) };
-    match provider.provide_credentials().await {
-        Ok(_) => Ok(()),
-        Err(error) => Err(none().cause(super::fault::chain(&error))),
+    let Err(error) = provider.provide_credentials().await else { return Ok(()) };
+    Err(match obvious(settings).await {
+        Some(why) => none().cause(why),
+        None => none().cause(super::fault::chain(&error)),
+    })
+}
+
+/// What a person would see at once, and the SDK doesn't say: half a pair of keys, a profile that is not there.
+async fn obvious(settings: &Settings) -> Option<String> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let profile = settings.profile.clone().or_else(|| set("AWS_PROFILE"));
+    if let Some(name) = profile {
+        let profiles = mfa::profiles(settings).await.ok()?;
+        let mut known: Vec<&str> = profiles.profiles().collect();
+        known.sort_unstable();
+        let others = if known.is_empty() { "nor any other".to_owned() } else { format!("only {}", known.join(", ")) };
+        return profiles.get_profile(&name).is_none().then(|| format!("there is no profile `{name}`, {others}"));
+    }
+    match ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| (name, set(name).is_some())) {
+        [(has, true), (lacks, false)] | [(lacks, false), (has, true)] => Some(format!("{has} is set, {lacks} is not")),
+        _ => None,
     }
 }
 

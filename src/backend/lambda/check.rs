@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::name::{self, function_name};
 use super::schedule::Schedule;
-use super::settings::{Options, Settings};
+use super::settings::{Options, Package, Settings};
 use super::wanted;
 use crate::function::{Function, UrlAccess};
 use crate::problem::Problem;
@@ -53,7 +53,7 @@ pub fn check(function: &Function, settings: &Settings) -> Vec<Problem> {
     problems.tags(function, &options);
     problems.calls(function, &options);
     problems.platform(function, settings, &options);
-    problems.image(function, settings);
+    problems.image(function, settings, &options);
     problems.problems
 }
 
@@ -140,6 +140,12 @@ impl Checks<'_> {
             self.error("lambda.log_retention", format!("CloudWatch keeps no logs for {days} days")).hint =
                 Some(format!("it takes {list}"));
         }
+        if let Some(vpc) = &options.vpc
+            && vpc.subnets.is_empty() != vpc.security_groups.is_empty()
+        {
+            self.error("lambda.vpc", "a network has subnets and security groups").hint =
+                Some("name both, or none".into());
+        }
         if options.layers.len() > 5 {
             self.error("lambda.layers", format!("{} layers; Lambda takes 5", options.layers.len()));
         }
@@ -173,12 +179,14 @@ impl Checks<'_> {
         if all.len() + 4 > 50 {
             self.error("labels", format!("{} tags with ours; AWS takes 50 on a function", all.len() + 4));
         }
-        for (key, value) in function.labels.iter().chain(&options.tags) {
+        let labels = function.labels.iter().map(|label| ("labels", label));
+        for (of, (key, value)) in labels.chain(options.tags.iter().map(|tag| ("lambda.tags", tag))) {
+            let at = format!("{of}.{key}");
             let legal = |text: &str| text.chars().all(|c| c.is_alphanumeric() || " +-=._:/@".contains(c));
             if key.to_ascii_lowercase().starts_with("aws:") {
-                self.error(&format!("labels.{key}"), "tags that start with `aws:` are AWS's own");
+                self.error(&at, "tags that start with `aws:` are AWS's own");
             } else if key.chars().count() > 128 || value.chars().count() > 256 || !legal(key) || !legal(value) {
-                self.error(&format!("labels.{key}"), "AWS does not take this as a tag").hint =
+                self.error(&at, "AWS does not take this as a tag").hint =
                     Some("128 characters for the name, 256 for the value: letters, digits, blanks and +-=._:/@".into());
             }
         }
@@ -220,7 +228,7 @@ impl Checks<'_> {
         }
     }
 
-    fn image(&mut self, function: &Function, settings: &Settings) {
+    fn image(&mut self, function: &Function, settings: &Settings, options: &Options) {
         if !crate::build::is_image_on_lambda(function) {
             return;
         }
@@ -228,7 +236,12 @@ impl Checks<'_> {
         let stand_in = settings.registry.as_deref().is_some_and(|registry| image.starts_with(&format!("{registry}/")));
         if !image.contains(".dkr.ecr.") && !stand_in {
             self.error("image", format!("Lambda takes images from the account's own ECR only, not `{image}`")).hint =
-                Some("name it ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME, or leave `package: zip`".into());
+                Some(match options.package {
+                    Package::Image => {
+                        "name it ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME, or leave `package` out".into()
+                    }
+                    Package::Zip => "name it ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME".into(),
+                });
         }
     }
 

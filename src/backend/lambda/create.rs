@@ -8,8 +8,9 @@ use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{FunctionCode, PackageType};
 
 use super::Lambda;
-use super::apply::{Stop, allow, limit, marks, move_alias, tag};
+use super::apply::{Stop, allow, marks, move_alias, tag};
 use super::aws::Aws;
+use super::concurrency::limit;
 use super::fault::{code, fault, said};
 use super::name::{ALIAS, EXTRAS_KEY, URL_KEY, escape};
 use super::package::{self, Package};

@@ -47,6 +47,11 @@ where
         (code, "") => code.to_owned(),
         (code, said) => format!("{said} ({code})"),
     };
+    if let Some((address, why)) = no_address(&cause) {
+        return Fault::usage(message)
+            .cause(format!("`{address}` is no address: {why}"))
+            .hint("AWS_ENDPOINT_URL, or `provider.lambda.endpoint`, begins with http:// or https://");
+    }
     let (kind, hint) = match error {
         SdkError::TimeoutError(_) => (Kind::TimedOut, None),
         SdkError::DispatchFailure(_) => (
@@ -58,6 +63,12 @@ where
     let mut fault = Fault::new(kind, message).cause(cause);
     fault.hint = hint;
     fault
+}
+
+/// The address that a call could not be sent to, since it is none, and why: the SDK puts the whole request in between.
+fn no_address(said: &str) -> Option<(&str, &str)> {
+    let (address, rest) = said.split_once("failed to apply endpoint `")?.1.split_once("` to request")?;
+    Some((address, rest.rsplit_once("`: ")?.1))
 }
 
 /// An answer that is none of AWS's: a proxy's, or another program's behind the address.
@@ -130,6 +141,14 @@ fn policy_for(said: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_that_is_none_is_told_without_the_request() {
+        let said =
+            "dispatch failure: other: failed to apply endpoint `here` to request `Request { a: `b` }`: must have it";
+        assert_eq!(no_address(said), Some(("here", "must have it")));
+        assert_eq!(no_address("dispatch failure: io error"), None);
+    }
 
     #[test]
     fn an_answer_that_is_not_of_aws_is_shown() {

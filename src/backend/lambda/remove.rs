@@ -33,13 +33,17 @@ pub async fn remove(aws: &Aws, id: &FunctionId, what: What) -> Result<()> {
         // First: once the function is gone, nothing says any more that the log was its own.
         super::logs::remove(aws, &name).await?;
     }
+    let stack = stack.filter(|_| what != What::Function);
+    if let Some(stack) = &stack {
+        // Before the function, too: a schedule that is left would go on calling, and nothing would say whose it is.
+        super::extras::remove(aws, &name, stack, &there).await?;
+    }
     match aws.lambda.delete_function().function_name(&name).send().await {
         Ok(_) => {}
         Err(error) if code(&error) == "ResourceNotFoundException" => {}
         Err(error) => return Err(fault(format!("can't remove {name}"), &error)),
     }
-    let Some(stack) = stack.filter(|_| what != What::Function) else { return Ok(()) };
-    super::extras::remove(aws, &name, &stack, &there).await?;
+    let Some(stack) = stack else { return Ok(()) };
     let has = there.configuration.role().unwrap_or_default();
     if has.ends_with(&format!(":role/{}", role::name_for(&stack))) && !is_used(aws, has).await? {
         role::remove(aws, &stack).await?;

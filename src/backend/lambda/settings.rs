@@ -254,7 +254,10 @@ impl Options {
         let Some(value) = function.extra.get("lambda").filter(|value| !value.is_null()) else {
             return Ok(Self::default());
         };
-        serde_path_to_error::deserialize(value).map_err(|error| (error.path().to_string(), error.inner().to_string()))
+        serde_path_to_error::deserialize(value).map_err(|error| {
+            let why = error.inner().to_string().replace("expected i32", "expected a whole number");
+            (error.path().to_string(), why)
+        })
     }
 
     /// The same, for when [`Options::of`] was checked before.

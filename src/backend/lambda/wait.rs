@@ -82,7 +82,10 @@ fn judged(name: &str, there: &FunctionConfiguration) -> Result<Option<&'static s
     match there.state() {
         Some(State::Active | State::Inactive) | None => {}
         Some(State::Pending) => return Ok(Some("in the making")),
-        Some(state) => return Err(failed(&format!("is {}", state.as_str()), there.state_reason(), code)),
+        Some(state) => {
+            return Err(failed(&format!("is {}", state.as_str()), there.state_reason(), code)
+                .hint("`faas deploy --replace` makes it anew"));
+        }
     }
     let code = there.last_update_status_reason_code().map(|code| code.as_str());
     match there.last_update_status() {
