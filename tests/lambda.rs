@@ -1,7 +1,6 @@
 //! Provider `lambda`, what needs no AWS at all.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
