@@ -51,7 +51,7 @@ fn main() {
         name: "new".into(),
         lang: "python3".into(),
         handler: "./new".into(),
-        image: "new:latest".into(),
+        image: Some("new:latest".into()),
         limits: faas::function::Resources::default(),
         requests: faas::function::Resources::default(),
     };

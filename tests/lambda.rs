@@ -21,7 +21,7 @@ fn half_a_pair_of_keys_a_profile_that_is_not_there_and_an_address_that_is_none_a
     profile.stderr_has("there is no profile `mine`, nor any other").run();
     for address in ["localhost:4566", "not an address"] {
         let test = with_keys(project("address", ""), address).args(["describe", "address-tax"]).status(2);
-        test.stderr_has(&format!("`{address}` is no address: ")).stderr_has("AWS_ENDPOINT_URL").run();
+        test.stderr_has(format!("`{address}` is no address: ")).stderr_has("AWS_ENDPOINT_URL").run();
     }
 }
 

@@ -63,7 +63,7 @@ fn a_function_for_lambda_names_no_image_unless_it_becomes_one() {
     assert!(named.read("stack.yml").contains(&format!("image: {prefix}/tax:latest")));
     for lang in ["dockerfile", "php"] {
         let test = new().args(["tax", "--lang", lang, "--provider", "lambda"]);
-        let done = test.stderr_has(&format!("to Lambda, `{lang}` goes as an image alone")).run();
+        let done = test.stderr_has(format!("to Lambda, `{lang}` goes as an image alone")).run();
         assert!(done.read("stack.yml").contains("image: tax:latest"));
     }
 }

@@ -89,9 +89,11 @@ pub fn rows() -> Vec<&'static Row> {
 
 /// Where a row can run: `None`, or why it can't.
 pub fn excluded(row: &Row, column: &str) -> Option<&'static str> {
-    let scripts = ["csharp", "lua", "perl", "php"];
-    (column.starts_with("Lambda, zip") && scripts.contains(&row.lang))
-        .then_some("no runtime of Lambda has it: an image does")
+    if column.starts_with("Lambda, zip") && ["csharp", "lua", "perl", "php"].contains(&row.lang) {
+        return Some("no runtime of Lambda has it: an image does");
+    }
+    (column.ends_with("exec wrapper") && ["bash", "go", "rust"].contains(&row.lang))
+        .then_some("a custom runtime starts the bootstrap, and knows no wrapper")
 }
 
 /// Why a request can't be answered there, where that is known beforehand.
