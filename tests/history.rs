@@ -27,7 +27,7 @@ fn git(dir: &Path, args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-fn committed(dir: &Path) -> String {
+pub fn committed(dir: &Path) -> String {
     git(dir, &["init", "--quiet", "--initial-branch=main"]);
     std::fs::write(dir.join(".gitignore"), "build/\n").expect("file");
     git(dir, &["add", "."]);
@@ -36,7 +36,7 @@ fn committed(dir: &Path) -> String {
 }
 
 /// One field of each, newest first.
-fn all(list: &Value, field: &str) -> Vec<Value> {
+pub fn all(list: &Value, field: &str) -> Vec<Value> {
     list.as_array().expect("a list").iter().map(|one| one[field].clone()).collect()
 }
 

@@ -4,6 +4,7 @@ mod bed;
 mod causes;
 mod events;
 mod faults;
+mod history;
 mod life;
 mod relay;
 mod tour;

@@ -14,6 +14,7 @@ use crate::progress::Progress;
 
 mod apply;
 mod broker;
+mod busy;
 mod check;
 mod cluster;
 mod detail;

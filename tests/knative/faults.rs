@@ -1,6 +1,7 @@
 //! An API server that goes away, forgets, lacks Knative, or can't be trusted.
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use faas::backend::Backend;
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::bed::*;
 use super::relay::{Does, Relay, expired_watch, status};
+use crate::support::server::{Server, answer};
 use crate::support::{Done, Test};
 
 /// A session whose cluster is behind the relay.
@@ -67,6 +69,43 @@ async fn an_api_server_that_goes_away_during_a_watch_is_waited_for() {
         false => Does::Pass,
     });
     deploy("never", "20s").status(1).stderr_has("apiserver is shutting down").run();
+}
+
+#[test]
+fn a_busy_api_server_is_asked_again_and_not_for_ever() {
+    let list = |server: &Server| {
+        let url = &server.url;
+        let kubeconfig = format!(
+            "{{apiVersion: v1, kind: Config, current-context: c, clusters: [{{name: c, cluster: {{server: '{url}'}}}}], \
+             contexts: [{{name: c, context: {{cluster: c}}}}], users: []}}"
+        );
+        let stack = "version: 1.0\nprovider: {name: knative}\nfunctions: {}\n";
+        Test::new()
+            .file("stack.yml", stack)
+            .file("config.yaml", kubeconfig)
+            .env("KUBECONFIG", "config.yaml")
+            .arg("list")
+    };
+    let busy = |code: u16, wait: &str| {
+        let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
+            "reason": "ServiceUnavailable", "message": "apiserver is shutting down"});
+        answer(&format!("{code} No"), &[("Content-Type", "application/json"), ("Retry-After", wait)], &body.to_string())
+    };
+    let none = json!({"apiVersion": "serving.knative.dev/v1", "kind": "ServiceList", "metadata": {}, "items": []});
+    let none = answer("200 OK", &[("Content-Type", "application/json")], &none.to_string());
+    let asked = AtomicUsize::new(0);
+    let soon = Server::new(move |_| match asked.fetch_add(1, Ordering::SeqCst) {
+        0 => busy(429, "1"),
+        1 => busy(503, "0"),
+        _ => none.clone(),
+    });
+    list(&soon).run();
+    assert_eq!(soon.asked().len(), 3, "{:?}", soon.lines());
+
+    // One that wants to be left alone for longer than anybody waits at a prompt.
+    let later = Server::new(move |_| busy(503, "3600"));
+    list(&later).status(1).stderr_has("apiserver is shutting down").stderr_has("try later").run();
+    assert_eq!(later.asked().len(), 1, "{:?}", later.lines());
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 
 use super::manifest::OWNER_LABEL;
 use super::objects::{Revision, Service};
-use super::trouble;
+use super::{busy, trouble};
 use crate::error::{Code, Fault, OrFault, Result};
 use crate::function::FunctionId;
 
@@ -268,7 +268,7 @@ async fn connect(settings: &Settings) -> Result<Reached> {
     let namespace = settings.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let plugin = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone());
     // A credential plugin is run right here, and kube waits for it on the thread.
-    let made = tokio::task::spawn_blocking(move || Client::try_from(config));
+    let made = tokio::task::spawn_blocking(move || busy::client(config));
     let client = match tokio::time::timeout(PLUGIN_TIMEOUT, made).await {
         Ok(Ok(made)) => made.map_err(|e| {
             let starts = !matches!(&e, kube::Error::Auth(kube::client::AuthError::AuthExecStart(_)));

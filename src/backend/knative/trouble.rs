@@ -76,6 +76,9 @@ pub fn refused(what: &str, status: &Status) -> Fault {
         500 if is_webhook_down(status) => Fault::failed(what)
             .cause(said)
             .hint("Knative's webhook doesn't answer: look at the pods in the namespace knative-serving"),
+        429 | 503 => Fault::failed(what)
+            .cause(said)
+            .hint("the API server has too much to do, or starts or ends, and was asked again for a while: try later"),
         _ => Fault::new(Kind::Failed, what).cause(said),
     }
 }

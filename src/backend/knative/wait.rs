@@ -140,7 +140,7 @@ impl Wait<'_> {
                     }
                     // The API server may be restarting: the limit decides.
                     Err(error) => {
-                        self.lost(&error);
+                        self.lost(trouble::chain(&error));
                         futures_util::stream::empty().boxed()
                     }
                 },
@@ -186,23 +186,25 @@ impl Wait<'_> {
             if looks < LOOKS {
                 tokio::time::sleep(PAUSE).await;
             }
-            match services.get_opt(self.name).await {
-                Ok(Some(new)) => {
+            match tokio::time::timeout(LOOK_LIMIT, services.get_opt(self.name)).await {
+                Ok(Ok(Some(new))) => {
                     *service = new;
                     self.lost = None;
                 }
-                Ok(None) => return Err(Fault::failed(format!("{} was removed while it was waited for", self.name))),
-                Err(kube::Error::Api(status)) if !trouble::may_pass(&status) => {
+                Ok(Ok(None)) => {
+                    return Err(Fault::failed(format!("{} was removed while it was waited for", self.name)));
+                }
+                Ok(Err(kube::Error::Api(status))) if !trouble::may_pass(&status) => {
                     return Err(trouble::refused(&what, &status));
                 }
-                Err(error) => self.lost(&error),
+                Ok(Err(error)) => self.lost(trouble::chain(&error)),
+                Err(_) => self.lost(format!("nothing came within {}", humantime::format_duration(LOOK_LIMIT))),
             }
         }
     }
 
     /// The API server can't be asked: told once, and waited for.
-    fn lost(&mut self, error: &kube::Error) {
-        let why = trouble::chain(error);
+    fn lost(&mut self, why: String) {
         if self.lost.is_none() {
             self.progress.warn(self.name, &format!("the API server doesn't answer ({why}): trying again"));
         }

@@ -1,0 +1,120 @@
+//! An API server that has too much to do, or that starts or ends, is asked again: for as long as somebody at a prompt
+//! waits without a word, and no longer. What the kube crate does by itself takes up to eight minutes.
+use std::time::Duration;
+
+use http::{Method, Request, Response, StatusCode};
+use kube::client::{Body, ClientBuilder};
+use kube::{Client, Config};
+use tokio::time::{Instant, Sleep};
+use tower::BoxError;
+use tower::buffer::BufferLayer;
+use tower::retry::{Policy, RetryLayer};
+
+use crate::wire::retry_after;
+
+/// The wait before the first repetition; each is twice the one before.
+const FIRST: Duration = Duration::from_millis(100);
+/// The longest of those waits.
+const LONGEST: Duration = Duration::from_secs(4);
+/// How long a call is repeated, all in all.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How many calls may wait to be sent.
+const WAITING: usize = 1024;
+
+/// A client whose calls are repeated when the API server says that it can't just now.
+///
+/// # Errors
+/// A configuration that no client can be made of; a credential plugin that fails.
+pub fn client(mut config: Config) -> kube::Result<Client> {
+    config.default_retry = false;
+    let plain = ClientBuilder::try_from(config)?;
+    let repeated = RetryLayer::new(Patience::default());
+    Ok(plain.with_layer(&BufferLayer::new(WAITING)).with_layer(&repeated).build())
+}
+
+/// How far the patience with one call has come.
+#[derive(Debug, Clone, Copy, Default)]
+struct Patience {
+    end: Option<Instant>,
+    repeated: u32,
+}
+
+impl Patience {
+    /// How long to wait before the call is sent again; `None` when that is no use, or was tried for long enough.
+    fn wait(&mut self, method: &Method, status: StatusCode, after: Option<Duration>) -> Option<Duration> {
+        let may_pass = match status {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => true,
+            // Who makes something may have made it.
+            StatusCode::GATEWAY_TIMEOUT => method != Method::POST,
+            _ => false,
+        };
+        if !may_pass {
+            return None;
+        }
+        let end = *self.end.get_or_insert_with(|| Instant::now() + PATIENCE);
+        let own = FIRST.saturating_mul(1 << self.repeated.min(16)).min(LONGEST);
+        self.repeated += 1;
+        let wait = after.map_or(own, |after| after.max(own));
+        (Instant::now() + wait <= end).then_some(wait)
+    }
+}
+
+impl<B> Policy<Request<Body>, Response<B>, BoxError> for Patience {
+    type Future = Sleep;
+
+    fn retry(
+        &mut self,
+        request: &mut Request<Body>,
+        result: &mut Result<Response<B>, BoxError>,
+    ) -> Option<Self::Future> {
+        let answer = result.as_ref().ok()?;
+        let wait = self.wait(request.method(), answer.status(), retry_after(answer.headers()))?;
+        tracing::info!("the API server says {}: asking again in {wait:?}", answer.status());
+        Some(tokio::time::sleep(wait))
+    }
+
+    fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
+        let mut copy = Request::new(request.body().try_clone()?);
+        *copy.method_mut() = request.method().clone();
+        *copy.uri_mut() = request.uri().clone();
+        *copy.version_mut() = request.version();
+        *copy.headers_mut() = request.headers().clone();
+        *copy.extensions_mut() = request.extensions().clone();
+        Some(copy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_ends() {
+        let (start, mut patience) = (Instant::now(), Patience::default());
+        let mut waits = Vec::new();
+        while let Some(wait) = patience.wait(&Method::PATCH, StatusCode::SERVICE_UNAVAILABLE, None) {
+            waits.push(wait);
+            tokio::time::sleep(wait).await;
+        }
+        assert!(waits.len() > 5 && waits[0] == FIRST && waits.iter().all(|wait| *wait <= LONGEST), "{waits:?}");
+        assert!(start.elapsed() <= PATIENCE + LONGEST, "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_server_asks_for_is_waited_unless_that_is_too_long() {
+        let ask = |after| Patience::default().wait(&Method::GET, StatusCode::TOO_MANY_REQUESTS, Some(after));
+        assert_eq!(ask(Duration::from_secs(3)), Some(Duration::from_secs(3)));
+        assert_eq!(ask(Duration::ZERO), Some(FIRST));
+        assert_eq!(ask(Duration::from_secs(3600)), None);
+    }
+
+    #[tokio::test]
+    async fn only_what_may_pass_and_was_not_done_is_repeated() {
+        let ask = |method, status| Patience::default().wait(&method, status, None).is_some();
+        assert!(ask(Method::POST, StatusCode::SERVICE_UNAVAILABLE));
+        assert!(ask(Method::GET, StatusCode::GATEWAY_TIMEOUT));
+        assert!(!ask(Method::POST, StatusCode::GATEWAY_TIMEOUT));
+        assert!(!ask(Method::GET, StatusCode::INTERNAL_SERVER_ERROR));
+        assert!(!ask(Method::GET, StatusCode::NOT_FOUND));
+    }
+}
