@@ -36,6 +36,7 @@ mod refusal;
 mod scaling;
 mod secrets;
 mod stack_field;
+mod subscriptions;
 mod traffic;
 pub mod triggers;
 mod trouble;

@@ -55,8 +55,7 @@ async fn revisions_remember_who_deployed_them_from_which_commit_and_undo_takes_o
     first.then().args(["rollout", "undo", "echo", "--to", "9"]).status(4).stderr_has("has no revision 9").run();
 
     // What another tool deployed has no record, and is in the list all the same.
-    let patch =
-        r#"{"spec": {"template": {"metadata": {"annotations": {"note": "x", "faas.dev/deployment": null}}}}}"#;
+    let patch = r#"{"spec": {"template": {"metadata": {"annotations": {"note": "x", "faas.dev/deployment": null}}}}}"#;
     place.kubectl_output(&["patch", "ksvc", "echo", "--type=merge", "--field-manager=kn", "-p", patch]);
     place.kubectl_output(&["wait", "--for=condition=ConfigurationsReady", "ksvc/echo", "--timeout=60s"]);
     let told = list().json();
@@ -71,7 +70,10 @@ async fn what_a_stack_names_no_longer_is_pruned_and_what_others_deployed_stays()
     let stack = |name: &str, functions: &[&str]| {
         let image = &place.bed.image;
         let one = |f: &&str| format!("  {f}: {{skip_build: true, image: '{image}'}}\n");
-        format!("name: {name}\nprovider: {{name: knative}}\nfunctions:\n{}", functions.iter().map(one).collect::<String>())
+        format!(
+            "name: {name}\nprovider: {{name: knative}}\nfunctions:\n{}",
+            functions.iter().map(one).collect::<String>()
+        )
     };
     let prompt = |stack: String, args: &[&str]| {
         place.prompt().file("stack.yml", stack).args(args.iter().map(ToString::to_string))

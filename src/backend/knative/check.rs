@@ -110,6 +110,12 @@ pub fn check(function: &Function) -> Vec<Problem> {
                 .hint("it says how often an event is delivered again after the function failed"),
         );
     }
+    for (kind, field) in triggers::unasked(function) {
+        problems.push(
+            Problem::warning(at(&format!("knative.{kind}")), format!("there is no {kind} that it could be laid over"))
+                .hint(format!("`{field}` makes one")),
+        );
+    }
     let named = function.extra.get("knative").and_then(|extra| extra.pointer("/spec/template/metadata/name"));
     if named.is_some() {
         problems.push(

@@ -3,6 +3,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::manifest::SECRETS_PATH;
+use super::subscriptions::{self, Subscription};
 use crate::error::{Fault, OrFault, Result};
 use crate::imported::Imported;
 
@@ -86,13 +87,6 @@ struct Health {
     readiness: String,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Subscription {
-    source: String,
-    filters: Map<String, Value>,
-}
-
 /// Whether a document is a `func.yaml`.
 pub fn is_one(document: &Value) -> bool {
     document.get("apiVersion").is_none()
@@ -155,7 +149,7 @@ pub fn function(document: &Value) -> Result<Imported> {
     scale(&file.deploy.options, &mut entry, &mut annotations);
     put(&mut entry, "labels", labels);
     put(&mut entry, "annotations", annotations);
-    topics(&file.deploy.subscriptions, &mut entry, &mut notes);
+    subscriptions::topics(&file.deploy.subscriptions, &mut entry, &mut notes);
     if !file.domain.is_empty() {
         notes.push(format!(
             "`domain: {}` chooses among the cluster's domains: the label `func.domain` keeps it",
@@ -168,7 +162,7 @@ pub fn function(document: &Value) -> Result<Imported> {
         pod.insert("containers".into(), json!([container]));
     }
     if !pod.is_empty() {
-        entry.insert("knative".into(), json!({ "spec": { "template": { "spec": pod } } }));
+        entry.entry("knative").or_insert_with(|| json!({}))["spec"] = json!({ "template": { "spec": pod } });
     }
     Ok(Imported { name: file.name, entry, notes })
 }
@@ -293,24 +287,6 @@ fn scale(options: &Options, entry: &mut Map<String, Value>, annotations: &mut Ma
     }
     put(entry, "limits", limits);
     put(entry, "requests", options.resources.requests.clone());
-}
-
-/// Subscriptions by type alone are topics.
-fn topics(subscriptions: &[Subscription], entry: &mut Map<String, Value>, notes: &mut Vec<String>) {
-    let mut topics = Vec::new();
-    for subscription in subscriptions {
-        let kind = subscription.filters.get("type").filter(|_| subscription.filters.len() == 1);
-        match kind {
-            Some(kind) if ["", "default"].contains(&subscription.source.as_str()) => topics.push(kind.clone()),
-            _ => notes.push(format!(
-                "the subscription to `{}` filters by more than the type, and was left out",
-                subscription.source
-            )),
-        }
-    }
-    if !topics.is_empty() {
-        entry.insert("topic".into(), Value::Array(topics));
-    }
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ pub fn of(change: &Change, pull_secrets: &BTreeSet<String>) -> Result<Value> {
         "spec": { "template": template },
     });
     if let Some(extra) = function.extra.get("knative") {
-        merge::into(&mut service, extra);
+        merge::into(&mut service, &triggers::without(extra));
     }
     Ok(service)
 }

@@ -12,7 +12,7 @@ use super::apply::MANAGER;
 use super::cluster::Cluster;
 use super::manifest::OWNER_LABEL;
 use super::objects::{API_VERSION, Service};
-use super::trouble;
+use super::{merge, trouble};
 use crate::error::{Fault, Result};
 use crate::function::Function;
 
@@ -71,9 +71,27 @@ impl Kind {
     }
 }
 
+/// What the stack says under `knative:`, but for what it says there of the objects that call the function.
+pub fn without(extra: &Value) -> Value {
+    let mut extra = extra.clone();
+    if let Some(map) = extra.as_object_mut() {
+        map.retain(|key, _| !KINDS.iter().any(|kind| kind.kind == key));
+    }
+    extra
+}
+
+/// What the stack says under `knative:` of objects that it doesn't ask for: the kind, and the field that would.
+pub fn unasked(function: &Function) -> Vec<(&'static str, &'static str)> {
+    let Some(extra) = function.extra.get("knative") else { return Vec::new() };
+    let asked = of(function);
+    let unasked = |kind: &&Kind| extra.get(kind.kind).is_some() && !asked.iter().any(|o| o["kind"] == json!(kind.kind));
+    KINDS.iter().filter(unasked).map(|kind| (kind.kind, kind.field)).collect()
+}
+
 /// The objects, without what only a cluster knows.
 pub fn of(function: &Function) -> Vec<Value> {
     let name = &function.name;
+    let extra = |kind: &str| function.extra.get("knative").and_then(|extra| extra.get(kind));
     let target = json!({ "apiVersion": API_VERSION, "kind": "Service", "name": name });
     let object = |kind: &str, own: &str, spec: Value| {
         let api_version = KINDS.iter().find(|k| k.kind == kind).map(|k| k.api_version).unwrap_or_default();
@@ -81,7 +99,11 @@ pub fn of(function: &Function) -> Vec<Value> {
         if let Some(namespace) = &function.namespace {
             metadata["namespace"] = json!(namespace);
         }
-        json!({ "apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec })
+        let mut object = json!({ "spec": spec });
+        if let Some(extra) = extra(kind) {
+            merge::into(&mut object, &json!({ "spec": extra["spec"] }));
+        }
+        json!({ "apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": object["spec"] })
     };
     let mut all = Vec::new();
     if let Some(schedule) = &function.schedule {
@@ -254,6 +276,29 @@ mod tests {
         assert_eq!(all[1]["spec"]["filter"]["attributes"]["type"], json!("order.placed"));
         assert_eq!(all[3]["spec"]["ref"]["name"], json!("tax"));
         assert_eq!(of(&Function { name: "plain".into(), ..Function::default() }), Vec::<Value>::new());
+    }
+
+    #[test]
+    fn what_the_stack_says_of_them_goes_over_them_and_not_over_the_service() {
+        let extra = json!({
+            "spec": {"template": {}},
+            "PingSource": {"spec": {"timezone": "Europe/Berlin"}},
+            "Trigger": {"spec": {"broker": "shop", "filter": {"attributes": {"source": "/till"}}}},
+            "DomainMapping": {"spec": {"tls": {"secretName": "cert"}}},
+        });
+        let function = Function { extra: [("knative".to_owned(), extra.clone())].into(), ..tax() };
+        let all = of(&function);
+        assert_eq!(all[0]["spec"]["timezone"], json!("Europe/Berlin"));
+        assert_eq!(all[1]["spec"]["broker"], json!("shop"));
+        let attributes = json!({"type": "order.placed", "source": "/till"});
+        assert_eq!(
+            (&all[1]["spec"]["filter"]["attributes"], &all[1]["spec"]["delivery"]["retry"]),
+            (&attributes, &json!(0))
+        );
+        assert_eq!(all[3]["spec"]["tls"]["secretName"], json!("cert"));
+        assert_eq!(without(&extra), json!({"spec": {"template": {}}}));
+        assert_eq!(unasked(&function), []);
+        assert_eq!(unasked(&Function { schedule: None, ..function }), [("PingSource", "schedule")]);
     }
 
     #[test]

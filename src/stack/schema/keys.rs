@@ -331,7 +331,7 @@ pub static FUNCTION: Level = Level {
         Key {
             name: "knative",
             shape: Free,
-            about: "Merged into the Knative Service as it is.",
+            about: "Merged into the Knative Service as it is; under PingSource, Trigger and DomainMapping into what calls it.",
             example: "{spec: {template: {spec: {serviceAccountName: tax}}}}",
         },
         Key { name: "lambda", shape: Free, about: "Settings of AWS Lambda alone.", example: "{memory: 512}" },
