@@ -139,6 +139,7 @@ impl GatewayApi {
             created: status.created_at.filter(|t| !t.starts_with("0001-01-01")),
             usage: status.usage.map(|u| Usage { cpu: u.cpu, memory: u.total_memory_bytes }),
             taken: None,
+            pinned: None,
         }
     }
 

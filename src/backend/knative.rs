@@ -123,6 +123,14 @@ impl Backend for Knative {
         Ok(observe::deployed(&apply::apply(&self.cluster, change, progress).await?, &[]))
     }
 
+    async fn settle(&self, function: &Function, deployed: &Deployed, progress: &dyn Progress) -> Result<()> {
+        if let Some(shares) = &deployed.pinned {
+            let name = &function.name;
+            progress.warn(name, &format!("the traffic stays where it was put ({shares}): `faas rollout promote {name}` gives it to the newest revision"));
+        }
+        Ok(())
+    }
+
     async fn preview(&self, change: &Change) -> Result<Option<Vec<Difference>>> {
         preview::preview(&self.cluster, change).await.map(Some)
     }

@@ -38,11 +38,10 @@ async fn revisions_remember_who_deployed_them_from_which_commit_and_undo_takes_o
     // What makes no revision is no deployment of its own; the record stays that of the revision.
     first
         .then()
-        .file("stack.yml", stack("2", token) + "    domain: history.example.org\n")
+        .file("stack.yml", stack("2", token) + "    topic: shop.order.placed\n")
         .args(["deploy", "--timeout", "2m"])
-        .command()
-        .output()
-        .expect("faas runs");
+        .stdout_has("updated")
+        .run();
     assert_eq!(all(&list().json(), "id"), ["echo-00002", "echo-00001"]);
 
     // Back, and told so wherever somebody looks.
@@ -52,6 +51,9 @@ async fn revisions_remember_who_deployed_them_from_which_commit_and_undo_takes_o
     let serves = first.then().args(["deployments", "show", "echo"]).run().stdout;
     assert!(serves.contains("jane"), "{serves}");
     assert_eq!(place.call("echo", "/", "").await.1["version"], json!("1"));
+    // A deployment that changes nothing doesn't bring back what somebody went away from, and says so.
+    let again = first.then().args(["deploy"]).stdout_has("unchanged");
+    again.stderr_has("the traffic stays where it was put (echo-00001 100 %): `faas rollout promote echo`").run();
     first.then().args(["rollout", "undo", "echo", "--to", "9"]).status(4).stderr_has("has no revision 9").run();
 
     // What another tool deployed has no record, and is in the list all the same.

@@ -46,6 +46,10 @@ pub fn service(object: &Value) -> Result<Imported> {
     let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let group = text("/apiVersion").split('/').next().unwrap_or_default();
     let name = text("/metadata/name").to_owned();
+    if group.is_empty() && text("/kind").is_empty() {
+        return Err(Fault::usage("this is neither a Knative Service nor a func.yaml")
+            .hint("a Service has an apiVersion and a kind, a func.yaml a name and a runtime"));
+    }
     if group != GROUP || text("/kind") != "Service" {
         return Err(Fault::usage(format!("`{name}` is no Knative Service, but `{}`", text("/kind")))
             .hint(format!("its apiVersion has to be {GROUP}/v1, its kind Service")));

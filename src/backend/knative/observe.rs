@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::cluster::{Cluster, no_function};
 use super::manifest::{OWNER_LABEL, SECRETS_VOLUME};
 use super::objects::{RevisionBrief, SERVICE_LABEL, Service, condition};
-use super::{triggers, trouble};
+use super::{traffic, triggers, trouble};
 use crate::backend::{Deployed, SPEC_KEY, Scope};
 use crate::error::{Fault, Result};
 use crate::function::{FunctionId, Resources};
@@ -253,7 +253,16 @@ pub fn deployed(service: &Service, revisions: &[RevisionBrief]) -> Deployed {
         async_url: None,
         usage: None,
         taken: None,
+        pinned: pinned(service),
     }
+}
+
+/// Where the traffic stays, when that is not the newest revision alone.
+fn pinned(service: &Service) -> Option<String> {
+    let traffic = service.traffic();
+    let newest = &service.status.latest_ready_revision_name;
+    let elsewhere = |share: &&Share| share.percent > 0 && !share.latest_revision && share.revision_name != *newest;
+    traffic.iter().find(elsewhere).map(|_| traffic::words(&traffic))
 }
 
 /// Secrets that are mounted as files, and those that hold a registry's login.
