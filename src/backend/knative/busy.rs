@@ -9,6 +9,7 @@ use tokio::time::{Instant, Sleep};
 use tower::BoxError;
 use tower::buffer::BufferLayer;
 use tower::retry::{Policy, RetryLayer};
+use tower::util::MapErrLayer;
 
 use crate::wire::retry_after;
 
@@ -27,9 +28,23 @@ const WAITING: usize = 1024;
 /// A configuration that no client can be made of; a credential plugin that fails.
 pub fn client(mut config: Config) -> kube::Result<Client> {
     config.default_retry = false;
+    let address = config.cluster_url.to_string().trim_end_matches('/').to_owned();
     let plain = ClientBuilder::try_from(config)?;
     let repeated = RetryLayer::new(Patience::default());
-    Ok(plain.with_layer(&BufferLayer::new(WAITING)).with_layer(&repeated).build())
+    let addressed = MapErrLayer::new(move |error: BoxError| match error.is::<kube::Error>() {
+        true => error,
+        false => Unanswered { address: address.clone(), why: error }.into(),
+    });
+    Ok(plain.with_layer(&BufferLayer::new(WAITING)).with_layer(&repeated).with_layer(&addressed).build())
+}
+
+/// What kept a call from being answered, with the address that was called.
+#[derive(Debug, thiserror::Error)]
+#[error("{address}")]
+struct Unanswered {
+    address: String,
+    #[source]
+    why: BoxError,
 }
 
 /// How far the patience with one call has come.

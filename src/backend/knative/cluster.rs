@@ -298,7 +298,8 @@ fn read(settings: &Settings) -> Result<Option<Kubeconfig>> {
     let mut merged: Option<Kubeconfig> = None;
     for path in settings.kubeconfigs.iter().filter(|p| p.exists()) {
         let what = || format!("the kubeconfig {} can't be read", path.display());
-        let next = Kubeconfig::read_from(path).or_fault(what)?;
+        let hint = "`kubectl config view` shows what kubectl makes of it";
+        let next = Kubeconfig::read_from(path).or_fault(what).map_err(|fault| fault.hint(hint))?;
         merged = Some(match merged {
             Some(before) => before.merge(next).or_fault(what)?,
             None => next,

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::cluster::{Cluster, no_function};
 use super::manifest::{OWNER_LABEL, SECRETS_VOLUME};
-use super::objects::{RevisionBrief, SERVICE_LABEL, Service, condition};
+use super::objects::{RevisionBrief, SERVICE_LABEL, Service, Share, condition};
 use super::{traffic, triggers, trouble};
 use crate::backend::{Deployed, SPEC_KEY, Scope};
 use crate::error::{Fault, Result};

@@ -127,13 +127,17 @@ fn plugin(error: &kube::client::AuthError) -> String {
     }
 }
 
-/// An error with everything under it, each part once.
+/// An error with everything under it, each part once; without what only names a layer of ours.
 pub fn chain(error: &dyn std::error::Error) -> String {
+    const LAYERS: [&str; 2] = ["client error (Connect)", "client error (SendRequest)"];
     let mut text = error.to_string();
+    if let Some(said) = text.strip_prefix("ServiceError: ") {
+        text = said.to_owned();
+    }
     let mut next = error.source();
     while let Some(inner) = next {
         let words = inner.to_string();
-        if !text.contains(&words) {
+        if !text.contains(&words) && !LAYERS.contains(&words.as_str()) {
             text.push_str(": ");
             text.push_str(&words);
         }

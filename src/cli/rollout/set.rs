@@ -27,7 +27,8 @@ impl Set {
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
         let sum: u32 = self.shares.iter().map(|(_, percent)| u32::from(*percent)).sum();
         if sum != 100 {
-            return Err(Fault::usage(format!("the shares sum to {sum}, not to 100")));
+            return Err(Fault::usage(format!("the shares sum to {sum}, not to 100"))
+                .hint("name every revision that is to get calls, as in `1=90,2=10`"));
         }
         let open = self.target.open(context, global)?;
         crate::runtime::block_on(async {
