@@ -134,6 +134,11 @@ pub trait Backend: Send + Sync {
     /// A function's log.
     async fn logs(&self, query: LogQuery) -> Result<LogStream>;
 
+    /// Whether [`Backend::scale`] sets the least, and the platform ends what is more once it has nothing to do.
+    fn scales_by_itself(&self) -> bool {
+        false
+    }
+
     /// Whether a function's replicas have several containers, whose logs can be told apart.
     fn has_containers(&self) -> bool {
         false

@@ -151,6 +151,10 @@ impl Backend for Knative {
         logs::logs(&self.cluster, query).await
     }
 
+    fn scales_by_itself(&self) -> bool {
+        true
+    }
+
     fn has_containers(&self) -> bool {
         true
     }

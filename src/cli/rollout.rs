@@ -126,11 +126,19 @@ impl Open {
     }
 }
 
-/// A revision as the user wrote it: its name, what comes after the function's name in it, or a tag.
+/// A revision as the user wrote it: its name, what comes after the function's name in it, a tag, or its number.
 fn resolve<'a>(id: &FunctionId, revisions: &'a [Revision], given: &str) -> Result<&'a Revision> {
     let long = format!("{}-{given}", id.name);
     let named = revisions.iter().find(|r| r.name == given || r.name == long);
-    named.or_else(|| revisions.iter().find(|r| r.tags.contains_key(given))).ok_or_else(|| {
+    let tagged = || revisions.iter().find(|r| r.tags.contains_key(given));
+    // `2` and `v2` are `tax-00002`; the names that platforms give end with their number.
+    let number = |text: &str| text.parse::<u64>().ok();
+    let wanted = number(given.strip_prefix('v').unwrap_or(given));
+    let numbered = || {
+        let of = |r: &&Revision| number(r.name.strip_prefix(&id.name)?.strip_prefix('-')?);
+        wanted.and_then(|_| revisions.iter().find(|r| of(r) == wanted))
+    };
+    named.or_else(tagged).or_else(numbered).ok_or_else(|| {
         let tags = revisions.iter().flat_map(|r| r.tags.keys().map(String::as_str));
         let names: Vec<_> = revisions.iter().map(|r| r.name.as_str()).chain(tags).collect();
         let hint = if names.is_empty() { "it has none".into() } else { format!("it has {}", names.join(", ")) };

@@ -36,15 +36,30 @@ impl Scale {
         capabilities.require("scaling by command", capabilities.scale)?;
         let id = session.named(&self.name)?;
         let scope = Scope { namespace: id.namespace.clone(), names: vec![id.name.clone()], ..Scope::default() };
-        let now = crate::runtime::block_on(async {
+        let there = crate::runtime::block_on(async {
             backend.scale(&id, self.replicas).await?;
-            Ok(backend.observe(&scope).await?.first().map(|f| f.replicas))
+            Ok(backend.observe(&scope).await?.into_iter().next())
         })?;
-        // Community editions take any number, and keep their own.
-        if let Some(now) = now.filter(|now| *now != u64::from(self.replicas)) {
-            context.out.warn(format!("{id}: {} replicas were asked for, the platform keeps {now}", self.replicas));
+        let now = there.as_ref().map(|there| there.replicas);
+        let another = now.filter(|now| *now != u64::from(self.replicas));
+        let shown = match another {
+            Some(now) if backend.scales_by_itself() => {
+                context.out.note(format_args!("{id} has {now} now; the platform ends what has nothing to do"));
+                self.replicas.into()
+            }
+            // Community editions take any number, and keep their own.
+            Some(now) => {
+                context.out.warn(format!("{id}: {} replicas were asked for, the platform keeps {now}", self.replicas));
+                now
+            }
+            None => self.replicas.into(),
+        };
+        if let Some(shares) = there.and_then(|there| there.pinned) {
+            context.out.warn(format!(
+                "{id}: the traffic stays where it was put ({shares}), and what was scaled gets none: `faas rollout promote {}`",
+                id.name
+            ));
         }
-        let shown = now.unwrap_or_else(|| self.replicas.into());
         context
             .out
             .result(&serde_json::json!({ "name": id.name, "requested": self.replicas, "replicas": shown }), || {

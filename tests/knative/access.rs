@@ -75,7 +75,7 @@ async fn the_doctor_knows_the_smallest_role_and_it_is_enough() {
         guest.args(["--as", &account])
     };
     prompt(&["secret", "create", "key", "--from-literal", "x"]).run();
-    prompt(&["deploy", "--timeout", "2m"]).stdout_has("created").run();
+    prompt(&["deploy", "--timeout", "5m"]).stdout_has("created").run();
     prompt(&["deploy", "--canary", "50", "--env", "A=1"]).stdout_has("updated").run();
     prompt(&["rollout", "promote", "echo"]).stdout_has("echo-00002  100%").run();
     prompt(&["revisions", "prune", "echo", "--keep", "0"]).stdout_has("echo-00001").run();

@@ -73,7 +73,7 @@ impl Place {
             _ => None,
         };
         let provider = json!({ "force": force });
-        let wait = Duration::from_secs(120);
+        let wait = Duration::from_secs(300);
         Knative::new(Settings::new(&provider, &env, Path::new("/"), Path::new("/"), wait).expect("settings"))
     }
 

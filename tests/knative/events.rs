@@ -13,7 +13,7 @@ async fn events_schedules_topics_domains_and_what_is_imported() {
     };
     let schedule = "    schedule: '*/5 * * * *'\n    topic: [order.placed, order.paid]\n";
 
-    prompt(schedule, &["deploy", "--timeout", "2m"]).stdout_has("created").run();
+    prompt(schedule, &["deploy", "--timeout", "5m"]).stdout_has("created").run();
     let get = |what: &str| place.kubectl_output(&["get", what, "-o", "json"]);
     let ping: Value = serde_json::from_str(&get("pingsources")).expect("JSON");
     assert_eq!(ping["items"][0]["metadata"]["name"], json!("echo-schedule"));
@@ -37,7 +37,7 @@ async fn events_schedules_topics_domains_and_what_is_imported() {
     assert_eq!(place.revisions("echo").await.len(), 1);
     // A domain leads to one function.
     let stack = place.stack("other", "1") + &format!("    domain: {domain}\n");
-    let other = place.prompt().file("stack.yml", stack).args(["deploy", "--timeout", "2m"]).status(1);
+    let other = place.prompt().file("stack.yml", stack).args(["deploy", "--timeout", "5m"]).status(1);
     other.stderr_has("is not of this function").run();
     let both = format!("    domain: {domain}\n    url: none\n");
     prompt(&both, &["deploy"]).status(2).stderr_has("lets everybody call").run();
@@ -81,7 +81,7 @@ async fn an_asynchronous_call_is_an_event_for_the_broker() {
     let prompt = |args: &[&str]| {
         place.prompt().file("stack.yml", place.stack("echo", "1")).args(args.iter().map(ToString::to_string))
     };
-    prompt(&["deploy", "--timeout", "2m"]).run();
+    prompt(&["deploy", "--timeout", "5m"]).run();
     let call = |more: &[&str]| prompt(&[&["invoke", "echo", "--async"], more].concat()).stdin("later");
     call(&[]).status(6).stderr_has("no broker is there").stderr_has("kn broker create default").run();
 
@@ -136,7 +136,7 @@ async fn an_asynchronous_call_is_an_event_for_the_broker() {
     // A broker that has a name in the cluster only is reached through the API server.
     let image = place.bed.image.clone();
     place.kubectl_output(&["run", "broker-ingress", "--image", &image, "--port=8080", "--expose"]);
-    place.kubectl_output(&["wait", "--for=condition=Ready", "pod/broker-ingress", "--timeout=60s"]);
+    place.kubectl_output(&["wait", "--for=condition=Ready", "pod/broker-ingress", "--timeout=180s"]);
     let address = |status: u16| {
         let (namespace, query) = (&place.namespace, format!("status={status}"));
         json!({"address": {"url": format!("http://broker-ingress.{namespace}.svc.cluster.local:8080/shop/default?{query}")}})
@@ -150,7 +150,7 @@ async fn an_asynchronous_call_is_an_event_for_the_broker() {
 
     // It goes with the function.
     prompt(&["remove", "echo"]).run();
-    place.kubectl_output(&["wait", "--for=delete", name, "--timeout=60s"]);
+    place.kubectl_output(&["wait", "--for=delete", name, "--timeout=180s"]);
 }
 
 #[test]

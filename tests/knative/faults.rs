@@ -124,7 +124,7 @@ async fn what_the_api_server_forgot_is_asked_anew() {
             _ => Does::Pass,
         }
     });
-    through(&place, &relay, &place.stack("a", "1"), &["deploy", "--timeout", "2m"]).stdout_has("created").run();
+    through(&place, &relay, &place.stack("a", "1"), &["deploy", "--timeout", "5m"]).stdout_has("created").run();
     assert!(relay.asked(&["/services?", "watch=true"]) >= 3);
 
     // A list whose place was forgotten begins again, and nothing is told twice.

@@ -11,11 +11,11 @@ async fn revisions_remember_who_deployed_them_from_which_commit_and_undo_takes_o
     let stack = |version: &str, more: &str| format!("name: shop\n{}{more}", place.stack("echo", version));
     let test = place.prompt().file("stack.yml", stack("1", ""));
     let commit = committed(&test.dir());
-    let first = test.env("USER", "jane").env("GITHUB_ACTOR", "").args(["deploy", "--timeout", "2m"]).run();
+    let first = test.env("USER", "jane").env("GITHUB_ACTOR", "").args(["deploy", "--timeout", "5m"]).run();
     let token = "      TOKEN: hunter2\n";
     let deploy = |version: &str, more: &str| {
         let then = first.then().file("stack.yml", stack(version, more)).env("GITHUB_ACTOR", "robot");
-        then.args(["deploy", "--timeout", "2m"])
+        then.args(["deploy", "--timeout", "5m"])
     };
     deploy("2", token).stdout_has("updated").run();
     deploy("2", token).stdout_has("unchanged").run();
@@ -31,7 +31,7 @@ async fn revisions_remember_who_deployed_them_from_which_commit_and_undo_takes_o
     assert_eq!(all(&told, "dirty"), [json!(true), Value::Null]);
     assert_eq!(all(&told, "stack"), ["shop", "shop"]);
     assert_eq!(all(&told, "changed"), [json!(["environment.TOKEN", "environment.VERSION"]), json!(["created"])]);
-    let shown = first.then().args(["deployments", "show", "echo", "00001"]).run().stdout;
+    let shown = first.then().args(["deployments", "show", "echo", "1"]).run().stdout;
     assert!(shown.contains(&commit) && shown.contains("jane") && !shown.contains("robot"), "{shown}");
     first.then().args(["deployments", "show", "echo", "9"]).status(4).stderr_has("it has echo-00002, echo-00001").run();
 
@@ -39,13 +39,13 @@ async fn revisions_remember_who_deployed_them_from_which_commit_and_undo_takes_o
     first
         .then()
         .file("stack.yml", stack("2", token) + "    topic: shop.order.placed\n")
-        .args(["deploy", "--timeout", "2m"])
+        .args(["deploy", "--timeout", "5m"])
         .stdout_has("updated")
         .run();
     assert_eq!(all(&list().json(), "id"), ["echo-00002", "echo-00001"]);
 
     // Back, and told so wherever somebody looks.
-    let back = first.then().args(["rollout", "undo", "echo", "--to", "00001"]).run();
+    let back = first.then().args(["rollout", "undo", "echo", "--to", "1"]).run();
     assert!(back.stdout.contains("echo-00001") && back.stderr.contains("until the next deployment"), "{}", back.stderr);
     assert_eq!(all(&list().json(), "serves"), [false, true]);
     let serves = first.then().args(["deployments", "show", "echo"]).run().stdout;
@@ -59,10 +59,15 @@ async fn revisions_remember_who_deployed_them_from_which_commit_and_undo_takes_o
     // What another tool deployed has no record, and is in the list all the same.
     let patch = r#"{"spec": {"template": {"metadata": {"annotations": {"note": "x", "faas.dev/deployment": null}}}}}"#;
     place.kubectl_output(&["patch", "ksvc", "echo", "--type=merge", "--field-manager=kn", "-p", patch]);
-    place.kubectl_output(&["wait", "--for=condition=ConfigurationsReady", "ksvc/echo", "--timeout=60s"]);
+    place.kubectl_output(&["wait", "--for=condition=ConfigurationsReady", "ksvc/echo", "--timeout=180s"]);
     let told = list().json();
     assert_eq!(all(&told, "id"), ["echo-00003", "echo-00002", "echo-00001"]);
     assert_eq!(all(&told, "by"), [Value::Null, json!("robot"), json!("jane")]);
+
+    // A revision that gets no traffic gets no pods, either.
+    let scale = |to: &str| first.then().args(["scale", "echo", to]).stdout(format!("Scaled echo to {to}.\n"));
+    scale("2").stderr_has("the traffic stays where it was put").stderr_has("what was scaled gets none").run();
+    scale("0").run();
 }
 
 #[tokio::test]
@@ -80,8 +85,8 @@ async fn what_a_stack_names_no_longer_is_pruned_and_what_others_deployed_stays()
     let prompt = |stack: String, args: &[&str]| {
         place.prompt().file("stack.yml", stack).args(args.iter().map(ToString::to_string))
     };
-    prompt(stack("shop", &["keep", "drop"]), &["deploy", "--timeout", "2m"]).run();
-    prompt(stack("till", &["other"]), &["deploy", "--timeout", "2m"]).run();
+    prompt(stack("shop", &["keep", "drop"]), &["deploy", "--timeout", "5m"]).run();
+    prompt(stack("till", &["other"]), &["deploy", "--timeout", "5m"]).run();
     let theirs = json!({"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {"name": "theirs",
         "annotations": {"faas.dev/stack": "shop"}},
         "spec": {"template": {"spec": {"containers": [{"image": place.bed.image}]}}}});

@@ -39,7 +39,7 @@ async fn a_function_is_deployed_called_changed_rolled_back_and_removed() {
     function.labels = map(&[("team", "a")]);
     function.timeout = Some(Duration::from_secs(600));
     function.concurrency = Some(5);
-    function.annotations = map(&[("autoscaling.knative.dev/window", "30s"), ("note", "x")]);
+    function.annotations = map(&[("autoscaling.knative.dev/window", "300s"), ("note", "x")]);
     let there = place.apply(&function, &heard).await.expect("deployed");
     assert!(there.image.contains("@sha256:"), "{}", there.image);
     assert!(heard.all().contains("step: starting revision echo-00001"), "{}", heard.all());
@@ -88,7 +88,7 @@ async fn a_function_is_deployed_called_changed_rolled_back_and_removed() {
     // The same at the prompt.
     let prompt = |args: &[&str]| place.prompt().args(args.iter().map(ToString::to_string));
     prompt(&["rollout", "promote", "echo"]).stdout_has("echo-00002  100%").run();
-    prompt(&["rollout", "set", "echo", "00001=90,echo-00002=10"]).stdout_has("echo-00001  90%").run();
+    prompt(&["rollout", "set", "echo", "v1=90,echo-00002=10"]).stdout_has("echo-00001  90%").run();
     prompt(&["rollout", "undo", "echo"]).stdout_has("echo-00001  100%").stderr_has("until the next deployment").run();
     prompt(&["rollout", "undo", "echo"]).status(4).stderr_has("no revision before").run();
     prompt(&["rollout", "status", "echo"]).stdout_has("echo-00001  100%").run();
@@ -243,7 +243,7 @@ async fn what_others_changed_is_theirs_until_it_is_taken_over() {
     prompt("2", &["plan"]).status(1).stderr_has("--adopt").run();
     let planned = prompt("2", &["plan", "--adopt", "--exit-code"]).status(3);
     planned.stdout_has("env[VERSION].value: \"theirs\" -> \"2\"").run();
-    prompt("2", &["deploy", "--adopt", "--timeout", "2m"]).stdout_has("updated").run();
+    prompt("2", &["deploy", "--adopt", "--timeout", "5m"]).stdout_has("updated").run();
     assert_eq!(place.call("echo", "/", "").await.1["version"], json!("2"));
     prompt("2", &["plan", "--exit-code"]).stdout("= leave echo (nothing changed)\n").run();
     prompt("3", &["deploy", "--dry-run"]).stdout_has("env[VERSION].value: \"2\" -> \"3\"").run();
@@ -252,7 +252,7 @@ async fn what_others_changed_is_theirs_until_it_is_taken_over() {
     // What others set besides is theirs; what they put among ours is not.
     let patch = r#"{"spec": {"template": {"spec": {"idleTimeoutSeconds": 9}}}}"#;
     place.kubectl_output(&["patch", "ksvc", "echo", "--type=merge", "--field-manager=kn", "-p", patch]);
-    place.kubectl_output(&["wait", "--for=condition=Ready", "ksvc/echo", "--timeout=60s"]);
+    place.kubectl_output(&["wait", "--for=condition=Ready", "ksvc/echo", "--timeout=180s"]);
     prompt("2", &["plan"]).stdout_has("= leave echo").run();
     let patch =
         r#"[{"op": "add", "path": "/spec/template/spec/containers/0/env/-", "value": {"name": "C", "value": "3"}}]"#;
@@ -295,7 +295,7 @@ async fn what_others_changed_is_theirs_until_it_is_taken_over() {
     for args in [&["remove", "theirs"][..], &["scale", "theirs", "2"], &["rollout", "promote", "theirs"]] {
         prompt(args).status(1).stderr_has("is not one of faas").run();
     }
-    prompt(&["deploy", "--adopt", "--timeout", "2m"]).stdout_has("updated").run();
+    prompt(&["deploy", "--adopt", "--timeout", "5m"]).stdout_has("updated").run();
     assert_eq!(place.call("theirs", "/", "").await.1["version"], json!("5"));
     prompt(&["deploy"]).stdout_has("unchanged").run();
 
@@ -321,7 +321,7 @@ async fn blue_and_green_a_pause_and_what_is_left_of_it() {
         place.prompt().file("stack.yml", place.stack("echo", version)).args(args.iter().map(ToString::to_string))
     };
     let version = async || place.call("echo", "/", "").await.1["version"].clone();
-    prompt("1", &["deploy", "--timeout", "2m"]).run();
+    prompt("1", &["deploy", "--timeout", "5m"]).run();
 
     // Green has an address and no traffic, until it is promoted by its name.
     prompt("2", &["deploy", "--revision-tag", "green"]).run();
@@ -359,9 +359,9 @@ async fn blue_and_green_a_pause_and_what_is_left_of_it() {
 
     // The log of one container; the sidecar's too, when it is asked for.
     let logs = |container: &str| prompt("3", &["logs", "echo", "--tail=false", "--container", container]);
-    logs("user-container").stdout_has("GET /").run();
+    logs("user-container").stdout_has("GET / 200").run();
     logs("nothing").status(4).stderr_has("it has user-container, queue-proxy").run();
-    assert!(!logs("queue-proxy").run().stdout.contains("GET /"));
+    assert!(!logs("queue-proxy").run().stdout.contains("GET / 200"));
 
     // Old revisions go, apart from those that something leads to, and the newest.
     prompt("5", &["deploy"]).run();

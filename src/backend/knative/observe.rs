@@ -152,8 +152,9 @@ async fn with_pods(
     for function in found {
         let key = (function.namespace.clone().unwrap_or_default(), function.name.clone());
         let (wanted, available) = replicas(pods.get(&key).map(Vec::as_slice).unwrap_or_default());
-        // The autoscaler takes a moment to want what was asked for.
-        let least = function.annotations.get(super::scaling::MIN).and_then(|n| n.parse().ok()).unwrap_or(0);
+        // The autoscaler takes a moment to want what was asked for, which it never wants of a revision without traffic.
+        let least = function.annotations.get(super::scaling::MIN).filter(|_| function.pinned.is_none());
+        let least = least.and_then(|n| n.parse().ok()).unwrap_or(0);
         (function.replicas, function.available) = (wanted.max(least), available);
     }
     Ok(())

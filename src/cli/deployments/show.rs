@@ -35,7 +35,7 @@ impl Show {
     }
 }
 
-/// The deployment that the user named: by its id, or what comes after the function's name in it.
+/// The deployment that the user named: by its id, what comes after the function's name in it, or its number.
 ///
 /// # Errors
 /// [`crate::error::Kind::NotFound`].
@@ -44,7 +44,13 @@ pub fn find<'a>(id: &FunctionId, all: &'a [Deployment], given: &str) -> Result<&
         return Err(unknown(id));
     }
     let long = format!("{}-{given}", id.name);
-    all.iter().find(|one| one.id == given || one.id == long).ok_or_else(|| {
+    let number = |text: &str| text.parse::<u64>().ok();
+    let numbered = |one: &&Deployment| {
+        let own = one.id.strip_prefix(&id.name).and_then(|rest| rest.strip_prefix('-')).and_then(number);
+        own.is_some() && own == number(given)
+    };
+    let named = all.iter().find(|one| one.id == given || one.id == long);
+    named.or_else(|| all.iter().find(numbered)).ok_or_else(|| {
         let ids: Vec<&str> = all.iter().map(|one| one.id.as_str()).collect();
         Fault::not_found(format!("{id} has no deployment {given}")).hint(format!("it has {}", ids.join(", ")))
     })
