@@ -34,6 +34,7 @@ pub mod engine;
 pub mod folder;
 #[cfg(feature = "lambda")]
 mod foreign;
+pub mod foreseen;
 mod ignore;
 #[cfg(feature = "image")]
 pub mod image;

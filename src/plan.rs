@@ -160,7 +160,8 @@ pub fn sum_up(what: &str, outcomes: &[Outcome]) -> Result<()> {
         [(name, fault)] => {
             let mut fault = (*fault).clone();
             let message = fault.message.strip_prefix(&format!("{name}: ")).unwrap_or(&fault.message);
-            fault.message = format!("{what} {name}: {message}");
+            let told = fault.message.starts_with(&format!("{what} {name}"));
+            fault.message = if told { message.to_owned() } else { format!("{what} {name}: {message}") };
             Err(fault)
         }
         many => {

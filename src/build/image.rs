@@ -180,7 +180,7 @@ pub(super) async fn build(
 }
 
 /// The base images and their ids, empty where the engine has none under the name; `now` or when it was asked first.
-async fn base_ids(bases: &[String], engine: &Engine, now: bool) -> Result<BTreeMap<String, String>> {
+pub(super) async fn base_ids(bases: &[String], engine: &Engine, now: bool) -> Result<BTreeMap<String, String>> {
     let mut ids = BTreeMap::new();
     for base in bases {
         let name = short(base);
@@ -190,7 +190,7 @@ async fn base_ids(bases: &[String], engine: &Engine, now: bool) -> Result<BTreeM
     Ok(ids)
 }
 
-fn joined(bases: &BTreeMap<String, String>) -> String {
+pub(super) fn joined(bases: &BTreeMap<String, String>) -> String {
     bases.values().map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
@@ -235,7 +235,7 @@ pub(super) fn arguments(function: &Function, tree: &Tree, options: &Options) -> 
 }
 
 /// The fingerprint of everything that decides what the image will be, but for its name and its base's content.
-fn wanted(function: &Function, content: &str, args: &BTreeMap<String, String>, options: &Options) -> String {
+pub(super) fn wanted(function: &Function, content: &str, args: &BTreeMap<String, String>, options: &Options) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("faas 1 container image");
     let mut add = |text: &str| {
         hasher.update(&(text.len() as u64).to_le_bytes());

@@ -103,7 +103,7 @@ commands! {
     "namespace" or "ns" => namespace::Namespace, "List, create, change and remove namespaces";
     "namespaces" => super::namespaces::Namespaces, "List namespaces, as `namespace list` does";
     "new" => new::New, "Make a function from a template, and its stack file";
-    "plan" or "diff" => plan::Plan, "Show what `faas deploy` would change; where the platform can say, field by field";
+    "plan" or "diff" => plan::Plan, "Show what `faas up` would change; where the platform can say, field by field";
     #[cfg(feature = "image")]
     "plugin" => super::plugin::Plugin, "Get plugins: programs in ~/.openfaas/plugins that are called as commands";
     "print-token" => super::print_token::PrintToken, "Print what a token (JWT) says";

@@ -1,4 +1,4 @@
-//! `faas plan`: what `faas deploy` would change, without changing it.
+//! `faas plan`: what `faas up` would change, without building or changing anything.
 use clap::Args;
 
 use super::build::TagFlag;
@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::{Fault, Kind, Result};
 use crate::plan::Action;
 
-/// Show what `faas deploy` would change; where the platform can say, field by field
+/// Show what `faas up` would change; where the platform can say, field by field
 #[derive(Args)]
 #[command(visible_alias = "diff")]
 #[command(
@@ -43,8 +43,8 @@ impl Plan {
             options: Options { tag: self.tag.tag, ..Options::default() },
             parallel: self.parallel,
             builds: super::build::parallel(),
-            build: false,
-            push: false,
+            build: true,
+            push: true,
             deploys: true,
             dry: true,
             templates: None,

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::{Action, Decision, Outcome, changed, decide, hide, prune, spec_hash};
 use crate::artifact::{Artifact, ArtifactKind};
 use crate::backend::{Backend, Change, Deployed, How, Scope};
+use crate::build::foreseen::Foreseen;
 use crate::build::{self, Project};
 use crate::error::{Code, Fault, Kind, Result};
 use crate::function::{Function, FunctionId};
@@ -20,6 +21,9 @@ use crate::progress::{Progress, Silent};
 /// How long a registry may take to tell which image is behind a tag.
 const REGISTRY_WAIT: std::time::Duration = std::time::Duration::from_secs(20);
 
+/// What a plan says of an image that is to be built before it is deployed.
+const TO_BUILD: &str = "to be built";
+
 /// Asks whether what the stack names no longer may be removed.
 pub type Confirm<'a> = dyn Fn(&[Deployed]) -> Result<bool> + Sync + 'a;
 
@@ -29,7 +33,8 @@ pub struct Steps<'a> {
     pub project: &'a Project<'a>,
     /// How to build.
     pub options: &'a build::Options,
-    /// Build images; without it, images are taken as the stack names them. Bundles are always built: they stay here.
+    /// Build images, or when it is dry foresee whether they would be; without it, images are taken as the stack names
+    /// them. Bundles are always built: they stay here.
     pub build_images: bool,
     /// Push images.
     pub push: bool,
@@ -217,7 +222,11 @@ async fn secrets_are_there(functions: &[Function], backend: &dyn Backend) -> Res
 
 /// Whether the function is built on the way.
 fn is_built(function: &Function, kind: ArtifactKind, steps: &Steps<'_>) -> bool {
-    kind != ArtifactKind::Image || (steps.build_images && !function.build.skip)
+    kind != ArtifactKind::Image || (!steps.dry && builds_image(function, steps))
+}
+
+fn builds_image(function: &Function, steps: &Steps<'_>) -> bool {
+    steps.build_images && !function.build.skip
 }
 
 /// What the platform has of these functions, one question a namespace.
@@ -297,6 +306,9 @@ async fn try_one(
     if decision.action == Action::Unchanged && (steps.force || matches!(steps.how, How::Replace | How::Adopt)) {
         decision = Decision { action: Action::Updated, reason: "forced".into() };
     }
+    if built == TO_BUILD && decision.action == Action::Updated {
+        decision.reason = "the code changed".into();
+    }
     tracing::info!("{name}: {:?}: {}", decision.action, decision.reason);
     let change = Change {
         function: function.clone(),
@@ -309,6 +321,9 @@ async fn try_one(
     };
     if steps.dry {
         let mut changes = backend.preview(&change).await?.unwrap_or_default();
+        if built == TO_BUILD {
+            changes.iter_mut().filter(|one| one.path == "artifact").for_each(|one| one.after = Some(TO_BUILD.into()));
+        }
         hide::secrets(&mut changes);
         if decision.action == Action::Unchanged && !changes.is_empty() {
             decision = Decision { action: Action::Updated, reason: "changed on the platform".into() };
@@ -395,6 +410,17 @@ async fn artifact(
         return Ok((pinned(function, named, backend, steps, progress).await, built.reason));
     }
     let reference = build::tag::reference(function, steps.options.tag, steps.project.root)?;
+    if builds_image(function, steps) {
+        match build::foreseen::image(function, steps.project, steps.options).await {
+            Ok(Foreseen::Kept(artifact)) => {
+                let named = by_digest(function, artifact, false, steps, progress).await?;
+                return Ok((named, "unchanged".into()));
+            }
+            Ok(Foreseen::Built) => return Ok((Artifact::Image { reference, digest: None }, TO_BUILD.into())),
+            // What can't be told here goes by its name.
+            Ok(Foreseen::Unknown) | Err(_) => {}
+        }
+    }
     let digest = reference.split_once('@').map(|(_, digest)| digest.to_owned());
     let artifact = Artifact::Image { reference, digest };
     let named = by_digest(function, artifact, false, steps, progress).await?;
