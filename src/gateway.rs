@@ -69,7 +69,7 @@ pub fn listen_address(address: &str) -> Result<String> {
     let bare = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/');
     let wrong = |why: &str| {
         Fault::usage(format!("the embedded platform can't listen on `{address}`: {why}"))
-            .hint("give an address of this machine as HOST:PORT, for example 127.0.0.1:8080")
+            .hint("give an address of this machine as HOST:PORT, for example 127.0.0.1:8080; for a gateway elsewhere, write `name: openfaas` under `provider:`")
     };
     if bare.starts_with("https://") {
         return Err(wrong("it speaks http, not https"));

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::RunSpec;
 
 pub mod client;
+pub mod page;
 mod retry_after;
 
 pub use retry_after::retry_after;

@@ -1,7 +1,6 @@
 //! A gateway that is not there, not trusted, not a gateway, or breaks in the middle: one clear error each.
 
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::Test;
@@ -71,14 +70,37 @@ fn a_functions_own_429_is_its_answer() {
 }
 
 #[test]
-fn an_html_page_is_shortened_to_its_words() {
+fn an_html_page_is_shortened_to_its_words_and_told_once() {
     let page =
         "<!DOCTYPE html><html><head><style>b{}</style></head><body><h1>Oh no</h1><p>the proxy fell</p></body></html>";
     let server = Server::always("500 Internal Server Error", "text/html", page);
     run(&server.url, &["list"])
         .status(1)
-        .stderr("error: can't list the functions: Oh no the proxy fell (500 Internal Server Error)\n")
+        .stderr_has("error: can't list the functions: a web page: Oh no the proxy fell (500 Internal Server Error)\n")
+        .stderr_has("hint: is a gateway behind")
         .run();
+    let page = format!("\n<HTML><title>502 Bad Gateway</title>{}</HTML>", "<p>lorem ipsum</p>".repeat(5000));
+    let server = plain("502 Bad Gateway", &page);
+    for args in [&["list"][..], &["deploy", "--name", "tax", "--image", "r.example/x:1"], &["remove", "tax"]] {
+        let done = run(&server.url, args).status(1).stderr_has("a web page: 502 Bad Gateway (502 Bad Gateway)").run();
+        assert!(!done.stderr.contains("lorem"), "{}", done.stderr);
+    }
+    let done = run(&server.url, &["remove", "tax"]).status(1).run();
+    assert_eq!(done.stderr.matches("can't remove").count(), 1, "{}", done.stderr);
+    run(&server.url, &["invoke", "tax"])
+        .status(1)
+        .stderr_has("tax answered 502 Bad Gateway: a web page: 502 Bad")
+        .run();
+}
+
+#[test]
+fn a_long_failure_of_a_function_does_not_flood_the_terminal() {
+    let server = plain("500 Internal Server Error", &"error text ".repeat(6000));
+    let done = run(&server.url, &["invoke", "tax"]).status(1).stderr_has("error text error text").run();
+    assert!(done.stderr.len() < 4500 && done.stderr.contains('…'), "{} bytes", done.stderr.len());
+    // Programs and faas-cli's users get what there is.
+    let done = run(&server.url, &["invoke", "tax", "--output", "json"]).status(1).run();
+    assert!(done.stderr.len() > 60_000, "{} bytes", done.stderr.len());
 }
 
 #[test]
@@ -170,75 +192,6 @@ fn a_functions_redirect_is_followed_without_what_was_meant_for_it() {
     assert_eq!(asked[0].header("authorization"), None);
 }
 
-/// A TLS server whose certificate nobody has signed.
-fn self_signed() -> Server {
-    use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-    faas::wire::client::install_tls();
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/tls");
-    let certificate = CertificateDer::from_pem_file(format!("{folder}/cert.pem")).expect("certificate");
-    let key = PrivateKeyDer::from_pem_file(format!("{folder}/key.pem")).expect("key");
-    let config = rustls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .expect("server configuration");
-    let config = Arc::new(config);
-    Server::with(move |mut tcp, _| {
-        let mut tls = rustls::ServerConnection::new(config.clone()).expect("connection");
-        let mut stream = rustls::Stream::new(&mut tls, &mut tcp);
-        let mut head = [0; 4096];
-        if matches!(std::io::Read::read(&mut stream, &mut head), Ok(n) if n > 0) {
-            let _ =
-                stream.write_all(&answer("200 OK", &[("Content-Type", JSON)], "[{\"name\":\"tax\",\"image\":\"i\"}]"));
-            stream.conn.send_close_notify();
-            let _ = stream.flush();
-        }
-    })
-}
-
-#[test]
-fn a_certificate_that_nobody_signed_is_named() {
-    let url = self_signed().url.replace("http://", "https://");
-    run(&url, &["list"])
-        .status(1)
-        .stderr_has(format!("no trusted connection to {url}"))
-        .stderr_has("--tls-no-verify")
-        .run();
-    run(&url, &["list", "-q", "--tls-no-verify"]).stdout("tax\n").run();
-    let certificate = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/tls/cert.pem");
-    run(&url, &["list", "-q"]).env("SSL_CERT_FILE", certificate).stdout("tax\n").run();
-    run(&url, &["list", "-q", "--tls-ca", certificate]).stdout("tax\n").run();
-    run(&url, &["list", "-q"]).env("FAAS_TLS_CA", certificate).stdout("tax\n").run();
-}
-
-#[test]
-fn a_file_that_holds_no_certificate_is_told() {
-    let url = "https://127.0.0.1:1";
-    run(url, &["list", "--tls-ca", "none.pem"]).status(2).stderr_has("none.pem").stderr_has("FAAS_TLS_CA").run();
-    run(url, &["list", "--tls-ca", "empty.pem"])
-        .file("empty.pem", "no certificate\n")
-        .status(2)
-        .stderr_has("empty.pem holds no certificate in PEM form")
-        .run();
-}
-
-#[test]
-fn tls_where_none_is_spoken_is_told() {
-    let closing = plain("400 Bad Request", "what?");
-    let answering = Server::with(|mut stream, _| {
-        let _ = stream.write_all(&answer("400 Bad Request", &[], "what?"));
-        std::thread::sleep(Duration::from_secs(1));
-    });
-    for server in [closing, answering] {
-        let url = server.url.replace("http://", "https://");
-        run(&url, &["list"])
-            .status(1)
-            .stderr_has(format!("no trusted connection to {url}"))
-            .stderr_has("http:// rather than https://")
-            .run();
-    }
-}
-
 #[test]
 fn a_log_line_that_is_none_ends_the_log() {
     let server = Server::new(|asked| {
@@ -306,6 +259,52 @@ fn what_is_unchanged_but_dead_is_no_success() {
         deploy(&["--no-wait"]).stdout_has("unchanged").run();
         deploy(&["--timeout", "300ms"]).status(code).stderr_has(said).run();
     }
+}
+
+/// What faasd says while, or after, an earlier deployment of `tax` was cut off.
+const SNAPSHOT: &str = "unable to create container: tax, error: snapshot \"tax-snapshot\": already exists";
+
+/// A gateway on which an earlier deployment of `tax` is under way when it is asked for the first `busy` times.
+fn at_an_earlier_one(busy: usize) -> Server {
+    let (asked, then) = (std::sync::atomic::AtomicUsize::new(0), "GET /system/functions");
+    Server::new(move |request| {
+        let before = asked.load(std::sync::atomic::Ordering::Relaxed);
+        match request.line.split(' ').next() {
+            Some("PUT") if before >= busy => answer("202 Accepted", &[], ""),
+            Some("POST") => {
+                asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                answer("400 Bad Request", &[("Content-Type", "text/plain")], SNAPSHOT)
+            }
+            _ if request.line.starts_with(then) => answer("200 OK", &[("Content-Type", JSON)], "[]"),
+            _ => answer("404 Not Found", &[], ""),
+        }
+    })
+}
+
+#[test]
+fn an_earlier_deployment_that_is_under_way_is_waited_for() {
+    let deploy =
+        |server: &Server| run(&server.url, &["deploy", "--name", "tax", "--image", "r.example/x:1", "--no-wait"]);
+    deploy(&at_an_earlier_one(1)).stderr_has("still at an earlier deployment of it; waiting").run();
+    let done = deploy(&at_an_earlier_one(99))
+        .status(1)
+        .stderr_has("an earlier deployment of it did not come to its end")
+        .run();
+    assert!(done.stderr.contains("`ctr -n openfaas-fn snapshots rm tax-snapshot`"), "{}", done.stderr);
+    assert!(!done.stderr.contains("already exists"), "{}", done.stderr);
+}
+
+#[test]
+fn a_deployment_that_outlasts_the_gateway_may_go_on() {
+    let slow = |request: &crate::support::server::Asked| match request.line.starts_with("PUT") {
+        true => answer("504 Gateway Timeout", &[], "context deadline exceeded"),
+        false => answer("404 Not Found", &[], ""),
+    };
+    run(&Server::new(slow).url, &["deploy", "--name", "tax", "--image", "r.example/x:1"])
+        .status(124)
+        .stderr_has("the platform may go on with it")
+        .stderr_has("--timeout 10m")
+        .run();
 }
 
 #[test]

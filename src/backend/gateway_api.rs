@@ -12,9 +12,9 @@ use super::{
     Body, Call, Deployed, Info, LogEntry, LogQuery, LogStream, Namespace, Namespaces, Reply, Scope, Secret, SecretName,
     Secrets, Usage, Written,
 };
-use crate::error::{Fault, Kind, Result};
+use crate::error::{Code, Fault, Kind, Result};
 use crate::function::{FunctionId, Resources};
-use crate::wire::client::{Client, LogsRequest, Request, body};
+use crate::wire::client::{Client, LogsRequest, Request, body, is_about_namespace};
 use crate::wire::{self, FunctionStatus, LogMessage, Quantities};
 
 pub mod deployment;
@@ -65,7 +65,7 @@ impl GatewayApi {
             .map(|name| async move {
                 match client.function(&name, namespace, usage).await {
                     Ok(status) => Ok(Some(status)),
-                    Err(fault) if fault.kind == Kind::NotFound => Ok(None),
+                    Err(fault) if fault.code == Code::NO_FUNCTION => Ok(None),
                     Err(fault) => Err(fault),
                 }
             })
@@ -105,7 +105,7 @@ impl GatewayApi {
     ) -> Result<Vec<super::Difference>> {
         let there = match self.describe(&change.function.id()).await {
             Ok(there) => Some(there),
-            Err(fault) if fault.kind == Kind::NotFound => None,
+            Err(fault) if fault.code == Code::NO_FUNCTION => None,
             Err(fault) => return Err(fault),
         };
         Ok(preview::differences(change, wanted, there.as_ref(), whole_environment))
@@ -173,9 +173,13 @@ impl GatewayApi {
         let mut received = body(response);
         if status == StatusCode::NOT_FOUND {
             let start = peek(&mut received).await;
-            if start.starts_with(b"error finding function") {
+            let said = String::from_utf8_lossy(&start);
+            if said.starts_with("error finding function") && is_about_namespace(&said) {
+                return Err(no_namespace(id.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE)));
+            }
+            if said.starts_with("error finding function") {
                 return Err(Fault::not_found(format!("there is no function {id}"))
-                    .cause(String::from_utf8_lossy(&start).trim())
+                    .cause(said.trim())
                     .hint("`faas list` shows what is deployed"));
             }
             received = Box::pin(futures_util::stream::iter([Ok(start)]).chain(received));
@@ -405,9 +409,11 @@ impl Namespaces for GatewayApi {
         if answer.status == StatusCode::NOT_FOUND {
             return Err(no_namespace(name));
         }
+        // Where functions are containers, those count, too.
+        let images = if self.client.is_embedded() { "" } else { ", and what images are left in it" };
         let fault = |f: Fault| match answer.status {
             StatusCode::INTERNAL_SERVER_ERROR => {
-                f.hint("a namespace can be removed once no functions and images are left in it")
+                f.hint(format!("`faas list -n {name}` shows the functions in it: remove them first{images}"))
             }
             _ => f,
         };

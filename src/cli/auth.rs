@@ -198,7 +198,7 @@ impl Auth {
             }
         };
         let tls = session::tls(context, &self.gateway)?;
-        let http = Http::new(tls.verify_tls, tls.trusted)?;
+        let http = Http::new(tls.verify_tls, &tls.trusted)?;
         let ask = |ask: Ask<'_>| self.ask(context, &ask);
         let tokens = crate::runtime::block_on(oidc::sign_in(&provider, &grant, &http, self.timeout, &ask))?;
         let renewal = Renewal { provider, refresh: tokens.refresh.clone(), exchange: !self.no_exchange, expires: None };

@@ -61,12 +61,13 @@ pub fn open(
 fn local(meant: &Meant<'_>) -> Result<Arc<dyn Backend>> {
     use crate::backend::local::{Local, TIMEOUT};
     let client = super::session::client(meant.context, meant.flags, meant.gateway, TIMEOUT.max(2 * meant.wait))?;
-    Ok(Arc::new(Local::new(client, meant.wait)))
+    Ok(Arc::new(Local::new(client.embedded(), meant.wait)))
 }
 
 #[cfg(feature = "openfaas")]
 fn openfaas(meant: &Meant<'_>) -> Result<Arc<dyn Backend>> {
-    let timeout = crate::wire::client::Options::default().timeout;
+    // A gateway answers when the image is there, and a large one takes its time.
+    let timeout = crate::wire::client::Options::default().timeout.max(meant.wait);
     let client = super::session::client(meant.context, meant.flags, meant.gateway, timeout)?;
     Ok(Arc::new(crate::backend::openfaas::OpenFaas::new(client, meant.wait)))
 }

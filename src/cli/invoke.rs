@@ -1,26 +1,33 @@
 //! `faas invoke`: calls a function; stdin is its body, stdout its answer, both streamed.
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use secrecy::{ExposeSecret, SecretString};
 
 use super::Global;
+use super::password::in_arguments;
 use super::session::{GatewayFlags, Session};
 use super::values::duration;
 use crate::backend::{Call, CallOptions, LogTail, Reply};
 use crate::context::Context;
 use crate::error::{Fault, Kind, OrFault, Result};
 use crate::function::FunctionId;
+use crate::output::{Dialect, Output};
+use crate::wire::page;
 
 mod event;
 mod headers;
 mod input;
 mod sign;
 
-/// How much of an answer that is no success is shown.
-const SHOWN: usize = 64 << 10;
+/// How much of an answer that is no success is read, and told to programs.
+const READ: usize = 64 << 10;
+/// How much of it is shown to people, in characters.
+const SHOWN: usize = 4000;
 
 /// Call a function: stdin is the request's body, stdout the answer's
 #[derive(Args)]
@@ -51,12 +58,15 @@ pub struct Invoke {
     /// The path below the function's own, as /orders/7
     #[arg(long, default_value = "/", value_name = "PATH", hide_default_value = true)]
     path: String,
-    /// Sign the body (HMAC with SHA-256) in this header; needs --key
-    #[arg(long, value_name = "HEADER", requires = "key")]
+    /// Sign the body (HMAC with SHA-256) in this header; needs --key-file or --key
+    #[arg(long, value_name = "HEADER", requires = "signing")]
     sign: Option<String>,
-    /// The key to sign with
-    #[arg(long, value_name = "KEY", requires = "sign")]
+    /// The key to sign with; other users of this machine can see it while the command runs
+    #[arg(long, value_name = "KEY", requires = "sign", group = "signing")]
     key: Option<String>,
+    /// The file that holds the key to sign with
+    #[arg(long, value_name = "FILE", requires = "sign", group = "signing")]
+    key_file: Option<PathBuf>,
     #[command(flatten)]
     event: event::EventFlags,
     /// Give up after this long, as 30s or 2m; 0 waits for as long as the platform does
@@ -90,6 +100,7 @@ impl Invoke {
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
         let headers = self.headers()?;
         let path = self.path();
+        let key = self.signing_key(context)?;
         let session = Session::open(context, global, &self.gateway)?;
         let capabilities = session.backend.capabilities();
         if self.asynchronous {
@@ -97,8 +108,16 @@ impl Invoke {
         }
         let options = self.options();
         if let Some(flag) = options.first().filter(|_| capabilities.provider != "lambda") {
-            return Err(Fault::unsupported(format!("provider `{}` has no {flag}", capabilities.provider))
-                .hint("it is for provider `lambda`; `faas logs` and `faas rollout` work everywhere"));
+            return Err(Fault::unsupported(format!("provider `{}` has no {flag}", capabilities.provider)).hint(
+                match flag {
+                    "--logs" => format!("it is for provider `lambda`: `faas logs {}` shows the log here", self.name),
+                    "--url" => format!(
+                        "it is for provider `lambda`: `faas describe {}` shows the address, -g takes that of a gateway",
+                        self.name
+                    ),
+                    _ => "it is for provider `lambda`".to_owned(),
+                },
+            ));
         }
         if self.auth && capabilities.provider != "openfaas" {
             return Err(Fault::unsupported(format!("provider `{}` exchanges no tokens", capabilities.provider))
@@ -109,9 +128,9 @@ impl Invoke {
         let method = Method::from_bytes(self.method.to_ascii_uppercase().as_bytes()).or_fault(|| "no method".into())?;
         let bodiless = matches!(method, Method::GET | Method::HEAD | Method::OPTIONS);
         crate::runtime::block_on(async {
-            let (input, headers) = match (&self.sign, &self.key) {
+            let (input, headers) = match (&self.sign, &key) {
                 (Some(name), Some(key)) => {
-                    let (input, signature) = sign::read(key, bodiless, &context.out)?;
+                    let (input, signature) = sign::read(key.expose_secret(), bodiless, &context.out)?;
                     let mut headers = headers;
                     headers.insert(header_name(name)?, signature);
                     (input, headers)
@@ -132,7 +151,7 @@ impl Invoke {
             let answered = async {
                 let reply = session.backend.invoke(&id, call).await?;
                 if !reply.status.is_success() {
-                    return Err(refused(&id, reply).await);
+                    return Err(refused(&id, reply, &context.out).await);
                 }
                 match self.asynchronous {
                     true => queued(context, &reply),
@@ -146,6 +165,18 @@ impl Invoke {
             }
             answered
         })
+    }
+
+    fn signing_key(&self, context: &Context) -> Result<Option<SecretString>> {
+        match (&self.key, &self.key_file) {
+            (Some(key), _) => {
+                in_arguments(context, "--key", "--key-file");
+                Ok(Some(SecretString::from(key.clone())))
+            }
+            (None, Some(file)) => super::secret::file::text(&context.absolute(file), file)
+                .map(|text| Some(SecretString::from(text.trim_end_matches(['\n', '\r'])))),
+            (None, None) => Ok(None),
+        }
     }
 
     fn options(&self) -> CallOptions {
@@ -238,18 +269,25 @@ fn cut(id: &FunctionId, error: &std::io::Error) -> Fault {
 }
 
 /// An answer that is no success: to stderr, so that a pipe gets nothing but answers.
-async fn refused(id: &FunctionId, reply: Reply) -> Fault {
+async fn refused(id: &FunctionId, reply: Reply, out: &Output) -> Fault {
     let mut bytes = Vec::new();
     let mut body = reply.body;
     while let Some(Ok(chunk)) = body.next().await {
-        bytes.extend_from_slice(&chunk[..chunk.len().min(SHOWN - bytes.len())]);
-        if bytes.len() == SHOWN {
+        bytes.extend_from_slice(&chunk[..chunk.len().min(READ - bytes.len())]);
+        if bytes.len() == READ {
             break;
         }
     }
     let text = String::from_utf8_lossy(&bytes);
     let text = text.trim();
     let status = reply.status;
+    let content_type = reply.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let for_people = out.is_table() && out.dialect == Dialect::Faas;
+    let shown = match for_people {
+        true if page::is_page(content_type.unwrap_or_default(), text) => format!("a web page: {}", page::words(text)),
+        true => page::cut(text, SHOWN),
+        false => text.to_owned(),
+    };
     let kind = match status {
         StatusCode::NOT_FOUND => Kind::NotFound,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Kind::Unauthorized,
@@ -257,7 +295,7 @@ async fn refused(id: &FunctionId, reply: Reply) -> Fault {
         _ => Kind::Failed,
     };
     let fault = Fault::new(kind, format!("{id} answered {status}"));
-    let fault = if text.is_empty() { fault } else { fault.cause(text) };
+    let fault = if text.is_empty() { fault } else { fault.cause(shown) };
     let wants = reply.headers.get(header::WWW_AUTHENTICATE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match reply.headers.get(header::LOCATION).and_then(|l| l.to_str().ok()) {
         Some(to) if status.is_redirection() => fault.hint(format!("it redirects to {to}")),

@@ -5,6 +5,14 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::context::Context;
 use crate::error::{Fault, OrFault, Result};
+use crate::output::Dialect;
+
+/// Warns of a secret that was given as an argument; faas-cli says nothing of it.
+pub fn in_arguments(context: &Context, flag: &str, instead: &str) {
+    if context.out.dialect == Dialect::Faas {
+        context.out.warn(format!("{flag} can be seen by other users of this machine; {instead} can't"));
+    }
+}
 
 /// The password: `given` by a flag, else from stdin when `from_stdin` says so, else asked for with `prompt`. Where nobody
 /// can be asked, `example` says how to hand it over.

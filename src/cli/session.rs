@@ -11,6 +11,7 @@ use crate::backend::Backend;
 use crate::context::Context;
 use crate::error::{Code, Fault, Result};
 use crate::function::{Function, FunctionId};
+use crate::output::Dialect;
 use crate::stack::{ProviderKind, Stack};
 use crate::wire::client::{Auth, Client, Options};
 
@@ -33,7 +34,7 @@ pub struct GatewayFlags {
     /// A file of certificates (PEM) to trust besides the system's, as of a private CA [default: FAAS_TLS_CA]
     #[arg(long, value_name = "FILE", conflicts_with = "tls_no_verify")]
     pub tls_ca: Option<PathBuf>,
-    /// A token (JWT) to use instead of the saved login
+    /// A token (JWT) to use instead of the saved login; other users of this machine can see it [default: FAAS_TOKEN]
     #[arg(short = 'k', long, value_name = "TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// The namespace [default: OPENFAAS_NS, else the platform's]
@@ -111,6 +112,7 @@ impl Session {
     /// # Errors
     /// A provider that this build has not.
     pub fn with(context: &Context, flags: &GatewayFlags, stack: Option<Stack>, wait: Duration) -> Result<Self> {
+        tell_other(context, flags, stack.as_ref());
         let backend = backends::open(context, flags, stack.as_ref(), wait)?;
         let default_namespace = context.env.get("OPENFAAS_NS").map(Into::into);
         let given_namespace = flags.namespace.clone().filter(|name| !name.is_empty());
@@ -164,8 +166,8 @@ impl Session {
                 let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
                 !text.is_empty() && text.bytes().all(plain)
             };
-            if part.is_some_and(|part| !fits(part)) {
-                let fault = Fault::usage(format!("`{}` can't be a {what}'s name", name.escape_debug()));
+            if let Some(part) = part.filter(|part| !fits(part)) {
+                let fault = Fault::usage(format!("`{}` can't be a {what}'s name", part.escape_debug()));
                 return Err(fault.hint("as in `tax`, or `tax.staging` for the one in the namespace staging"));
             }
         }
@@ -211,6 +213,20 @@ impl Place {
         let here = running.filter(|_| kind == ProviderKind::Local);
         let gateway = given.or(here).or(in_stack).unwrap_or_else(|| DEFAULT_GATEWAY.into());
         Self { kind, gateway: gateway.trim().trim_end_matches('/').to_owned() }
+    }
+}
+
+/// Says which gateway is meant where `OPENFAAS_URL`, which nobody sees, wins over the one that the stack file names.
+fn tell_other(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>) {
+    let Some(stack) = stack.filter(|stack| stack.provider.kind == ProviderKind::OpenFaas) else { return };
+    let (Some(meant), Some(written)) = (context.env.get("OPENFAAS_URL"), &stack.provider.gateway) else { return };
+    // Without a login that it may have.
+    let plain = |address: &str| crate::wire::client::parse_address(address).ok().map(|(url, _)| url);
+    let (Some(meant), Some(written)) = (plain(meant), plain(written)) else { return };
+    if flags.gateway.is_none() && meant != written && context.out.dialect == Dialect::Faas {
+        let (meant, written) = (meant.as_str().trim_end_matches('/'), written.as_str().trim_end_matches('/'));
+        let file = &stack.origin.name;
+        context.out.note(format_args!("gateway: {meant}, by OPENFAAS_URL; {file} says {written}"));
     }
 }
 
@@ -272,7 +288,13 @@ fn running(_: &Context) -> Option<String> {
 /// A client with the login that fits the address: a token from the flag, the embedded platform's own, a saved one.
 pub(super) fn client(context: &Context, flags: &GatewayFlags, gateway: &str, timeout: Duration) -> Result<Client> {
     let (auth, renewal) = match &flags.token {
-        Some(token) => (Auth::Bearer(SecretString::from(token.clone())), None),
+        Some(token) => {
+            super::password::in_arguments(context, "--token", "FAAS_TOKEN");
+            (Auth::Bearer(SecretString::from(token.clone())), None)
+        }
+        None if context.env.get("FAAS_TOKEN").is_some() => {
+            (Auth::Bearer(SecretString::from(context.env.get("FAAS_TOKEN").unwrap_or_default())), None)
+        }
         // One that the address itself has is what is meant; the client takes it from there.
         None if crate::wire::client::parse_address(gateway).is_ok_and(|(_, login)| login.is_some()) => {
             (Auth::None, None)
@@ -293,7 +315,7 @@ pub fn tls(context: &Context, flags: &GatewayFlags) -> Result<Options> {
     let variable = || context.env.get("FAAS_TLS_CA").filter(|path| !path.is_empty()).map(PathBuf::from);
     let file = flags.tls_ca.clone().or_else(variable).filter(|_| !flags.tls_no_verify);
     let trusted = match file {
-        Some(path) => crate::wire::client::certificates(&context.absolute(&path))?,
+        Some(path) => crate::wire::client::trust::certificates(&context.absolute(&path))?,
         None => Vec::new(),
     };
     Ok(Options { verify_tls: !flags.tls_no_verify, trusted, ..Options::default() })

@@ -269,7 +269,7 @@ pub fn check_free(listen: &str) -> Result<()> {
         .map_err(|e| {
             Fault::usage(format!("the embedded platform can't listen on {listen}"))
                 .cause(e)
-                .hint("give an address of this machine as HOST:PORT")
+                .hint("give an address of this machine as HOST:PORT; for a gateway elsewhere, write `name: openfaas` under `provider:`")
         })?
         .collect();
     match TcpListener::bind(&addresses[..]) {

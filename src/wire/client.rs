@@ -18,9 +18,10 @@ mod exchange;
 mod logs;
 mod renewal;
 mod trouble;
+pub mod trust;
 
 pub use address::parse as parse_address;
-pub use answer::Answer;
+pub use answer::{Answer, is_about_namespace};
 pub use call::{Request, body};
 pub use exchange::Exchanged;
 pub use logs::LogsRequest;
@@ -58,7 +59,7 @@ pub struct Options {
     /// Whether the server's certificate is checked.
     pub verify_tls: bool,
     /// Certificates that are trusted besides the system's.
-    pub trusted: Vec<reqwest::Certificate>,
+    pub trusted: Vec<trust::Certificate>,
     /// How long a `/system` call may take, logs excepted.
     pub timeout: Duration,
 }
@@ -85,6 +86,8 @@ pub struct Client {
     relay: OnceLock<reqwest::Client>,
     /// The status of the last `/system` answer; 0 before the first.
     last: AtomicU16,
+    /// Whether it is the embedded platform's.
+    embedded: bool,
 }
 
 impl Client {
@@ -99,7 +102,20 @@ impl Client {
             options.auth = inline;
         }
         let shown = renewal::Shown::new(options.auth.clone(), options.renewal.clone());
-        Ok(Self { base, options, shown, system: OnceLock::new(), relay: OnceLock::new(), last: AtomicU16::new(0) })
+        let (system, relay) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { base, options, shown, system, relay, last: AtomicU16::new(0), embedded: false })
+    }
+
+    /// The same of the embedded platform, which is told when nobody answers.
+    #[must_use]
+    pub fn embedded(self) -> Self {
+        Self { embedded: true, ..self }
+    }
+
+    /// Whether it is the embedded platform's.
+    #[must_use]
+    pub fn is_embedded(&self) -> bool {
+        self.embedded
     }
 
     /// The status of the last answer to a `/system` call.
@@ -410,7 +426,7 @@ impl Client {
         } else if !self.options.verify_tls {
             builder = builder.tls_danger_accept_invalid_certs(true);
         } else if !self.options.trusted.is_empty() {
-            builder = builder.tls_certs_merge(self.options.trusted.iter().cloned());
+            builder = builder.tls_backend_preconfigured(trust::config(&self.options.trusted)?);
         }
         if address::is_loopback(&self.base) {
             builder = builder.no_proxy();
@@ -436,23 +452,6 @@ fn no_function(name: &str, namespace: Option<&str>) -> Fault {
     Fault::not_found(format!("there is no function {name}{place}"))
         .code(Code::NO_FUNCTION)
         .hint("`faas list` shows what is deployed")
-}
-
-/// The certificates in a PEM file.
-///
-/// # Errors
-/// [`crate::error::Kind::Usage`] when it can't be read, or holds none.
-pub fn certificates(path: &std::path::Path) -> Result<Vec<reqwest::Certificate>> {
-    let bytes = std::fs::read(path).map_err(|error| {
-        Fault::usage(format!("can't read the certificates in {}", path.display()))
-            .cause(error)
-            .hint("--tls-ca and FAAS_TLS_CA name a file of certificates in PEM form")
-    })?;
-    match reqwest::Certificate::from_pem_bundle(&bytes) {
-        Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(Fault::usage(format!("{} holds no certificate in PEM form", path.display()))
-            .hint("it has lines with BEGIN CERTIFICATE; `openssl x509 -inform der -in FILE` makes one of a DER file")),
-    }
 }
 
 /// Chooses the TLS provider of the whole process; needed before any HTTP client is made, harmless when repeated.

@@ -16,6 +16,9 @@ use crate::wire::{FunctionDeployment, FunctionStatus};
 
 /// How often a deployment is sent again while the platform still ends the old replica.
 const ENDING_RETRIES: usize = 6;
+/// What to do when a deployment outlasts the patience of whoever waits for it.
+const GOES_ON: &str = "the platform may go on with it, as with pulling a large image: the same command again waits for \
+                       that, `--timeout 10m` waits longer";
 /// The wait between two such attempts.
 const ENDING_WAIT: Duration = Duration::from_secs(2);
 
@@ -33,14 +36,14 @@ pub async fn apply(api: &GatewayApi, wait: Duration, change: &Change, progress: 
     secrets_are_there(api, &deployment).await?;
     progress.step(&id.name, "deploying");
     let answer = match change.how {
-        How::Upsert | How::Adopt => upsert(api, &deployment, progress).await?,
-        How::Create => api.client.deploy(Method::POST, &deployment).await?,
+        How::Upsert | How::Adopt => upsert(api, &deployment, progress).await.map_err(unanswered)?,
+        How::Create => api.client.deploy(Method::POST, &deployment).await.map_err(unanswered)?,
         How::Replace => {
             match remove(api, &id).await {
                 Err(fault) if fault.kind != Kind::NotFound => return Err(fault),
                 _ => {}
             }
-            recreate(api, &deployment).await?
+            recreate(api, &deployment).await.map_err(unanswered)?
         }
     };
     if !answer.status.is_success() {
@@ -126,14 +129,16 @@ async fn upsert(api: &GatewayApi, deployment: &FunctionDeployment, progress: &dy
         if answer.status == StatusCode::NOT_FOUND {
             answer = api.client.deploy(Method::POST, deployment).await?;
         }
-        if attempt == ENDING_RETRIES || !is_ending(&answer.text) {
+        let under_way = is_under_way(&answer);
+        if attempt == ENDING_RETRIES || !(under_way || is_ending(&answer.text)) {
             return Ok(answer);
         }
         if attempt == 0 {
-            progress.warn(
-                &deployment.service,
-                "its old process doesn't end on SIGTERM; waiting until the platform kills it",
-            );
+            let why = match under_way {
+                true => "the platform is still at an earlier deployment of it; waiting for that",
+                false => "its old process doesn't end on SIGTERM; waiting until the platform kills it",
+            };
+            progress.warn(&deployment.service, why);
         }
         attempt += 1;
         tokio::time::sleep(ENDING_WAIT).await;
@@ -156,8 +161,18 @@ async fn recreate(api: &GatewayApi, deployment: &FunctionDeployment) -> Result<A
     }
 }
 
+/// Whether what was not there a moment ago is there now: an earlier deployment, whose client has given up, goes on.
+fn is_under_way(answer: &Answer) -> bool {
+    !answer.status.is_success() && answer.text.contains("already exists")
+}
+
 fn is_ending(text: &str) -> bool {
     text.contains("cannot delete running task")
+}
+
+/// That nobody answered in time is no end of the deployment.
+fn unanswered(fault: Fault) -> Fault {
+    if fault.kind == Kind::TimedOut { fault.hint(GOES_ON) } else { fault }
 }
 
 /// The refusal with what to do about it.
@@ -169,6 +184,17 @@ fn explain(answer: &Answer, deployment: &FunctionDeployment, how: How) -> Fault 
     }
     if how == How::Create && text.contains("already exists") {
         return fault.hint("it is there already: leave out --update=false, or pass --replace");
+    }
+    if text.contains("-snapshot") && is_under_way(answer) {
+        let (name, namespace) = (&deployment.service, deployment.namespace.as_deref().unwrap_or("openfaas-fn"));
+        return Fault { cause: None, ..fault }
+            .cause("an earlier deployment of it did not come to its end, and left a snapshot of its files")
+            .hint(format!(
+                "try again in a minute; if it stays so, run `ctr -n {namespace} snapshots rm {name}-snapshot` on the gateway's machine"
+            ));
+    }
+    if matches!(answer.status, StatusCode::GATEWAY_TIMEOUT | StatusCode::BAD_GATEWAY) {
+        return fault.hint(GOES_ON);
     }
     if text.contains("secret") {
         return fault.hint("`faas secret list` shows which secrets the platform has");

@@ -7,6 +7,7 @@ use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::file;
+use crate::cli::password::in_arguments;
 use crate::context::Context;
 use crate::error::{Fault, Result};
 use crate::seal::{self, Clear};
@@ -37,6 +38,9 @@ impl Seal {
     pub fn run(self, context: &Context) -> Result<()> {
         if self.from_literal.is_empty() && self.from_file.is_empty() {
             return Err(Fault::usage("provide at least one secret via --from-literal or --from-file"));
+        }
+        if !self.from_literal.is_empty() {
+            in_arguments(context, "--from-literal", "--from-file");
         }
         let public = file::text(&context.absolute(&self.key), &self.key)?;
         let mut values: BTreeMap<String, Clear> = BTreeMap::new();

@@ -6,6 +6,7 @@ use clap::Args;
 use secrecy::{SecretSlice, SecretString};
 
 use crate::cli::compat;
+use crate::cli::password::in_arguments;
 use crate::context::Context;
 use crate::error::{Fault, OrFault, Result};
 
@@ -48,6 +49,7 @@ impl Value {
     /// When they can't be read, or there are none.
     pub fn read(&self, context: &Context) -> Result<SecretSlice<u8>> {
         let bytes = if let Some(literal) = &self.from_literal {
+            in_arguments(context, "--from-literal", "--from-file and stdin");
             secrecy::ExposeSecret::expose_secret(literal).as_bytes().to_vec()
         } else if let Some(path) = &self.from_file {
             file(&context.absolute(path), path)?

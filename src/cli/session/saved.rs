@@ -49,7 +49,7 @@ fn renewed(context: &Context, flags: &GatewayFlags, gateway: &str, logins: &Logi
         }
         tracing::info!("renewing the token for {gateway} at {}", renewal.provider.authority);
         let tls = super::tls(context, flags)?;
-        let http = oidc::Http::new(tls.verify_tls, tls.trusted)?;
+        let http = oidc::Http::new(tls.verify_tls, &tls.trusted)?;
         let tokens = crate::runtime::block_on(oidc::renew(renewal, &http));
         match tokens {
             Ok(tokens) => {

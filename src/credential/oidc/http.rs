@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::error::{Fault, OrFault, Result};
-use crate::wire::client::install_tls;
+use crate::wire::client::{install_tls, trust};
 
 /// The most bytes of an answer.
 const MOST: usize = 1 << 20;
@@ -21,7 +21,7 @@ impl Http {
     ///
     /// # Errors
     /// When no client can be made.
-    pub fn new(verify: bool, trusted: Vec<reqwest::Certificate>) -> Result<Self> {
+    pub fn new(verify: bool, trusted: &[trust::Certificate]) -> Result<Self> {
         install_tls();
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("faas/", env!("CARGO_PKG_VERSION")))
@@ -30,7 +30,7 @@ impl Http {
         if !verify {
             builder = builder.tls_danger_accept_invalid_certs(true);
         } else if !trusted.is_empty() {
-            builder = builder.tls_certs_merge(trusted);
+            builder = builder.tls_backend_preconfigured(trust::config(trusted)?);
         }
         Ok(Self(builder.build().or_fault(|| "can't make an HTTP client".into())?))
     }

@@ -1,15 +1,13 @@
 //! An answer of the gateway, read whole, and what its status means to the user.
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
-use regex::Regex;
 use reqwest::Response;
 use serde::de::DeserializeOwned;
 
 use super::{Auth, Client, trouble};
 use crate::error::{Fault, Result};
-use crate::wire::retry_after;
+use crate::wire::{page, retry_after};
 
 /// The longest answer that is read: a list of some 100,000 functions.
 const LONGEST: usize = 64 << 20;
@@ -69,6 +67,11 @@ pub async fn read(client: &Client, mut response: Response, what: &str) -> Result
     })
 }
 
+/// Whether a refusal says, in faasd's words, that there is no such namespace.
+pub fn is_about_namespace(text: &str) -> bool {
+    text.trim_end().ends_with("namespace not valid")
+}
+
 impl Answer {
     /// The answer when it is a success, else [`Answer::fault`].
     ///
@@ -77,7 +80,7 @@ impl Answer {
     pub fn accept(self, what: &str) -> Result<Self> {
         if self.status.is_success() && self.is_html() {
             return Err(Fault::failed(what)
-                .cause(format!("{} is no gateway: it answers with a web page: {}", self.address, self.words()))
+                .cause(format!("{} is no gateway: it answers with {}", self.address, self.words()))
                 .hint("is this an OpenFaaS gateway? -g names another"));
         }
         if self.status.is_success() { Ok(self) } else { Err(self.fault(what)) }
@@ -87,6 +90,20 @@ impl Answer {
     #[must_use]
     pub fn fault(&self, what: &str) -> Fault {
         let address = &self.address;
+        let fault = self.plain_fault(what);
+        match fault.hint {
+            None if self.is_html() => fault
+                .hint(format!("is a gateway behind {address}, and does it run? a proxy before it may have said that")),
+            _ => fault,
+        }
+    }
+
+    fn plain_fault(&self, what: &str) -> Fault {
+        let address = &self.address;
+        if is_about_namespace(&self.text) && !self.status.is_success() {
+            return Fault::not_found(format!("{what}: the gateway has no such namespace"))
+                .hint("`faas namespace list` shows those that it has, `faas namespace create` makes one");
+        }
         match self.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 let why = if self.logged_in { "refused the login" } else { "wants a login" };
@@ -118,13 +135,14 @@ impl Answer {
     /// The platform's own words, shortened, and its status.
     #[must_use]
     pub fn words(&self) -> String {
-        let text = if self.is_html() { without_tags(&self.text) } else { squeeze(&self.text) };
+        if self.is_html() {
+            return format!("a web page: {} ({})", page::words(&self.text), self.status);
+        }
+        let text = page::squeeze(&self.text);
         if text.is_empty() {
             return format!("{} answered {} and nothing else", self.address, self.status);
         }
-        let shown: String = text.chars().take(SHOWN).collect();
-        let dots = if shown.len() < text.len() { "…" } else { "" };
-        format!("{shown}{dots} ({})", self.status)
+        format!("{} ({})", page::cut(&text, SHOWN), self.status)
     }
 
     /// The answer as JSON. The content type is not asked: OpenFaaS labels some of its JSON `text/plain`.
@@ -150,22 +168,8 @@ impl Answer {
     }
 
     fn is_html(&self) -> bool {
-        self.content_type.contains("html")
-            || self.text.trim_start().starts_with("<!")
-            || self.text.trim_start().starts_with("<html")
+        page::is_page(&self.content_type, &self.text)
     }
-}
-
-fn squeeze(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// The words of an HTML page.
-fn without_tags(html: &str) -> String {
-    static TAGS: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r"(?is)<script.*?</script>|<style.*?</style>|<!--.*?-->|<[^>]*>").ok());
-    let text = TAGS.as_ref().map_or_else(|| html.into(), |tags| tags.replace_all(html, " "));
-    squeeze(&text.replace("&nbsp;", " ").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
 }
 
 #[cfg(test)]
@@ -186,7 +190,7 @@ mod tests {
     #[test]
     fn a_page_is_shortened_to_its_words() {
         let page = "<html><head><style>p{}</style></head><body>\n<h1>Bad   Gateway</h1>&amp; more</body></html>";
-        assert_eq!(answer(500, "text/html", page).words(), "Bad Gateway & more (500 Internal Server Error)");
+        assert_eq!(answer(500, "", page).words(), "a web page: Bad Gateway & more (500 Internal Server Error)");
     }
 
     #[test]
@@ -199,7 +203,7 @@ mod tests {
     fn json_is_read_whatever_it_is_labelled() {
         assert_eq!(answer(200, "text/plain", "[\"a\"]").json::<Vec<String>>().unwrap(), ["a"]);
         let fault = answer(200, "text/html", "<html>Welcome</html>").json::<Vec<String>>().unwrap_err();
-        assert!(fault.to_string().contains("text/html, not JSON: Welcome"), "{fault}");
+        assert!(fault.to_string().contains("text/html, not JSON: a web page: Welcome"), "{fault}");
         let fault = answer(200, "application/json", "[1]").json::<Vec<String>>().unwrap_err();
         assert!(fault.to_string().contains("at `[0]`"), "{fault}");
     }

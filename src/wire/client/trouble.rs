@@ -7,6 +7,9 @@ use crate::error::{Code, Fault};
 
 const NO_TLS: &str = "does nothing speak TLS there? then the address is http:// rather than https://";
 
+const EMBEDDED: &str = "`faas local start` starts it, and without -g it is found where it runs; for an OpenFaaS gateway, \
+                        write `name: openfaas` under `provider:` in the stack file";
+
 /// No answer came.
 pub fn unanswered(client: &Client, what: &str, error: &reqwest::Error) -> Fault {
     let address = client.address();
@@ -25,6 +28,12 @@ pub fn unanswered(client: &Client, what: &str, error: &reqwest::Error) -> Fault 
     }
     if error.is_connect() {
         let cause = if error.is_timeout() { "nothing answers at this address".into() } else { innermost(error) };
+        if client.embedded {
+            return Fault::failed(format!("the embedded platform does not answer at {address}"))
+                .code(Code::LOCAL_STOPPED)
+                .cause(cause)
+                .hint(EMBEDDED);
+        }
         return Fault::failed(format!("cannot connect to OpenFaaS on URL: {address}"))
             .code(Code::UNREACHABLE)
             .cause(cause)
@@ -65,6 +74,9 @@ fn untrusted(address: &str, error: &rustls::Error) -> Fault {
     match error {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => fault.hint(
             "nobody this machine trusts has signed the certificate: name the signer's file by --tls-ca or FAAS_TLS_CA, or pass --tls-no-verify",
+        ),
+        _ if super::trust::may_sign(error) => fault.cause("it has signed its certificate itself").hint(
+            "when that is meant to be so, name that very certificate by --tls-ca or FAAS_TLS_CA, or pass --tls-no-verify",
         ),
         Error::InvalidCertificate(_) => {
             fault.hint("the certificate is not good for this address; --tls-no-verify goes on without checking it")

@@ -1,0 +1,71 @@
+//! Secrets on the command line: others can read arguments, which is said, and there is another way for each.
+use crate::support::Test;
+use crate::support::server::{Server, answer};
+
+/// A gateway without secrets that takes any.
+fn gateway() -> Server {
+    Server::new(|asked| match asked.line.starts_with("GET") {
+        true => answer("200 OK", &[("Content-Type", "application/json")], "[]"),
+        false => answer("202 Accepted", &[], ""),
+    })
+}
+
+fn run(server: &Server, args: &[&str]) -> Test {
+    Test::new().args(args.iter().copied()).args(["-g", &server.url])
+}
+
+#[test]
+fn one_in_the_arguments_is_warned_of_once_and_none_is_in_a_file() {
+    let server = gateway();
+    let create = ["secret", "create", "key", "--from-literal", "hush"];
+    let warning = "warning: --from-literal can be seen by other users of this machine; --from-file and stdin can't\n";
+    run(&server, &create).stderr(warning).run();
+    run(&server, &create).called("faas-cli").stderr("").run();
+    run(&server, &["secret", "create", "key", "--from-file", "key"]).file("key", "hush").stderr("").run();
+    run(&server, &["secret", "create", "key"]).stdin("hush").stderr("").run();
+}
+
+#[test]
+fn a_body_is_signed_with_a_key_from_a_file() {
+    let server = gateway();
+    let signed =
+        |args: &[&str]| run(&server, &["invoke", "tax", "--sign", "X-Sign"]).args(args.iter().copied()).stdin("hello");
+    signed(&["--key", "k"]).stderr_has("--key can be seen by other users of this machine; --key-file can't").run();
+    signed(&["--key-file", "key"]).file("key", "k\n").stderr("").run();
+    signed(&["--key", "k"]).called("faas-cli").stderr("").run();
+    let signatures: Vec<_> = server.asked().iter().map(|asked| asked.header("x-sign").map(str::to_owned)).collect();
+    let expected = "sha256=406e4b43f87095aa86ca6299d25e875921fefa180f02043bb29bec5681c0c2d0";
+    assert_eq!(signatures, vec![Some(expected.to_owned()); 3]);
+    signed(&[]).status(2).stderr_has("--key-file").run();
+    signed(&["--key", "k", "--key-file", "key"]).status(2).stderr_has("cannot be used with").run();
+}
+
+#[test]
+fn a_token_may_come_from_the_environment() {
+    let server = gateway();
+    run(&server, &["list", "--token", "abc"]).stderr_has("--token can be seen by other users").run();
+    run(&server, &["list"]).env("FAAS_TOKEN", "abc").stderr("").run();
+    assert!(server.asked().iter().all(|asked| asked.header("authorization") == Some("Bearer abc")));
+}
+
+#[test]
+fn the_terminal_shows_what_is_typed_again_after_ctrl_c_at_a_hidden_prompt() {
+    let server = gateway();
+    for args in ["secret create key", "login"] {
+        let test = Test::new().env("TERM", "xterm");
+        let mut command = std::process::Command::new("sh");
+        // The shell is at the same terminal, and outlives the Ctrl-C.
+        let line =
+            format!("stty echo; trap : INT; \"$FAAS\" {args} -g {}; echo \"ended with $?\"; stty -a", server.url);
+        command.args(["-c", &line]).env("FAAS", env!("CARGO_BIN_EXE_faas"));
+        for (name, value) in test.command().get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        let mut session = rexpect::session::spawn_command(command, Some(20_000)).unwrap();
+        session.exp_regex("Value of the secret|Password for admin").unwrap();
+        session.send_control('c').unwrap();
+        session.exp_string("ended with 130").unwrap();
+        let modes = session.exp_eof().unwrap();
+        assert!(modes.contains(" echo ") && !modes.contains("-echo "), "{args}: {modes}");
+    }
+}
