@@ -77,6 +77,7 @@ mod target;
 mod template;
 mod test;
 mod up;
+mod usage;
 mod validate;
 mod values;
 mod verbose;
@@ -162,7 +163,10 @@ pub fn run() -> ExitCode {
                 print!("{}", error.render());
                 return ExitCode::SUCCESS;
             }
-            let _ = error.print();
+            match usage::programs(&args).filter(|_| error.use_stderr() && dialect == Dialect::Faas) {
+                Some(out) => out.fault(&usage::fault(&error)),
+                None => drop(error.print()),
+            }
             return exit(code);
         }
     };
@@ -174,7 +178,8 @@ pub fn run() -> ExitCode {
         out = out.plain();
     }
     verbose::start(verbose, &env, global.log_format);
-    match context(env, out.clone()).and_then(|context| command(&context, &global)) {
+    let run = |context: Context| command(&context, &global).map_err(|fault| context.dirs.explain(fault));
+    match context(env, out.clone()).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             out.fault(&fault);
@@ -243,7 +248,7 @@ fn parsed(mut tree: clap::Command, args: &[OsString]) -> Result<(Global, command
 
 fn context(env: Env, out: Output) -> Result<Context> {
     let cwd: PathBuf = std::env::current_dir().or_fault(|| "the current folder can't be read".into())?;
-    let dirs = Dirs::from_env(&env)?;
+    let dirs = Dirs::from_env(&env);
     Ok(Context { env, cwd, dirs, out })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Fault, Result};
+use crate::error::Fault;
 use crate::output::Output;
 
 /// What a command is given.
@@ -60,6 +60,9 @@ impl FromIterator<(String, String)> for Env {
     }
 }
 
+/// Stands for the home folder where none is known: nothing can be there, and many commands need nothing of it.
+const NOWHERE: &str = "/proc/self/no-home-folder";
+
 /// Where `faas` keeps things. `FAAS_HOME` puts all of it under one folder.
 #[derive(Debug, Clone)]
 pub struct Dirs {
@@ -72,24 +75,21 @@ pub struct Dirs {
 }
 
 impl Dirs {
-    /// By `FAAS_HOME`, else by `XDG_DATA_HOME` and `XDG_CACHE_HOME`, else below the home folder.
-    ///
-    /// # Errors
-    /// When no home folder is known.
-    pub fn from_env(env: &Env) -> Result<Self> {
+    /// By `FAAS_HOME`, else by `XDG_DATA_HOME` and `XDG_CACHE_HOME`, else below the home folder: that of `HOME`, else of the
+    /// system's list of users, else [`NOWHERE`].
+    #[must_use]
+    pub fn from_env(env: &Env) -> Self {
         // A relative one means this folder, for the platform too, which runs in another.
         let folder = |name: &str| {
             let text = env.get(name)?;
             Some(std::path::absolute(text).unwrap_or_else(|_| PathBuf::from(text)))
         };
-        let home = folder("HOME");
+        let home = folder("HOME").or_else(|| std::env::home_dir().filter(|home| home.is_absolute()));
         if let Some(all) = folder("FAAS_HOME") {
             let home = home.unwrap_or_else(|| all.clone());
-            return Ok(Self { data: all.join("data"), cache: all.join("cache"), home });
+            return Self { data: all.join("data"), cache: all.join("cache"), home };
         }
-        let home = home.ok_or_else(|| {
-            Fault::failed("no home folder is known").hint("set HOME, or FAAS_HOME to a folder that faas may use")
-        })?;
+        let home = home.unwrap_or_else(|| NOWHERE.into());
         let under = |variable: &str, rest: &str| {
             env.get(variable)
                 .map(PathBuf::from)
@@ -97,7 +97,16 @@ impl Dirs {
                 .unwrap_or_else(|| home.join(rest))
                 .join("faas")
         };
-        Ok(Self { data: under("XDG_DATA_HOME", ".local/share"), cache: under("XDG_CACHE_HOME", ".cache"), home })
+        Self { data: under("XDG_DATA_HOME", ".local/share"), cache: under("XDG_CACHE_HOME", ".cache"), home }
+    }
+
+    /// The fault, or if it is about what can't be kept without a home folder, one that says so.
+    #[must_use]
+    pub fn explain(&self, fault: Fault) -> Fault {
+        if self.home != Path::new(NOWHERE) || !fault.to_string().contains(NOWHERE) {
+            return fault;
+        }
+        Fault::failed("no home folder is known").hint("set HOME, or FAAS_HOME to a folder that faas may use")
     }
 
     /// The embedded platform's folder (mode 0700): state, token, logs.

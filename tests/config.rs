@@ -145,3 +145,21 @@ fn man_pages_are_written() {
     let done = Test::new().args(["man", "out"]).stdout_has("faas-up.1").run();
     assert!(done.read("out/faas-secret-create.1").contains(".TH FAAS-SECRET-CREATE 1"));
 }
+
+#[test]
+fn a_file_of_variables_may_be_an_editors_of_windows() {
+    let stack = "provider: {name: local}\nfunctions:\n  tax: {lang: python3, handler: ./tax, image: \"tax:${TAG}\"}\n";
+    let done = Test::new()
+        .file("stack.yml", stack)
+        .file("tax/handler.py", "")
+        .file(".env", "\u{feff}TAG=one\r\nOTHER=two\r\n")
+        .args(["config", "view"])
+        .stdout_has("tax:one")
+        .run();
+    done.then()
+        .file(".env", "\u{feff}TAG=one\r\nno line\r\n")
+        .args(["validate"])
+        .status(2)
+        .stderr_has("(line 2)")
+        .run();
+}

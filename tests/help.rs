@@ -77,3 +77,29 @@ fn the_short_way_to_the_list_of_commands_says_the_same_as_the_long_one() {
     assert!(Test::new().arg("--version").run().stdout.starts_with("faas "));
     assert!(Test::new().arg("-V").run().stdout.starts_with("faas "));
 }
+
+#[test]
+fn a_wrong_command_line_is_json_where_that_is_asked_for() {
+    for (args, message, hint) in [
+        (&["list", "--output", "json", "--bogus"][..], "unexpected argument '--bogus' found", "Usage: faas list"),
+        (&["--output=json", "lisst"], "unrecognized subcommand 'lisst'", "'list'"),
+        (&["invoke", "--output", "json"], "the following required arguments were not provided: <NAME>", "Usage"),
+        (
+            &["config", "--output", "json"],
+            "'faas config' requires a subcommand but one was not provided [subcommands: view, help]",
+            "Usage",
+        ),
+        (&["list", "--output", "table", "--output", "json", "-x"], "unexpected argument '-x' found", "Usage"),
+    ] {
+        let done = Test::new().args(args.iter().copied()).status(2).stdout("").run();
+        let said: serde_json::Value =
+            serde_json::from_str(&done.stderr).unwrap_or_else(|e| panic!("{e}: {}", done.stderr));
+        assert_eq!(said["error"]["kind"], "usage", "{said}");
+        assert_eq!(said["error"]["message"], message);
+        assert!(said["error"]["hint"].as_str().unwrap().contains(hint), "{said}");
+    }
+    let logged = Test::new().args(["list", "--log-format", "json", "--bogus"]).status(2).run();
+    let line: serde_json::Value = serde_json::from_str(&logged.stderr).expect("JSON");
+    assert_eq!(line["level"], "error");
+    Test::new().args(["list", "--bogus", "--", "--output", "json"]).status(2).stderr_has("error: unexpected").run();
+}

@@ -245,3 +245,75 @@ fn prune_wants_a_name_of_the_stacks_own_and_a_new_name_is_marked_without_a_resta
     assert!(is_alive(first));
     done.then().args(["up", "--prune"]).stdout_has("unchanged").run();
 }
+
+#[test]
+fn a_python_that_is_broken_or_hangs_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    for (script, code, said) in [
+        ("#!/bin/sh\necho boom >&2\nexit 1\n", 1, "python3 --version` says boom"),
+        ("#!/bin/sh\nexec sleep 1000\n", 124, "python3 --version` gives no answer within"),
+    ] {
+        let test = waiting().file("bin/python3", script);
+        let python = test.dir().join("bin/python3");
+        std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:{}", test.dir().join("bin").display(), std::env::var("PATH").unwrap());
+        let done = test.env("PATH", path).arg("build").status(code).stderr_has(python.display().to_string()).run();
+        assert!(done.stderr.contains(said) && done.stderr.contains("hint: "), "{}", done.stderr);
+        if code == 124 {
+            done.then().arg("doctor").status(1).stdout_has("gives no answer within").run();
+        }
+    }
+}
+
+#[test]
+fn ctrl_c_in_a_build_leaves_nothing_of_its_steps() {
+    let manifest = "language: slow\nfprocess: cat\nnative:\n  run: cat\n  install:\n    - run: sh -c 'd=$(mktemp -d) && touch $d/half && echo begun && sleep 1000'\n";
+    let stack = "provider: {name: local}\nfunctions:\n  slow: {lang: slow, handler: ./slow}\n";
+    let test = Test::new()
+        .file("template/slow/template.yml", manifest)
+        .file("template/slow/function/a", "")
+        .file("slow/a", "")
+        .file("stack.yml", stack)
+        .file("tmp/keep", "")
+        .arg("build");
+    let tmp = test.dir().join("tmp");
+    let test = test.env("TMPDIR", tmp.display().to_string());
+    let mut child = test.spawn();
+    let halves = || {
+        let found = Command::new("find").arg(&tmp).args(["-name", "half"]).output().unwrap();
+        String::from_utf8(found.stdout).unwrap()
+    };
+    until("the step has begun", || !halves().is_empty());
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let left: Vec<_> = std::fs::read_dir(&tmp).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(left, ["keep"]);
+}
+
+#[test]
+fn a_namespace_that_is_not_there_is_told_by_every_command() {
+    let platform = Platform::with(waiting(), &[]);
+    let commands = [
+        "list",
+        "up",
+        "plan",
+        "describe slow",
+        "logs slow --tail=false",
+        "remove slow",
+        "scale slow 1",
+        "secret list",
+        "secret create key --from-file stack.yml",
+        "ready slow --attempts 1",
+    ];
+    for command in commands {
+        let args = command.split(' ').chain(["-n", "nope", "-g", &platform.url]);
+        let done = Test::clone_place(&platform.faas([])).args(args).status(4).stderr_has("no such namespace").run();
+        assert!(!done.stderr.contains("not valid") && !done.stderr.contains("building"), "{command}: {}", done.stderr);
+    }
+    platform
+        .faas(["invoke", "slow.nope", "-g", &platform.url])
+        .status(4)
+        .stderr("error: there is no namespace nope\nhint: `faas namespace list` shows what is there\n")
+        .run();
+    platform.faas(["invoke", "slow", "-n", "a/b"]).status(2).stderr_has("`a/b` can't be a namespace's name").run();
+}

@@ -22,6 +22,9 @@ mod engineless;
 #[cfg(feature = "image")]
 mod engines;
 mod examples;
+#[cfg(all(feature = "image", feature = "openfaas"))]
+mod foreseen;
+mod gateway;
 #[cfg(feature = "local")]
 mod gateway_contract;
 mod generated;
@@ -77,12 +80,14 @@ mod registry;
 mod released_invoker;
 #[cfg(feature = "image")]
 mod remote_builder;
+mod secrets;
 mod shim;
 #[cfg(feature = "openfaas")]
 mod sign_in;
 mod stack;
 mod store;
 mod templates;
+mod tls;
 mod up;
 #[cfg(feature = "image")]
 mod uploads;

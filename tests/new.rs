@@ -322,3 +322,65 @@ fn in_ci_and_without_a_terminal_it_never_asks() {
     }
     new().arg("tax").status(2).stderr_has("--lang is missing").run();
 }
+
+#[test]
+fn a_stack_file_in_json_stays_json() {
+    let stack = "{\n  \"provider\": {\"name\": \"local\"},\n  \"functions\": {\n    \"one\": {\"lang\": \"bash\", \"handler\": \"./one\"}\n  }\n}\n";
+    let done = new().file("stack.yml", stack).args(["two", "--lang", "bash", "--append", "stack.yml"]).run();
+    let text = done.read("stack.yml");
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    assert_eq!(json["functions"]["two"]["handler"], "./two");
+    assert!(text.contains("\n    \"two\": {"), "{text}");
+}
+
+#[test]
+fn a_handler_is_not_put_where_builds_and_templates_go() {
+    for (args, place) in
+        [(&["build"][..], "./build"), (&["template"], "./template"), (&["tax", "--handler", "build/tax"], "build/tax")]
+    {
+        let done = new().args(args.iter().copied()).args(["--lang", "bash"]).status(2).stderr_has(place).run();
+        assert!(done.stderr.contains("--handler ./") && done.list("").is_empty(), "{}", done.stderr);
+    }
+    new().args(["build", "--lang", "bash", "--handler", "./build-handler"]).run();
+}
+
+#[test]
+fn ctrl_c_leaves_all_or_nothing() {
+    let layout = |dir: &std::path::Path| {
+        let folder = dir.join("template/many/function");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(dir.join("template/many/template.yml"), "language: many\nfprocess: cat\n").unwrap();
+        (0..4000).for_each(|n| std::fs::write(folder.join(n.to_string()), "x").unwrap());
+    };
+    let test = new().args(["tax", "--lang", "many"]).layout(layout);
+    let mut child = test.spawn();
+    let hidden =
+        || std::fs::read_dir(test.dir()).unwrap().flatten().map(|entry| entry.file_name()).filter(is_hidden).count();
+    fn is_hidden(name: &std::ffi::OsString) -> bool {
+        name.as_encoded_bytes().starts_with(b".faas-new-")
+    }
+    while hidden() == 0 && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    let pid = child.id().to_string();
+    std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    let code = child.wait().unwrap().code();
+    assert_eq!(hidden(), 0);
+    let made = (test.dir().join("tax").exists(), test.dir().join("stack.yml").exists());
+    assert!(matches!((code, made), (Some(130), (false, false)) | (Some(0), (true, true))), "{code:?} {made:?}");
+}
+
+#[test]
+fn what_a_killed_one_left_goes_with_the_next() {
+    let done = new().file(".faas-new-x1/handler/a", "").file(".faas-new-x2", "").args(["tax", "--lang", "bash"]).run();
+    assert_eq!(done.list(""), [".gitignore", "stack.yml", "tax/"]);
+}
+
+#[test]
+fn no_home_is_needed() {
+    let test = new().args(["tax", "--lang", "python3"]);
+    let mut command = test.command();
+    assert!(command.env_remove("HOME").env_remove("FAAS_HOME").output().unwrap().status.success());
+    let mut validate = Test::clone_place(&test).arg("validate").command();
+    assert!(validate.env_remove("HOME").env_remove("FAAS_HOME").output().unwrap().status.success());
+}

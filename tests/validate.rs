@@ -744,3 +744,17 @@ fn a_url_that_cant_be_fetched() {
     assert!(!done.stderr.contains("hunter2"), "{}", done.stderr);
     Test::new().args(["validate", "-f", "ftp://x/y"]).status(2).stderr_has("only http and https URLs").run();
 }
+
+#[test]
+fn keys_of_functions_are_looked_for_in_targets_too() {
+    let stack = "provider: {name: local}\nfunctions:\n  tax: {lang: python3, handler: ./tax}\ntargets:\n  prod:\n    enviroment: {A: b}\n    timout: 1m\n    providr: {name: openfaas}\n";
+    Test::new()
+        .file("stack.yml", stack)
+        .file("tax/handler.py", "")
+        .args(["validate"])
+        .stderr_has("a target has no key `enviroment`\n --> stack.yml:6:5")
+        .stderr_has("did you mean `environment`?")
+        .stderr_has("did you mean `timeout`?")
+        .stderr_has("did you mean `provider`?")
+        .run();
+}

@@ -1,12 +1,17 @@
 //! The programs that a template needs on this machine, checked before anything is installed.
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use regex::Regex;
 
+use super::step;
 use crate::context::Env;
-use crate::error::{Fault, OrFault, Result};
+use crate::error::{Fault, Result};
 use crate::template::manifest::Native;
+
+/// How long a program may take to say its version. Less than what `faas doctor` waits for.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A program that was found.
 pub struct Program {
@@ -61,20 +66,22 @@ impl Program {
         let Some(at_least) = &self.at_least else { return Ok(()) };
         let program = &self.name;
         let behind = crate::manager::behind(&self.path);
-        let output = tokio::process::Command::new(behind.as_ref().unwrap_or(&self.path))
-            .arg("--version")
-            .stdin(std::process::Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .or_fault(|| format!("{name}: can't start {}", self.path.display()))?;
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
+        let started = behind.as_ref().unwrap_or(&self.path).to_string_lossy();
+        let line = format!("{} --version", shell_words::quote(&started));
+        let mut ignored = |_: &str| {};
+        let asked = step::execute(&line, Path::new("/"), name, None, &mut ignored);
+        let Ok(answered) = tokio::time::timeout(PATIENCE, asked).await else {
+            let (shown, waited) = (self.path.display(), PATIENCE.as_secs());
+            return Err(Fault::timed_out(format!("{name}: {program} does not work"))
+                .cause(format!("`{shown} --version` gives no answer within {waited} s"))
+                .hint(format!("mend it, or put another {program} before it in PATH")));
+        };
+        let (_, said) = answered?;
         let found = version_in(&said);
         if found.as_ref().is_some_and(|found| *found >= numbers(at_least)) {
             return Ok(());
         }
-        let said = said.lines().next().unwrap_or("nothing");
+        let said = said.lines().find(|line| !line.is_empty()).unwrap_or("nothing");
         let mut fault = Fault::failed(format!("{name}: {program} {at_least} or newer is needed to run it"))
             .cause(format!("`{} --version` says {said}", self.path.display()));
         fault.hint = native.get.clone();

@@ -1,6 +1,6 @@
 //! The commands of a template's `install:` and `check:`, run in the bundle; their whole process group ends with them.
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
 use regex::Regex;
@@ -10,6 +10,7 @@ use tokio::process::{Child, Command};
 use super::Project;
 use crate::error::{Code, Fault, OrFault, Result};
 use crate::progress::Progress;
+use crate::template::file::cant_write;
 use crate::template::manifest::Step;
 
 /// How many of the last lines a failure shows.
@@ -44,8 +45,10 @@ pub fn cache(project: &Project<'_>, name: &str) -> String {
 /// # Errors
 /// When it can't be started or fails: the last lines of its output, and the step's hint.
 pub async fn run(step: &Step, dir: &Path, name: &str, what: &str, progress: &dyn Progress) -> Result<()> {
+    let scratch = Scratch::new()?;
+    let tmp = Some(scratch.0.as_path());
     if let Some(probe) = &step.probe {
-        let (status, said) = execute(probe, dir, name, &mut |_| {}).await?;
+        let (status, said) = execute(probe, dir, name, tmp, &mut |_| {}).await?;
         if !status.success() {
             let mut fault = Fault::failed(format!("{name}: {what} needs `{probe}` to work")).cause(said);
             fault.hint = step.hint.clone();
@@ -53,7 +56,7 @@ pub async fn run(step: &Step, dir: &Path, name: &str, what: &str, progress: &dyn
         }
     }
     progress.step(name, what);
-    let (status, said) = execute(&step.run, dir, name, &mut |line| progress.line(name, line)).await?;
+    let (status, said) = execute(&step.run, dir, name, tmp, &mut |line| progress.line(name, line)).await?;
     if status.success() {
         return Ok(());
     }
@@ -64,11 +67,41 @@ pub async fn run(step: &Step, dir: &Path, name: &str, what: &str, progress: &dyn
     Err(fault)
 }
 
-/// Runs a command line, each line of its output to `each`; how it ended, and its last lines of output.
+/// A folder for what a step keeps while it runs: one that is ended half-way, as pip is by Ctrl-C, clears up nothing.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self> {
+        let made = tempfile::Builder::new().prefix("faas-build-").tempdir();
+        let folder = made.map_err(|error| cant_write(&std::env::temp_dir(), &error))?;
+        Ok(Self(folder.keep()))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Who was killed a moment ago may still be at it.
+        for _ in 0..50 {
+            match std::fs::remove_dir_all(&self.0) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                }
+                _ => return,
+            }
+        }
+    }
+}
+
+/// Runs a command line, its temporary files in `tmp`, each line of its output to `each`; how it ended, and its last lines
+/// of output.
+///
+/// # Errors
+/// When it can't be started.
 pub async fn execute(
     line: &str,
     dir: &Path,
     name: &str,
+    tmp: Option<&Path>,
     each: &mut (dyn FnMut(&str) + Send),
 ) -> Result<(ExitStatus, String)> {
     let words = shell_words::split(line)
@@ -88,6 +121,9 @@ pub async fn execute(
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
+    if let Some(tmp) = tmp {
+        command.env("TMPDIR", tmp);
+    }
     let parent = rustix::process::getpid();
     let tie = move || {
         // Should this process be killed without a word.

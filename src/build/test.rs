@@ -73,7 +73,7 @@ async fn run(
             continue;
         }
         any = true;
-        let (status, _) = step::execute(&one.run, dir, name, &mut |line| {
+        let (status, _) = step::execute(&one.run, dir, name, None, &mut |line| {
             progress.line(name, line);
             if done.output.len() + line.len() < KEPT {
                 done.output += line;

@@ -111,7 +111,7 @@ impl Line {
         };
         let env = Env::of_process();
         let out = Output::detect(Format::Table, true, &env);
-        let dirs = Dirs::from_env(&env).ok()?;
+        let dirs = Dirs::from_env(&env);
         let target = after(&["--target"]).or_else(|| env.get("FAAS_TARGET").map(str::to_owned));
         let global = Global { yaml: after(&["-f", "--yaml", "--file"]), target, envsubst: true, ..Global::default() };
         Some(Self { context: Context { env, cwd: std::env::current_dir().ok()?, dirs, out }, global, words })

@@ -1,5 +1,4 @@
 //! `faas new`: a function from a template, and the stack file that it is in; all of it or nothing.
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -7,13 +6,16 @@ use serde::Serialize;
 
 use super::{Global, compat};
 use crate::context::Context;
-use crate::error::{Fault, OrFault, Result};
+use crate::error::{Fault, Result};
 use crate::function::Resources;
+use crate::output::Dialect;
 use crate::problem::Problem;
 use crate::stack::{self, NewFunction, ProviderKind, edit, find};
 use crate::template::{Catalogue, Template};
+use write::Wanted;
 
 mod ask;
+mod write;
 
 /// Make a function from a template, and its stack file
 #[derive(Args)]
@@ -124,6 +126,9 @@ impl New {
             Some(given) => compat::ways::handler(dialect, given),
             None => format!("./{name}"),
         };
+        if dialect == Dialect::Faas {
+            is_free(&handler, name)?;
+        }
         let image = self.image(name, &stack, &template, context);
         let function = NewFunction {
             name: name.to_owned(),
@@ -138,24 +143,25 @@ impl New {
             return Err(Fault::usage(format!("there is no folder {shown} for the stack file")).hint("make it first"));
         }
         // Held until the end: of two that add to one file at once, the second reads what the first has written.
-        let _lock = lock(&root);
+        let lock = write::lock(&root);
         let text = self.stack_text(&stack, &function, context)?;
         self.check(&text, &stack, &function, context)?;
         let folder = root.join(&handler);
         let named = shape.map(|shape| shape.name.as_str());
-        write(
-            &Wanted {
-                root: &root,
-                folder: &folder,
-                stack: &stack,
-                text: &text,
-                template: &template,
-                shape: named,
-                name,
-            },
-            self.append.is_some(),
-        )?;
-        ignore(&root, compat::ways::ignored(dialect), context);
+        let wanted = Wanted {
+            root: &root,
+            folder: &folder,
+            stack: &stack,
+            text: &text,
+            template: &template,
+            shape: named,
+            name,
+        };
+        if lock.is_some() {
+            write::sweep(&root);
+        }
+        crate::runtime::whole(|may_end| write::write(&wanted, self.append.is_some(), may_end))?;
+        write::ignore(&root, compat::ways::ignored(dialect), context);
         let shown = stack.strip_prefix(&context.cwd).unwrap_or(&stack).display().to_string();
         let image = image.as_deref();
         let made = Made { name, lang: &lang, shape: named, handler: &handler, image, stack: shown };
@@ -282,13 +288,6 @@ fn list(catalogue: &Catalogue, context: &Context) -> Result<()> {
     })
 }
 
-/// The folder, locked until the file is closed. Where a file system has no locks, work goes on without.
-fn lock(folder: &Path) -> Option<std::fs::File> {
-    let file = std::fs::File::open(folder).ok()?;
-    file.lock().ok()?;
-    Some(file)
-}
-
 /// Refuses what can't be a function's name, with one that can.
 ///
 /// # Errors
@@ -301,72 +300,14 @@ pub(super) fn check_name(name: &str) -> Result<()> {
     })
 }
 
-/// What is to be there afterwards.
-struct Wanted<'a> {
-    root: &'a Path,
-    folder: &'a Path,
-    stack: &'a Path,
-    text: &'a str,
-    template: &'a Template,
-    shape: Option<&'a str>,
-    name: &'a str,
-}
-
-/// Makes the handler's folder and the stack file beside their places, then puts both there.
-fn write(wanted: &Wanted<'_>, replace: bool) -> Result<()> {
-    let Wanted { root, folder, stack, text, template, shape, name } = wanted;
-    if std::fs::symlink_metadata(folder).is_ok() {
-        let shown = folder.strip_prefix(root).unwrap_or(folder).display();
-        return Err(Fault::usage(format!("the folder {shown} is there already"))
-            .hint("choose another name, or another folder by --handler"));
-    }
-    let failed = || format!("can't make the function {name} in {}", root.display());
-    // Removed with everything in it unless the end is reached.
-    let temporary = tempfile::Builder::new().prefix(".faas-new-").tempdir_in(root).or_fault(failed)?;
-    template.write_handler(name, *shape, &temporary.path().join("handler"))?;
-    // A link stays one: the file that it leads to is what is replaced.
-    let stack = &if replace { std::fs::canonicalize(stack).or_fault(failed)? } else { stack.to_path_buf() };
-    let beside = stack.parent().unwrap_or(root);
-    // As any new file: the umask decides who may read it.
-    let plain = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    let mut file =
-        tempfile::Builder::new().prefix(".faas-new-").permissions(plain).tempfile_in(beside).or_fault(failed)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).or_fault(failed)?;
-    if let Ok(there) = std::fs::metadata(stack) {
-        file.as_file().set_permissions(there.permissions()).or_fault(failed)?;
-    }
-
-    let missing: Vec<&Path> = folder.ancestors().skip(1).take_while(|path| !path.exists()).collect();
-    let undo = || {
-        let _ = std::fs::remove_dir_all(folder);
-        missing.iter().for_each(|path| drop(std::fs::remove_dir(path)));
+/// Refuses a handler's folder in one that is kept for something else.
+fn is_free(handler: &str, name: &str) -> Result<()> {
+    let first = Path::new(handler).components().find(|part| *part != std::path::Component::CurDir);
+    let what = match first.and_then(|part| part.as_os_str().to_str()) {
+        Some("build") => "where builds go, which git ignores",
+        Some("template") => "where templates are",
+        _ => return Ok(()),
     };
-    let parent = folder.parent().unwrap_or(root);
-    let put = std::fs::create_dir_all(parent)
-        .and_then(|()| std::fs::rename(temporary.path().join("handler"), folder))
-        .and_then(|()| match replace {
-            true => file.persist(stack).map(drop).map_err(|error| error.error),
-            false => file.persist_noclobber(stack).map(drop).map_err(|error| error.error),
-        });
-    put.map_err(|error| {
-        undo();
-        Fault::failed(failed()).cause(error)
-    })
-}
-
-/// Keeps what is built and what is secret out of git. That it can't be done is worth a word and no more.
-fn ignore(root: &Path, hidden: &[&str], context: &Context) {
-    let path = root.join(".gitignore");
-    let have = std::fs::read_to_string(&path).unwrap_or_default();
-    let is_there = |wanted: &str| have.lines().any(|line| line.trim().trim_matches('/') == wanted);
-    let missing: Vec<&str> = hidden.iter().copied().filter(|wanted| !is_there(wanted)).collect();
-    if missing.is_empty() {
-        return;
-    }
-    let gap = if have.is_empty() || have.ends_with('\n') { "" } else { "\n" };
-    let added = format!("{gap}{}\n", missing.join("\n"));
-    let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
-    if let Err(error) = file.and_then(|mut file| file.write_all(added.as_bytes())) {
-        context.out.warn(format!("can't write {}: {error}", path.display()));
-    }
+    Err(Fault::usage(format!("the handler can't be in {handler}: that folder is {what}"))
+        .hint(format!("choose another folder, as by `--handler ./{name}-handler`")))
 }

@@ -115,12 +115,14 @@ fn variables(
             Err(_) if !must && path.is_dir() => continue,
             Err(error) => return Err(Fault::usage(format!("can't read {}", path.display())).cause(error)),
         };
-        for pair in dotenvy::from_read_iter(&bytes[..]) {
+        // As editors on Windows begin their files.
+        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
+        for pair in dotenvy::from_read_iter(bytes) {
             let (name, value) = pair.map_err(|error| {
                 // The parser's message shows the line, and that may be a password.
                 let at = match &error {
                     dotenvy::Error::LineParse(line, _) => {
-                        let text = String::from_utf8_lossy(&bytes);
+                        let text = String::from_utf8_lossy(bytes);
                         text.lines().position(|have| have.trim() == line.trim()).map(|n| format!(" (line {})", n + 1))
                     }
                     _ => None,

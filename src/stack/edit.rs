@@ -46,9 +46,12 @@ pub fn append(text: &str, name: &str, function: &NewFunction) -> Result<String> 
             (at, 0, format!("{gap}{}", block(function, 2, 2)))
         }
         Some((_, node)) if text[node.span.start..].starts_with('{') => {
-            let last = node.entries().last().map(|e| e.node.span.end.max(e.span.end));
-            let gap = if last.is_some() { ", " } else { "" };
-            (last.unwrap_or(node.span.start + 1), 0, format!("{gap}{}", flow(function)))
+            let is_json = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+            let new = if is_json { json(function) } else { flow(function) };
+            match node.entries().last() {
+                None => (node.span.start + 1, 0, new),
+                Some(last) => (last.node.span.end.max(last.span.end), 0, after(text, last.span.start, &new)),
+            }
         }
         Some((_, node)) => below(text, node, function)?,
     };
@@ -186,6 +189,33 @@ fn is_as_meant(new: &str, before: serde_json::Value, function: &NewFunction) -> 
     read(&source, "").is_ok_and(|root| expected == *root.json().to_string())
 }
 
+/// What follows the entry at `last` in a flow mapping: on a line of its own where that one has one.
+fn after(text: &str, last: usize, new: &str) -> String {
+    let line = text[..last].rfind('\n').map_or(0, |at| at + 1);
+    // What the span of a key leaves out is its quote.
+    let indent = text[line..last].trim_end_matches('"');
+    match line > 0 && indent.trim().is_empty() {
+        true => format!(",\n{indent}{new}"),
+        false => format!(", {new}"),
+    }
+}
+
+/// In JSON, which a stack file in JSON stays.
+fn json(function: &NewFunction) -> String {
+    let text = |text: &str| serde_json::Value::from(text).to_string();
+    let mut fields: Vec<String> =
+        [("lang", &function.lang), ("handler", &function.handler), ("image", &function.image)]
+            .map(|(key, value)| format!("\"{key}\": {}", text(value)))
+            .into();
+    for (name, inner) in
+        [resources("limits", &function.limits), resources("requests", &function.requests)].into_iter().flatten()
+    {
+        let inner: Vec<String> = inner.iter().map(|(key, value)| format!("\"{key}\": {}", text(value))).collect();
+        fields.push(format!("\"{name}\": {{{}}}", inner.join(", ")));
+    }
+    format!("{}: {{{}}}", text(&function.name), fields.join(", "))
+}
+
 fn single(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
@@ -288,6 +318,21 @@ mod tests {
         appended("functions: {}\n", &format!("functions: {{{new}}}\n"));
         appended("functions: {a: {image: x} }\n", &format!("functions: {{a: {{image: x}}, {new} }}\n"));
         appended("{functions: {a: {image: x}}}\n", &format!("{{functions: {{a: {{image: x}}, {new}}}}}\n"));
+        appended("functions: {\n  a: {image: x},\n}\n", &format!("functions: {{\n  a: {{image: x}},\n  {new},\n}}\n"));
+    }
+
+    #[test]
+    fn json_stays_json() {
+        let new = r#""new": {"lang": "python3", "handler": "./new", "image": "new:latest"}"#;
+        appended(r#"{"functions": {}}"#, &format!(r#"{{"functions": {{{new}}}}}"#));
+        appended(
+            r#"{"functions": {"a": {}}, "version": 1.0}"#,
+            &format!(r#"{{"functions": {{"a": {{}}, {new}}}, "version": 1.0}}"#),
+        );
+        let lines = |more: &str| {
+            format!("{{\n  \"functions\": {{\n    \"a\": {{\n      \"image\": \"x\"\n    }}{more}\n  }}\n}}\n")
+        };
+        appended(&lines(""), &lines(&format!(",\n    {new}")));
     }
 
     #[test]

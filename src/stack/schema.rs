@@ -105,11 +105,14 @@ const WORDS: [(&str, &str); 12] = [
 
 /// What to write in place of `key`, or where it belongs.
 pub fn hint(level: &Level, key: &str) -> Option<String> {
-    if let Some(near) = nearest(key, level.names()) {
+    // A target has most keys of functions besides its own.
+    let is_target = level.path == TARGET.path;
+    let more = FUNCTION.names().filter(|name| is_target && for_all_functions(name));
+    if let Some(near) = nearest(key, level.names().chain(more)) {
         return Some(format!("did you mean `{near}`?"));
     }
     let word = WORDS.iter().find(|(word, _)| *word == key).map_or(key, |(_, ours)| ours);
-    if word != key && level.has(word) {
+    if word != key && (level.has(word) || is_target && for_all_functions(word)) {
         return Some(format!("did you mean `{word}`?"));
     }
     let others =
@@ -161,6 +164,11 @@ mod tests {
         }
         assert_eq!(hint(&STACK, "handler").as_deref(), Some("it belongs elsewhere: `functions.NAME.handler`"));
         assert_eq!(hint(&STACK, "function").as_deref(), Some("did you mean `functions`?"));
+        for (key, near) in
+            [("enviroment", "environment"), ("timout", "timeout"), ("providr", "provider"), ("env", "environment")]
+        {
+            assert_eq!(hint(&TARGET, key), Some(format!("did you mean `{near}`?")), "{key}");
+        }
     }
 
     #[test]
