@@ -178,7 +178,7 @@ pub fn run() -> ExitCode {
         out = out.plain();
     }
     verbose::start(verbose, &env, global.log_format);
-    let run = |context: Context| command(&context, &global).map_err(|fault| context.dirs.explain(fault));
+    let run = |context: Context| command(&context, &global).map_err(|fault| full_disk(context.dirs.explain(fault)));
     match context(env, out.clone()).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
@@ -186,6 +186,14 @@ pub fn run() -> ExitCode {
             exit(fault.kind.exit_code())
         }
     }
+}
+
+/// The fault, with a way out where the disk is full and it has none.
+fn full_disk(fault: crate::error::Fault) -> crate::error::Fault {
+    if fault.hint.is_some() || !fault.to_string().contains("No space left on device") {
+        return fault;
+    }
+    fault.hint("the disk is full: free some space and run the command again")
 }
 
 /// Runs the plugin that is called by the first argument, in the place of this process. As faas-cli, plugins come before
@@ -247,7 +255,9 @@ fn parsed(mut tree: clap::Command, args: &[OsString]) -> Result<(Global, command
 }
 
 fn context(env: Env, out: Output) -> Result<Context> {
-    let cwd: PathBuf = std::env::current_dir().or_fault(|| "the current folder can't be read".into())?;
+    let cwd: PathBuf = std::env::current_dir()
+        .or_fault(|| "the current folder can't be read".into())
+        .map_err(|fault| fault.hint("was it removed? `cd` to one that is there"))?;
     let dirs = Dirs::from_env(&env);
     Ok(Context { env, cwd, dirs, out })
 }

@@ -107,7 +107,8 @@ impl Output {
         self.format == Format::Table
     }
 
-    /// Prints a result: `value` as JSON, or what `table` makes of it.
+    /// Prints a result: `value` as JSON, or what `table` makes of it, without what others have put in to steer the
+    /// terminal.
     ///
     /// # Errors
     /// When stdout can't be written to; a closed pipe is no error.
@@ -119,7 +120,7 @@ impl Output {
                 self.raw(text.as_bytes())?;
                 self.raw(b"\n")
             }
-            Format::Table => self.raw(table().as_bytes()),
+            Format::Table => self.raw(plain(&table()).as_bytes()),
         }
     }
 
@@ -135,7 +136,7 @@ impl Output {
     ) -> Result<()> {
         match self.dialect {
             Dialect::Faas => self.result(value, table),
-            Dialect::FaasCli => self.raw(theirs(self.format).as_bytes()),
+            Dialect::FaasCli => self.raw(plain(&theirs(self.format)).as_bytes()),
         }
     }
 

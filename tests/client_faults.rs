@@ -350,7 +350,34 @@ fn what_a_gateway_says_steers_no_terminal() {
         Server::always("500 Internal Server Error", "text/html", "<html>a\u{1b}[2J\u{1b}]0;t\u{7}b\u{8}</html>");
     let done = run(&server.url, &["list"]).status(1).stderr_has("500 Internal Server Error").run();
     assert!(!done.stderr.contains(['\u{1b}', '\u{8}', '\u{7}']), "{:?}", done.stderr);
-    let server = Server::always("200 OK", JSON, r#"[{"name": "a\u001b[31mb\nc"}]"#);
+    let server = Server::always("200 OK", JSON, r#"[{"name": "a\u001b[31mb\nc", "image": "\u001b]0;t\u0007i"}]"#);
     let done = run(&server.url, &["secret", "list"]).run();
     assert_eq!(done.stdout, "NAME\nab c\n");
+    run(&server.url, &["list", "-q"]).stdout("ab c\n").run();
+    for args in [&["list"][..], &["list", "--verbose"]] {
+        let done = run(&server.url, args).stdout_has("ab c ").run();
+        assert!(!done.stdout.contains(['\u{1b}', '\u{7}']), "{:?}", done.stdout);
+        assert_eq!(run(&server.url, args).called("faas-cli").run().stdout.matches('\u{1b}').count(), 0);
+    }
+    let one = r#"{"name": "a", "image": "i", "labels": {"b\u001b[2J": "\r\u0008"}}"#;
+    let described = Server::new(move |asked| {
+        let body = if asked.line.starts_with("GET /system/functions") { "[]" } else { one };
+        answer("200 OK", &[("Content-Type", JSON)], body)
+    });
+    let done = run(&described.url, &["describe", "a"]).stdout_has("Labels:\n b:").run();
+    assert!(!done.stdout.contains(['\u{1b}', '\u{8}', '\r']), "{:?}", done.stdout);
+}
+
+#[test]
+fn json_that_is_no_gateways_is_no_function() {
+    for body in ["[]", "{}"] {
+        let server = Server::always("200 OK", JSON, body);
+        run(&server.url, &["describe", "tax"]).status(1).stderr_has("it names no function").run();
+    }
+    run(&Server::always("200 OK", JSON, "[]").url, &["info"]).status(1).stderr_has("is no JSON object").run();
+    let deep = "[".repeat(100_000);
+    let done = run(&Server::always("200 OK", JSON, &deep).url, &["info"]).status(1).stderr_has("at `[0][0]").run();
+    assert!(done.stderr.len() < 400, "{}", done.stderr);
+    let odd = Server::new(|_| b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n[]".to_vec());
+    run(&odd.url, &["list"]).status(1).stderr_has("speaks no proper HTTP: invalid content-length parsed").run();
 }

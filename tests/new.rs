@@ -342,6 +342,8 @@ fn a_handler_is_not_put_where_builds_and_templates_go() {
         assert!(done.stderr.contains("--handler ./") && done.list("").is_empty(), "{}", done.stderr);
     }
     new().args(["build", "--lang", "bash", "--handler", "./build-handler"]).run();
+    new().args(["tax", "--lang", "bash", "--handler", "."]).status(2).stderr_has("own folder (`.`)").run();
+    new().args(["tax", "--lang", "bash", "--handler=~/tax"]).status(2).stderr_has("not replaced by the shell").run();
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn several_targets_are_brought_up_by_one_command_and_one_that_fails_keeps_no_oth
     let _stop = Local::of(&start);
     start.then().args(["namespace", "create", "eu"]).run();
     // There is no namespace `us` yet.
-    let half = start.then().args(["up", "--target", "us,eu", "--output", "json"]).status(1);
+    let half = start.then().args(["up", "--target", "us,eu", "--output", "json"]).status(4);
     let half = half.stderr_has("1 of 2 targets failed: us").run();
     let told = half.json();
     assert_eq!((told[0]["target"].as_str(), told[1]["target"].as_str()), (Some("us"), Some("eu")));

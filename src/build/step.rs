@@ -10,7 +10,6 @@ use tokio::process::{Child, Command};
 use super::Project;
 use crate::error::{Code, Fault, OrFault, Result};
 use crate::progress::Progress;
-use crate::template::file::cant_write;
 use crate::template::manifest::Step;
 
 /// How many of the last lines a failure shows.
@@ -45,8 +44,8 @@ pub fn cache(project: &Project<'_>, name: &str) -> String {
 /// # Errors
 /// When it can't be started or fails: the last lines of its output, and the step's hint.
 pub async fn run(step: &Step, dir: &Path, name: &str, what: &str, progress: &dyn Progress) -> Result<()> {
-    let scratch = Scratch::new()?;
-    let tmp = Some(scratch.0.as_path());
+    let scratch = Scratch::new();
+    let tmp = scratch.0.as_deref();
     if let Some(probe) = &step.probe {
         let (status, said) = execute(probe, dir, name, tmp, &mut |_| {}).await?;
         if !status.success() {
@@ -68,13 +67,12 @@ pub async fn run(step: &Step, dir: &Path, name: &str, what: &str, progress: &dyn
 }
 
 /// A folder for what a step keeps while it runs: one that is ended half-way, as pip is by Ctrl-C, clears up nothing.
-struct Scratch(PathBuf);
+/// Where none can be made, the step finds its own way.
+struct Scratch(Option<PathBuf>);
 
 impl Scratch {
-    fn new() -> Result<Self> {
-        let made = tempfile::Builder::new().prefix("faas-build-").tempdir();
-        let folder = made.map_err(|error| cant_write(&std::env::temp_dir(), &error))?;
-        Ok(Self(folder.keep()))
+    fn new() -> Self {
+        Self(tempfile::Builder::new().prefix("faas-build-").tempdir().ok().map(tempfile::TempDir::keep))
     }
 }
 
@@ -82,7 +80,7 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // Who was killed a moment ago may still be at it.
         for _ in 0..50 {
-            match std::fs::remove_dir_all(&self.0) {
+            match self.0.as_ref().map_or(Ok(()), std::fs::remove_dir_all) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     std::thread::sleep(std::time::Duration::from_millis(10));
                 }
@@ -176,15 +174,24 @@ impl<T> InspectNone for Option<T> {
     }
 }
 
-fn lines<R: AsyncRead>(stream: Option<R>) -> Option<BufReader<R>> {
-    stream.map(BufReader::new)
+/// What one stream has said, and the start of a line that has no end yet.
+struct Lines<R> {
+    reader: BufReader<R>,
+    start: Vec<u8>,
 }
 
-/// The next line, without its end and whatever bytes are no text; `None` at the end.
-async fn next<R: AsyncRead + Unpin>(reader: &mut Option<BufReader<R>>) -> Option<String> {
-    let mut line = Vec::new();
-    match reader.as_mut()?.read_until(b'\n', &mut line).await {
-        Ok(n) if n > 0 => Some(String::from_utf8_lossy(&line).trim_end().to_owned()),
+fn lines<R: AsyncRead>(stream: Option<R>) -> Option<Lines<R>> {
+    stream.map(|stream| Lines { reader: BufReader::new(stream), start: Vec::new() })
+}
+
+/// The next line, without its end and whatever bytes are no text; `None` at the end. Who gives up waiting for it loses
+/// nothing: the other stream may have a line first.
+async fn next<R: AsyncRead + Unpin>(lines: &mut Option<Lines<R>>) -> Option<String> {
+    let lines = lines.as_mut()?;
+    let read = lines.reader.read_until(b'\n', &mut lines.start).await;
+    let line = std::mem::take(&mut lines.start);
+    match read {
+        Ok(_) if !line.is_empty() => Some(String::from_utf8_lossy(&line).trim_end().to_owned()),
         _ => None,
     }
 }
@@ -198,5 +205,17 @@ impl Drop for Group {
         if let Some(pid) = pid {
             let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_line_that_comes_in_pieces_is_not_lost_when_the_other_stream_ends() {
+        let line = "sh -c 'printf v18; exec 2>&-; sleep 0.2; echo .20; sleep 0.1'";
+        let (status, said) = execute(line, Path::new("/"), "tax", None, &mut |_| {}).await.unwrap();
+        assert_eq!((status.success(), said.as_str()), (true, "v18.20"));
     }
 }

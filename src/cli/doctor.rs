@@ -63,9 +63,13 @@ impl Doctor {
             backend: &backend,
         };
         let findings = crate::runtime::block_on(async { Ok(doctor::examine(&patient, self.fix).await) })?;
-        context.out.result(&findings, || {
-            shown(&findings, std::io::IsTerminal::is_terminal(&std::io::stdout()) && context.out.colour)
-        })?;
+        if context.out.is_table() {
+            // Its colours are ours, and what others say is cleaned where it is put in.
+            let colour = std::io::IsTerminal::is_terminal(&std::io::stdout()) && context.out.colour;
+            context.out.raw(shown(&findings, colour).as_bytes())?;
+        } else {
+            context.out.result(&findings, String::new)?;
+        }
         doctor::sum_up(&findings)
     }
 }
@@ -81,7 +85,8 @@ fn shown(findings: &[Finding], colour: bool) -> String {
             State::Broken => ("broken", diagnostic::Tone::Error),
         };
         let word = diagnostic::paint(colour, tone, &format!("{word:<7}"));
-        let about = console::pad_str(&finding.about, width, console::Alignment::Left, None);
+        let about = plain(&finding.about);
+        let about = console::pad_str(&about, width, console::Alignment::Left, None);
         let indent = " ".repeat(9);
         let found = plain(&finding.found).trim_end().replace('\n', &format!("\n{indent}"));
         let _ = writeln!(text, "{word}  {about}  {found}");

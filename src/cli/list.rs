@@ -7,6 +7,7 @@ use crate::backend::{Deployed, Scope};
 use crate::context::Context;
 use crate::error::Result;
 use crate::output::functions;
+use crate::output::table::clean;
 
 /// List the functions that are deployed
 #[derive(Args)]
@@ -66,7 +67,7 @@ impl List {
         self.sort.apply(&mut found);
         let out = context.out.json_if(self.json);
         if self.quiet && out.is_table() {
-            let name = |f: &Deployed| if self.all_namespaces { f.id().to_string() } else { f.name.clone() };
+            let name = |f: &Deployed| clean(&if self.all_namespaces { f.id().to_string() } else { f.name.clone() });
             return out.raw(found.iter().map(|f| name(f) + "\n").collect::<String>().as_bytes());
         }
         let rows: Vec<_> = found.iter().map(functions::row).collect();

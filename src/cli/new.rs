@@ -304,6 +304,14 @@ pub(super) fn check_name(name: &str) -> Result<()> {
 fn is_free(handler: &str, name: &str) -> Result<()> {
     let first = Path::new(handler).components().find(|part| *part != std::path::Component::CurDir);
     let what = match first.and_then(|part| part.as_os_str().to_str()) {
+        None => {
+            let fault = Fault::usage(format!("the handler can't be in the stack file's own folder (`{handler}`)"));
+            return Err(fault.hint(format!("give it a folder of its own, as by `--handler ./{name}`")));
+        }
+        Some("~") => {
+            return Err(Fault::usage(format!("`{handler}` is no folder: `~` was not replaced by the shell"))
+                .hint("it is at the start of a word only: `--handler ~/FOLDER`, or write $HOME"));
+        }
         Some("build") => "where builds go, which git ignores",
         Some("template") => "where templates are",
         _ => return Ok(()),

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use super::table::clean;
 use crate::backend::Deployed;
 use crate::function::Resources;
 use crate::history::{HISTORY_KEY, RECORD_KEY};
@@ -97,8 +98,8 @@ pub fn table(functions: &[Deployed], verbose: bool, namespaces: bool) -> String 
     if !verbose {
         let _ = writeln!(text, "{:<30}\t{:<15}\t{:<5}", "Function", "Invocations", "Replicas");
         for f in functions {
-            place(&mut text, f.namespace.as_deref().unwrap_or_default());
-            let _ = writeln!(text, "{:<30}\t{:<15}\t{:<5}", f.name, f.invocations, f.replicas);
+            place(&mut text, &clean(f.namespace.as_deref().unwrap_or_default()));
+            let _ = writeln!(text, "{:<30}\t{:<15}\t{:<5}", clean(&f.name), f.invocations, f.replicas);
         }
         return text;
     }
@@ -106,12 +107,15 @@ pub fn table(functions: &[Deployed], verbose: bool, namespaces: bool) -> String 
     let _ =
         writeln!(text, "{:<30}\t{:<width$}\t{:<15}\t{:<5}\tCreatedAt", "Function", "Image", "Invocations", "Replicas");
     for f in functions {
-        place(&mut text, f.namespace.as_deref().unwrap_or_default());
-        let created = f.created.as_deref().map(go_time).unwrap_or_default();
+        place(&mut text, &clean(f.namespace.as_deref().unwrap_or_default()));
+        let created = clean(&f.created.as_deref().map(go_time).unwrap_or_default());
         let _ = writeln!(
             text,
             "{:<30}\t{:<width$}\t{:<15}\t{:<5}\t\t{created}",
-            f.name, f.image, f.invocations, f.replicas
+            clean(&f.name),
+            clean(&f.image),
+            f.invocations,
+            f.replicas
         );
     }
     text

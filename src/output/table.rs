@@ -1,11 +1,15 @@
 //! Plain tables: columns parted by two spaces, no rules, so that they can be read, cut and grepped.
 
+/// A cell: one line of somebody else's text.
+#[must_use]
+pub fn clean(cell: &str) -> String {
+    crate::output::plain(cell).replace(['\n', '\t'], " ")
+}
+
 /// Rows under a heading, each column as wide as its widest cell; no spaces at the end of a line.
 #[must_use]
 pub fn columns(heading: &[&str], rows: &[Vec<String>]) -> String {
-    // A cell is one line of somebody else's text.
-    let clean = |cell: &String| crate::output::plain(cell).replace(['\n', '\t'], " ");
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(clean).collect()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect()).collect();
     let width = |column: usize| {
         rows.iter()
             .filter_map(|row| row.get(column))
@@ -33,10 +37,9 @@ pub fn columns(heading: &[&str], rows: &[Vec<String>]) -> String {
 /// Rows as Go's tabwriter sets them for faas-cli: each column but the last as wide as its widest cell and a space more.
 #[must_use]
 pub fn tabbed(heading: &[&str], rows: &[Vec<String>]) -> String {
-    let clean = |cell: &String| crate::output::plain(cell).replace(['\n', '\t'], " ");
     let mut all: Vec<Vec<String>> = vec![heading.iter().map(|&cell| cell.to_owned()).collect()];
     all.retain(|row| !row.is_empty());
-    all.extend(rows.iter().map(|row| row.iter().map(clean).collect()));
+    all.extend(rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect()));
     let columns = all.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0) + 1

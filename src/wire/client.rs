@@ -154,7 +154,13 @@ impl Client {
         if answer.status == http::StatusCode::NOT_FOUND {
             return Err(no_function(name, namespace));
         }
-        answer.accept(&what)?.json()
+        let answer = answer.accept(&what)?;
+        let status: FunctionStatus = answer.json()?;
+        if status.name.is_empty() {
+            // Lists and empty objects pass for a function without anything.
+            return Err(answer.unfit("it names no function"));
+        }
+        Ok(status)
     }
 
     /// Sends a deployment: `PUT` updates, `POST` creates. The answer is given back as it is, since what a refusal means
@@ -254,7 +260,9 @@ impl Client {
     /// Those of every call.
     pub async fn info(&self) -> Result<serde_json::Value> {
         let what = "can't read the gateway's versions";
-        self.send(self.request(Method::GET, &["system", "info"]).await?, what).await?.accept(what)?.json()
+        let answer = self.send(self.request(Method::GET, &["system", "info"]).await?, what).await?.accept(what)?;
+        let info: serde_json::Value = answer.json()?;
+        if info.is_object() { Ok(info) } else { Err(answer.unfit("it is no JSON object")) }
     }
 
     /// Whether the gateway itself answers; needs no login.

@@ -46,6 +46,11 @@ impl Unseal {
         let text = |bytes: &[u8]| Zeroizing::new(String::from_utf8_lossy(bytes).into_owned());
         let shown: BTreeMap<&String, Zeroizing<String>> = values.iter().map(|(name, v)| (name, text(v))).collect();
         let plain: BTreeMap<&String, &str> = shown.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        out.result(&plain, || plain.iter().map(|(name, value)| format!("{name}={value}\n")).collect())
+        if out.is_table() {
+            // To the byte, whatever is in them.
+            let all: String = plain.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+            return out.raw(Zeroizing::new(all).as_bytes());
+        }
+        out.result(&plain, String::new)
     }
 }

@@ -11,6 +11,10 @@ use crate::wire::{page, retry_after};
 
 /// The longest answer that is read: a list of some 100,000 functions.
 const LONGEST: usize = 64 << 20;
+/// How much is shown of the way to what is wrong in an answer.
+const PATH: usize = 80;
+/// What to do where something else than a gateway answers.
+const OTHER: &str = "is this an OpenFaaS gateway? -g names another";
 /// How much of a refusal is shown.
 const SHOWN: usize = 400;
 
@@ -81,7 +85,7 @@ impl Answer {
         if self.status.is_success() && self.is_html() {
             return Err(Fault::failed(what)
                 .cause(format!("{} is no gateway: it answers with {}", self.address, self.words()))
-                .hint("is this an OpenFaaS gateway? -g names another"));
+                .hint(OTHER));
         }
         if self.status.is_success() { Ok(self) } else { Err(self.fault(what)) }
     }
@@ -156,15 +160,23 @@ impl Answer {
                 "" => "no content type",
                 kind => kind,
             };
-            let fault = Fault::failed(format!("the answer of {} is not what a gateway answers", self.address));
+            let fault = self.misfit();
             if self.text.trim_start().starts_with(['[', '{', 'n', '"']) && !self.is_html() {
-                fault.cause(format!("at `{}`: {}", e.path(), e.inner()))
+                fault.cause(format!("at `{}`: {}", page::cut(&e.path().to_string(), PATH), e.inner()))
             } else {
-                fault
-                    .cause(format!("it is {kind}, not JSON: {}", self.words()))
-                    .hint("is this an OpenFaaS gateway? -g names another")
+                fault.cause(format!("it is {kind}, not JSON: {}", self.words())).hint(OTHER)
             }
         })
+    }
+
+    fn misfit(&self) -> Fault {
+        Fault::failed(format!("the answer of {} is not what a gateway answers", self.address))
+    }
+
+    /// It is JSON, and not that of a gateway: why.
+    #[must_use]
+    pub fn unfit(&self, why: &str) -> Fault {
+        self.misfit().cause(format!("{why}: {}", self.words())).hint(OTHER)
     }
 
     fn is_html(&self) -> bool {

@@ -42,7 +42,14 @@ pub fn unanswered(client: &Client, what: &str, error: &reqwest::Error) -> Fault 
     if let Some(fault) = body_fault(error) {
         return fault;
     }
-    Fault::failed(format!("{what}: {address} ended the connection before it answered")).cause(innermost(error))
+    let why = innermost(error);
+    // The words of who reads HTTP.
+    if why.starts_with("invalid ") && why.ends_with(" parsed") || why == "message head is too large" {
+        return Fault::failed(format!("{what}: what answers at {address} speaks no proper HTTP"))
+            .cause(why)
+            .hint("is this an OpenFaaS gateway? -g names another");
+    }
+    Fault::failed(format!("{what}: {address} ended the connection before it answered")).cause(why)
 }
 
 /// The answer began, and then ended too early.
