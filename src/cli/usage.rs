@@ -12,11 +12,11 @@ pub fn programs(args: &[OsString]) -> Option<Output> {
     let args: Vec<&str> = args.iter().skip(1).map_while(|arg| arg.to_str()).take_while(|arg| *arg != "--").collect();
     let is_json = |flag: &str| {
         // The last of a flag counts.
-        let values = args.iter().enumerate().filter_map(|(at, arg)| match arg.strip_prefix(flag)? {
+        let mut values = args.iter().enumerate().filter_map(|(at, arg)| match arg.strip_prefix(flag)? {
             "" => args.get(at + 1).copied(),
             rest => rest.strip_prefix('='),
         });
-        values.last() == Some("json")
+        values.next_back() == Some("json")
     };
     let (output, log) = (is_json("--output"), is_json("--log-format"));
     let out = Output { format: if output { Format::Json } else { Format::Table }, ..Output::default() };
