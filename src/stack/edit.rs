@@ -203,10 +203,7 @@ fn after(text: &str, last: usize, new: &str) -> String {
 /// In JSON, which a stack file in JSON stays.
 fn json(function: &NewFunction) -> String {
     let text = |text: &str| serde_json::Value::from(text).to_string();
-    let mut fields: Vec<String> =
-        [("lang", &function.lang), ("handler", &function.handler), ("image", &function.image)]
-            .map(|(key, value)| format!("\"{key}\": {}", text(value)))
-            .into();
+    let mut fields: Vec<String> = plain(function).map(|(key, value)| format!("\"{key}\": {}", text(value))).collect();
     for (name, inner) in
         [resources("limits", &function.limits), resources("requests", &function.requests)].into_iter().flatten()
     {
