@@ -83,10 +83,10 @@ with zipfile.ZipFile(f"{work}/build/bench-1.zip") as z:
 plain = f"{work}/plain"; os.makedirs(plain)
 open(f"{plain}/app.py", "w").write("def handler(event, context):\n    return {'statusCode': 200, 'body': event['body']}\n")
 ways = {"awslambdaric, handler(event, context)": ([sys.executable, "-m", "awslambdaric", "app.handler"], plain, {"PYTHONPATH": f"{cache}/ric"}), "faas-watchdog, handle(req)": ([f"{task}/bootstrap"], task, {})}
-if adapter: ways["Lambda Web Adapter, the same server"] = (["/bin/sh", "-c", f"python3 index.py & exec {adapter}"], task, {"AWS_LWA_PORT": "5000", "AWS_LWA_READINESS_CHECK_PROTOCOL": "tcp"})
+if adapter: ways["Lambda Web Adapter, the same server"] = (["/bin/sh", "-c", f"setpriv --pdeathsig KILL python3 index.py & exec {adapter}"], task, {"AWS_LWA_READINESS_CHECK_PROTOCOL": "tcp"})
 def once(way, n):
     command, cwd, env = ways[way]; port = 9300 + once.n * 2; once.n += 1
-    rie = subprocess.Popen([f"{cache}/rie", "--log-level", "error", "--runtime-interface-emulator-address", f"127.0.0.1:{port}", "--runtime-api-address", f"127.0.0.1:{port + 1}", *command], cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env={"PATH": os.environ["PATH"], "HOME": "/tmp", "LAMBDA_TASK_ROOT": cwd, "AWS_LAMBDA_FUNCTION_TIMEOUT": "20", "AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256", "AWS_REGION": "us-east-1", **env})
+    rie = subprocess.Popen([f"{cache}/rie", "--log-level", "error", "--runtime-interface-emulator-address", f"127.0.0.1:{port}", "--runtime-api-address", f"127.0.0.1:{port + 1}", *command], cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env={"PATH": os.environ["PATH"], "HOME": "/tmp", "LAMBDA_TASK_ROOT": cwd, "AWS_LAMBDA_FUNCTION_TIMEOUT": "20", "AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256", "AWS_REGION": "us-east-1", **({"PORT": str(port + 2000), "AWS_LWA_PORT": str(port + 2000)} if adapter and adapter in command[-1] else {}), **env})
     def call():
         c = http.client.HTTPConnection("127.0.0.1", port); c.request("POST", "/2015-03-31/functions/function/invocations", event); r = c.getresponse().read(); c.close()
         assert b'"body"' in r or b'"x"' in r, r

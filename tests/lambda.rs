@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::support::Test;
 use crate::support::lambda::{project, stack, with_keys};
 
 #[test]
@@ -106,6 +107,12 @@ fn an_address_where_nobody_answers_is_told() {
         .stderr_has("can't look up")
         .stderr_has("Connection refused")
         .run();
+}
+
+#[test]
+fn a_java_function_is_compiled_for_lambda_by_any_compiler_that_is_new_enough() {
+    let done = Test::new().args(["new", "tax", "--lang", "java", "--provider", "lambda"]).run();
+    done.then().arg("build").stderr_has("tax: built").run();
 }
 
 #[test]

@@ -69,13 +69,14 @@ public final class Index {
         server.setExecutor(Executors.newCachedThreadPool(daemons));
         server.createContext("/", exchange -> {
             BUSY.incrementAndGet();
-            try (exchange) {
+            try {
                 answer(exchange, call);
             } catch (IOException gone) {
                 // The caller has gone; there is nobody to tell.
             } catch (RuntimeException error) {
                 error.printStackTrace();
             } finally {
+                exchange.close();
                 BUSY.decrementAndGet();
             }
         });
