@@ -10,6 +10,7 @@ import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.net.UnknownHostException;
 import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
@@ -51,12 +52,21 @@ public final class Index {
         Object self = type.getDeclaredConstructor().newInstance();
         Class<?>[] parameters = handle.getParameterTypes();
         String name = System.getenv().getOrDefault("OPENFAAS_NAME", "");
-        Context context = new Context(name, InetAddress.getLocalHost().getHostName());
+        Context context = new Context(name, host());
         boolean text = parameters.length >= 1 && parameters[0] == String.class;
         if (parameters.length == 1) {
             return request -> handle.invoke(self, text ? request.text() : request);
         }
         return request -> handle.invoke(self, text ? request.text() : request, context);
+    }
+
+    /** This machine's name: in a container nobody may have told its own name service of it. */
+    private static String host() {
+        try {
+            return InetAddress.getLocalHost().getHostName();
+        } catch (UnknownHostException unnamed) {
+            return System.getenv().getOrDefault("HOSTNAME", "");
+        }
     }
 
     private static void serve(Call call, int port) throws IOException {
