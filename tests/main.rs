@@ -65,6 +65,8 @@ mod local_survival;
 #[cfg(feature = "local")]
 mod local_trouble;
 #[cfg(feature = "local")]
+mod logs;
+#[cfg(feature = "local")]
 mod misbehaving;
 mod new;
 mod openfaas;

@@ -1,4 +1,5 @@
 //! `faas logs`: a function's log, as it comes.
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,6 +11,7 @@ use super::values::duration;
 use crate::backend::LogQuery;
 use crate::context::Context;
 use crate::error::{Fault, Result};
+use crate::output::plain;
 
 mod line;
 mod select;
@@ -101,15 +103,30 @@ impl Logs {
         };
         let json = self.json || !context.out.is_table();
         let style = self.style.unwrap_or(if json { Style::Json } else { Style::Plain });
+        // A file gets every byte; a terminal must not be steered by what a function, or its caller, wrote.
+        let shown = std::io::stdout().is_terminal() && style == Style::Plain;
         crate::runtime::block_on(async {
             let mut entries = session.backend.logs(query).await?;
+            let (mut any, mut calls) = (false, false);
             while let Some(entry) = entries.next().await {
-                let entry = entry?;
+                let mut entry = entry?;
+                any = true;
+                calls |= self.select.tells_of_a_call(&entry);
                 if !self.select.takes(&entry) {
                     continue;
                 }
+                if shown {
+                    entry.text = plain(&entry.text).into_owned();
+                }
                 let line = line::format(&entry, style, &self.time_format, self.name_column, self.instance)?;
                 context.out.raw(line.as_bytes())?;
+            }
+            if any && !calls && self.select.is_by_status() {
+                context.out.note(format!(
+                    "no line of this log tells of a call and its status: with `log_requests: \"true\"` in the environment of {}, \
+                     its invoker writes one for each",
+                    self.name
+                ));
             }
             Ok(())
         })

@@ -193,6 +193,10 @@ fn config(plan: &Plan<'_>, folder: &Path) -> Result<Config, String> {
         None => None,
         Some(text) => Some(parse_size(text).ok_or_else(|| format!("limits.memory is `{text}`: write it as 128Mi"))?),
     };
+    let on =
+        |name: &str| setting(name).is_some_and(|text| matches!(text.to_ascii_lowercase().as_str(), "1" | "t" | "true"));
+    config.log_call_id = on("log_callid") || on("log_call_id");
+    config.log_requests = on("log_requests") || config.log_call_id;
     if let Some(path) = setting("ready_path") {
         config.ready_path = Some(path.clone());
     }

@@ -47,11 +47,13 @@ pub fn service(object: &Value) -> Result<Imported> {
     let group = text("/apiVersion").split('/').next().unwrap_or_default();
     let name = text("/metadata/name").to_owned();
     if group.is_empty() && text("/kind").is_empty() {
-        return Err(Fault::usage("this is neither a Knative Service nor a func.yaml")
-            .hint("a Service has an apiVersion and a kind, a func.yaml a name and a runtime"));
+        return Err(Fault::usage("this is no file that can be imported").hint(
+            "it takes serverless.yml, a template of SAM or CloudFormation, func.yaml of Knative and of Fn, and Knative \
+             Services",
+        ));
     }
     if group != GROUP || text("/kind") != "Service" {
-        return Err(Fault::usage(format!("`{name}` is no Knative Service, but `{}`", text("/kind")))
+        return Err(Fault::usage(format!("`{name}` is no Knative Service, but a `{}`", text("/kind")))
             .hint(format!("its apiVersion has to be {GROUP}/v1, its kind Service")));
     }
     let mut spec = object.pointer("/spec/template/spec").and_then(Value::as_object).cloned().unwrap_or_default();

@@ -62,6 +62,16 @@ static STATUS: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 
 impl Select {
+    /// Whether entries are chosen by the status of calls.
+    pub fn is_by_status(&self) -> bool {
+        !self.status.is_empty()
+    }
+
+    /// Whether an entry has a status, when somebody asks for one.
+    pub fn tells_of_a_call(&self, entry: &LogEntry) -> bool {
+        self.is_by_status() && status(&entry.text).is_some()
+    }
+
     /// Whether an entry is shown.
     pub fn takes(&self, entry: &LogEntry) -> bool {
         let text = &entry.text;
