@@ -43,6 +43,9 @@ pub const DEFAULT_NAMESPACE: &str = "openfaas-fn";
 /// The user's name that goes with the token.
 pub const USER: &str = "admin";
 
+/// The database, below the platform's folder.
+const STATE: &str = "state.redb";
+
 /// Where the platform listens unless told otherwise.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
 
@@ -83,6 +86,12 @@ pub fn listen_address(address: &str) -> Result<String> {
         Some(Ok(_)) => Ok(full),
         _ => Err(wrong("the port is not a number up to 65535")),
     }
+}
+
+/// Whether a platform ever ran here: what it had then comes back with it.
+#[must_use]
+pub fn has_state(dirs: &Dirs) -> bool {
+    dirs.local().join(STATE).exists()
 }
 
 /// The generated password of user [`USER`], made at the first start.

@@ -110,6 +110,32 @@ pub fn spec_hash(function: &Function) -> String {
 /// What is to be done for `function`, given what the platform has, and the name that its stack gives itself.
 #[must_use]
 pub fn decide(function: &Function, artifact: &Artifact, observed: Option<&Deployed>, stack: Option<&str>) -> Decision {
+    let decision = by_marks(function, artifact, observed);
+    let owner = other_owner(observed, stack);
+    match (owner, decision.action) {
+        (None, _) => decision,
+        (_, Action::Unchanged) => Decision { action: Action::Updated, reason: said("", owner) },
+        _ => Decision { reason: said(&decision.reason, owner), ..decision },
+    }
+}
+
+/// The stack whose mark a function bears, where that is another than the one of the name `stack`.
+#[must_use]
+pub fn other_owner<'a>(observed: Option<&'a Deployed>, stack: Option<&str>) -> Option<&'a str> {
+    let owner = observed?.annotations.get(STACK_KEY)?.as_str();
+    (!owner.is_empty() && owner != stack?).then_some(owner)
+}
+
+/// A reason, with the stack that the function is taken from.
+fn said(reason: &str, owner: Option<&str>) -> String {
+    match owner {
+        None => reason.into(),
+        Some(owner) if reason.is_empty() => format!("it bears the mark of stack {owner}"),
+        Some(owner) => format!("{reason}, and it bears the mark of stack {owner}"),
+    }
+}
+
+fn by_marks(function: &Function, artifact: &Artifact, observed: Option<&Deployed>) -> Decision {
     let decision = |action, reason: &str| Decision { action, reason: reason.into() };
     let Some(observed) = observed else {
         return decision(Action::Created, "not deployed yet");
@@ -126,7 +152,10 @@ pub fn decide(function: &Function, artifact: &Artifact, observed: Option<&Deploy
         return decision(Action::Updated, "its configuration changed");
     }
     if let Artifact::Image { digest: None, .. } = artifact {
-        return decision(Action::Updated, "no digest says whether the image behind the tag changed");
+        return decision(
+            Action::Updated,
+            "no digest says whether the image behind the tag changed: `--digest` pins it",
+        );
     }
     if mark(ARTIFACT_KEY) != Some(artifact.identity()) {
         return decision(Action::Updated, "the code changed");
@@ -134,11 +163,6 @@ pub fn decide(function: &Function, artifact: &Artifact, observed: Option<&Deploy
     // Marks are set before the function answers: one that never came up is not as it should be.
     if observed.replicas > 0 && observed.available == Some(0) {
         return decision(Action::Updated, "none of its replicas answers, or stays up");
-    }
-    if let (Some(stack), Some(owner)) = (stack, mark(STACK_KEY))
-        && stack != owner
-    {
-        return decision(Action::Updated, &format!("it bears the mark of stack {owner}"));
     }
     let drifted = drift::fields(function, artifact, observed);
     if drifted.is_empty() {
@@ -274,6 +298,9 @@ mod tests {
         assert_eq!(decided(Some("till")).reason, "it bears the mark of stack shop");
         assert_eq!(decided(Some("shop")).action, Action::Unchanged);
         assert_eq!(decided(None).action, Action::Unchanged);
+        // Whatever else differs, whose it was is told.
+        let other = decide(&tax(), &image("b"), Some(&there), Some("till"));
+        assert_eq!(other.reason, "the code changed, and it bears the mark of stack shop");
     }
 
     #[test]

@@ -109,7 +109,7 @@ fn a_key_is_explained() {
 #[test]
 fn stderr_is_json_lines_where_that_is_asked_for() {
     let done = Test::new()
-        .file("stack.yml", "provider: {name: local}\nfunctions:\n  a: {imagee: x, image: y}\n")
+        .file("stack.yml", "provider: {name: openfaas}\nfunctions:\n  a: {imagee: x, image: y}\n")
         .args(["validate", "--log-format", "json"])
         .run();
     for line in done.stderr.lines() {

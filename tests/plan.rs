@@ -192,3 +192,115 @@ fn on_a_terminal_prune_asks_first_and_yes_answers() {
     assert!(!said.contains("Remove drop"), "{said}");
     left(&["keep"]);
 }
+
+#[test]
+fn before_the_first_start_all_is_to_be_created_and_what_is_kept_may_come_back() {
+    let port = free_port();
+    let test =
+        Test::new().file("stack.yml", stack(port, &(one("keep", "") + &one("more", "")))).file("echo/handler.py", ECHO);
+    let plan = test.args(["plan"]).stderr_has("the embedded platform does not run: `faas up` starts it\n");
+    let plan = plan.stdout("+ create keep (not deployed yet)\n+ create more (not deployed yet)\n").run();
+    plan.then().args(["list"]).status(4).stderr_has("error: the embedded platform does not run\n").run();
+    let secret = stack(port, &one("keep", "    secrets: [key]\n"));
+    plan.then()
+        .file("secret.yml", secret)
+        .args(["plan", "-f", "secret.yml"])
+        .status(1)
+        .stderr_has("a secret is missing")
+        .run();
+    let up = plan.then().args(["up"]).run();
+    let _stop = Local::of(&up);
+    up.then().args(["local", "stop"]).run();
+    for command in [&["plan"][..], &["plan", "--prune"], &["rollout", "undo", "keep"], &["deploy", "--dry-run"]] {
+        up.then()
+            .args(command.iter().copied())
+            .status(4)
+            .stdout("")
+            .stderr(
+                "error: the embedded platform does not run\nhint: `faas up` and `faas deploy` start it, and so does \
+                 `faas local start`\nmore: faas explain E0501\n",
+            )
+            .run();
+    }
+    up.then().args(["up"]).run();
+    up.then().args(["plan", "--exit-code"]).run();
+}
+
+#[test]
+fn a_function_of_another_stack_is_taken_over_with_its_owners_name_and_not_removed_by_the_way() {
+    let port = free_port();
+    let two = |rate: u8| {
+        stack(port, &one("tax", &format!("    environment: {{RATE: {rate}}}\n"))).replace("shop", "shop-two")
+    };
+    let up = Test::new()
+        .file("stack.yml", stack(port, &one("tax", "")).replace("shop", "shop-one"))
+        .file("echo/handler.py", ECHO)
+        .args(["up"])
+        .run();
+    let _stop = Local::of(&up);
+    let warning = "warning: tax: it bears the mark of stack shop-one: stack shop-two takes it over\n";
+    up.then()
+        .file("two.yml", two(7))
+        .args(["plan", "-f", "two.yml"])
+        .stdout_has("~ update tax (its configuration changed, and it bears the mark of stack shop-one)\n")
+        .stderr_has(warning)
+        .run();
+    up.then()
+        .args(["remove", "-f", "two.yml"])
+        .stdout("")
+        .stderr_has("tax bears the mark of stack shop-one and was left: `faas remove tax` removes it all the same")
+        .run();
+    up.then().args(["invoke", "tax"]).stdin("x").stdout("x").run();
+    // What is missing is told as ever.
+    up.then().file("two.yml", two(7).replace("tax:", "tex:")).args(["remove", "-f", "two.yml"]).status(4).run();
+    up.then().file("two.yml", two(7)).args(["up", "-f", "two.yml"]).stderr_has(warning).run();
+    // It is theirs now.
+    let again = up.then().args(["up", "-f", "two.yml"]).stdout_has("unchanged").run();
+    assert!(!again.stderr.contains("mark"), "{}", again.stderr);
+    up.then().args(["remove"]).stdout("").stderr_has("mark of stack shop-two").run();
+    // A folder's name is no name of the stack's own.
+    let unnamed = stack(port, &one("tax", "")).replace("name: shop\n", "");
+    let quiet = up.then().file("unnamed.yml", unnamed).args(["plan", "-f", "unnamed.yml"]).run();
+    assert!(!quiet.stderr.contains("mark"), "{}", quiet.stderr);
+    up.then().args(["remove", "-f", "unnamed.yml"]).stdout("Removed tax.\n").run();
+}
+
+#[test]
+fn targets_that_can_not_go_together_are_told_before_anything_is_deployed() {
+    let port = free_port();
+    let targets = "targets:\n  st: {}\n  same: {}\n  hot: {environment: {RATE: 9}}\n  far: {namespace: far, environment: {RATE: 9}}\n  \
+        image: {namespace: far, functions: {keep: {skip_build: true, image: x}}}\n";
+    let start = Test::new()
+        .file("stack.yml", stack(port, &one("keep", "")) + targets)
+        .file("echo/handler.py", ECHO)
+        .args(["local", "start", "--port", &port.to_string()])
+        .run();
+    let _stop = Local::of(&start);
+    start.then().args(["namespace", "create", "far"]).run();
+    for command in ["plan", "up"] {
+        start
+            .then()
+            .args([command, "--target", "st,hot"])
+            .status(2)
+            .stdout("")
+            .stderr_has("error: the targets st and hot lead to the same function keep, with different settings: nothing was changed\nhint: ")
+            .run();
+        start
+            .then()
+            .args([command, "--target", "st,image"])
+            .status(2)
+            .stdout("")
+            .stderr_has("error: image: one problem for provider `local`, nothing was changed\n")
+            .stderr_has("`keep` is an image, and the embedded platform runs processes\n  --> stack.yml:14:")
+            .run();
+    }
+    start.then().args(["list", "--quiet"]).stdout("").run();
+    start
+        .then()
+        .args(["deploy", "--image", "x", "--name", "y"])
+        .status(2)
+        .stderr_has("`y` is an image, and the embedded")
+        .run();
+    start.then().args(["up", "--target", "st,st"]).stdout_has("keep      created").run();
+    start.then().args(["up", "--target", "st,same,far"]).stderr_has("far: 1 created\n").run();
+}

@@ -357,7 +357,7 @@ error: stack.yml is not valid: 5 errors
 
 #[test]
 fn a_missing_variable_is_pointed_at_and_its_value_never_shown() {
-    let text = "provider: {name: local}\nfunctions:\n  tax: {image: \"${IMAGE:?name the image}\"}\n";
+    let text = "provider: {name: openfaas}\nfunctions:\n  tax: {image: \"${IMAGE:?name the image}\"}\n";
     stack(text)
         .status(2)
         .stderr(
@@ -379,7 +379,7 @@ error: stack.yml is not valid: 1 error
 
 #[test]
 fn a_value_that_breaks_the_text_around_it_is_named() {
-    let text = "provider: {name: local}\nfunctions:\n  tax:\n    image: x\n    environment:\n      PW: ${PW}\n";
+    let text = "provider: {name: openfaas}\nfunctions:\n  tax:\n    image: x\n    environment:\n      PW: ${PW}\n";
     for value in ["abc #def", "a: b", "one\ntwo", "*x", "@x"] {
         let done = stack(text).env("PW", value).status(2).stdout("").run();
         assert!(done.stderr.contains(":6:11\n6 |       PW: ${PW}\n"), "{value:?}: {}", done.stderr);
@@ -496,6 +496,16 @@ error: stack.yml is not valid: 2 errors
     let text = text.replace("    image: x\n", "").replace("tex", "tax");
     stack(&text).status(2).stderr_has("unknown provider `lamda`").stderr_has("`min` must be a whole number").run();
     stack(&text).args(["--target", "eu"]).stdout("stack.yml: 1 function, 2 targets, valid\n").stderr("").run();
+    stack(&text).args(["--target", "eu, eu"]).stdout("stack.yml: 1 function, 2 targets, valid\n").run();
+    for command in [&["validate"][..], &["config", "view"], &["list"], &["invoke", "tax"], &["up", "--watch"]] {
+        stack(&text)
+            .replace_args(command.iter().copied())
+            .args(["--target", "eu,prod"])
+            .status(2)
+            .stdout("")
+            .stderr_has("error: this takes one target at a time, not eu, prod\nhint: name one; `up`")
+            .run();
+    }
     stack(&text)
         .args(["--target", "prd"])
         .status(2)
@@ -506,7 +516,7 @@ error: stack.yml is not valid: 2 errors
 
 #[test]
 fn a_missing_handler_is_told_but_not_where_nothing_is_built() {
-    let text = "provider: {name: local}\nfunctions:\n  post:\n    lang: node\n    handler: ./post\n    image: x\n";
+    let text = "provider: {name: openfaas}\nfunctions:\n  post:\n    lang: node\n    handler: ./post\n    image: x\n";
     stack(text)
         .status(2)
         .stderr(
@@ -521,6 +531,21 @@ error: stack.yml is not valid: 1 error
         )
         .run();
     stack(format!("{text}    skip_build: yes\n")).stdout("stack.yml: 1 function, valid\n").stderr("").run();
+}
+
+#[test]
+fn an_image_alone_is_nothing_for_the_embedded_platform() {
+    let text = "provider: {name: local}\nfunctions:\n  tax:\n    image: x\n    skip_build: true\n";
+    let said = "\
+error: `tax` is an image, and the embedded platform runs processes
+ --> stack.yml:4:12
+4 |     image: x
+  |            ^
+  hint: give it `lang` and `handler`, without `skip_build`, or deploy it to provider `openfaas`
+";
+    let done = stack(text).status(2).stderr_has(said).run();
+    done.then().args(["plan"]).status(2).stderr_has(said).run();
+    done.then().args(["validate"]).file("stack.yml", text.replace("local", "openfaas")).run();
 }
 
 #[test]

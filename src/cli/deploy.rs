@@ -94,7 +94,8 @@ pub struct DeployFlags {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true",
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true, hide = true)]
     read_template: bool,
-    /// Take over functions, and fields of functions, that something else deployed or changed
+    /// Knative: take over functions, and fields of functions, that something else deployed or changed; elsewhere they are
+    /// updated without it
     #[arg(long, conflicts_with_all = ["replace", "update"])]
     adopt: bool,
     /// Remove what this stack deployed before and names no longer; what others deployed is left alone

@@ -137,6 +137,7 @@ impl Dev {
             force: false,
             canary: None,
             dry: false,
+            unborn: false,
             by_digest: false,
             revision_tag: None,
             several: true,

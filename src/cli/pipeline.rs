@@ -83,6 +83,8 @@ impl Pipeline {
         // One after the other: they may pull the same templates, and start the same platform.
         let ready: Vec<(&String, Result<Session>)> =
             stacks.into_iter().map(|(target, stack)| (target, self.session(context, stack))).collect();
+        several::apart(context, &self.gateway, &ready)?;
+        several::accepted(&self.deploy, &ready)?;
         let progress = progress::for_output(&context.out);
         let work = |target: &str, session: Session| {
             let functions = session.functions();
@@ -125,9 +127,11 @@ impl Pipeline {
         if let Some(templates) = &self.templates {
             templates.complete(&stack.functions, &stack.configuration, &stack.origin.root, context)?;
         }
-        let starts = self.deploys && !self.dry;
         let wait = self.deploy.wait(stack.provider.kind);
-        Session::for_deploy(context, &self.gateway, Some(stack), wait, starts)
+        if self.deploys && self.dry {
+            return Session::for_plan(context, &self.gateway, Some(stack), wait);
+        }
+        Session::for_deploy(context, &self.gateway, Some(stack), wait, self.deploys)
     }
 
     fn of_stack(self, context: &Context, stack: Stack) -> Result<(Vec<Outcome>, What)> {
@@ -210,6 +214,7 @@ impl Pipeline {
             push: self.push,
             deploy: self.deploys,
             dry: self.dry,
+            unborn: session.unborn,
             how: self.deploy.how(),
             force: self.deploy.force() || compat::ways::deploys_unchanged(context.out.dialect),
             by_digest: self.deploy.by_digest(),

@@ -1,4 +1,5 @@
 //! `faas remove`: takes functions off the platform.
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
@@ -7,6 +8,7 @@ use serde_json::json;
 
 use super::session::{GatewayFlags, Session};
 use super::{Global, compat, several};
+use crate::backend::Scope;
 use crate::context::Context;
 use crate::error::{Fault, Result};
 use crate::function::FunctionId;
@@ -44,7 +46,7 @@ impl Remove {
         }
         let open = if self.names.is_empty() { Session::open } else { Session::beside };
         let session = open(context, global, &self.gateway)?;
-        let (ids, outcomes) = self.removed(&session)?;
+        let (ids, outcomes) = self.removed(context, &session)?;
         let removed = names(&outcomes);
         let gone: Vec<&FunctionId> =
             ids.iter().zip(&outcomes).filter(|(_, o)| o.error.is_none()).map(|(id, _)| id).collect();
@@ -62,7 +64,7 @@ impl Remove {
         let open = |stack| Session::with(context, &self.gateway, Some(stack), Duration::ZERO);
         let ready = stacks.into_iter().map(|(target, stack)| (target, open(stack))).collect();
         let (mut told, mut faults) = (Vec::new(), Vec::new());
-        for (target, result) in several::at_once(ready, |_, session| self.removed(&session)) {
+        for (target, result) in several::at_once(ready, |_, session| self.removed(context, &session)) {
             let verdict = match result {
                 Ok((_, outcomes)) => {
                     let removed = names(&outcomes);
@@ -87,14 +89,24 @@ impl Remove {
     }
 
     /// Which were to be removed, and what became of each.
-    fn removed(&self, session: &Session) -> Result<(Vec<FunctionId>, Vec<Outcome>)> {
-        let ids: Vec<FunctionId> = if self.names.is_empty() {
+    fn removed(&self, context: &Context, session: &Session) -> Result<(Vec<FunctionId>, Vec<Outcome>)> {
+        let mut ids: Vec<FunctionId> = if self.names.is_empty() {
             session.functions().iter().map(crate::function::Function::id).collect()
         } else {
             self.names.iter().map(|name| session.named(name)).collect::<Result<_>>()?
         };
         if ids.is_empty() {
             return Err(Fault::usage("no function is named").hint("name one, or give a stack file with -f"));
+        }
+        if self.names.is_empty() {
+            let others = crate::runtime::block_on(of_others(session, &ids))?;
+            for (id, owner) in &others {
+                let name = &id.name;
+                context.out.warn(format_args!(
+                    "{name} bears the mark of stack {owner} and was left: `faas remove {name}` removes it all the same"
+                ));
+            }
+            ids.retain(|id| !others.iter().any(|(other, _)| other == id));
         }
         let one = async |id: &FunctionId| {
             let removed = match self.keep_logs {
@@ -110,6 +122,28 @@ impl Remove {
         let outcomes = crate::runtime::block_on(all)?;
         Ok((ids, outcomes))
     }
+}
+
+/// Those of the stack's functions that bear the mark of another stack, where this one has a name of its own and not
+/// that of its folder; and of which.
+async fn of_others(session: &Session, ids: &[FunctionId]) -> Result<Vec<(FunctionId, String)>> {
+    let Some(stack) = session.stack.as_ref().filter(|stack| stack.named) else { return Ok(Vec::new()) };
+    let mut by_namespace: BTreeMap<Option<String>, Vec<String>> = BTreeMap::new();
+    for id in ids {
+        by_namespace.entry(id.namespace.clone()).or_default().push(id.name.clone());
+    }
+    let mut found = Vec::new();
+    for (namespace, names) in by_namespace {
+        // With `usage` nobody waits for functions that are starting.
+        let scope = Scope { namespace: namespace.clone(), names, usage: true, ..Scope::default() };
+        for deployed in session.backend.observe(&scope).await? {
+            if let Some(owner) = plan::other_owner(Some(&deployed), Some(&stack.name)) {
+                let id = FunctionId { name: deployed.name.clone(), namespace: namespace.clone() };
+                found.push((id, owner.to_owned()));
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn names(outcomes: &[Outcome]) -> Vec<&str> {

@@ -63,6 +63,8 @@ pub struct Session {
     pub stack: Option<Stack>,
     /// The platform.
     pub backend: Arc<dyn Backend>,
+    /// It is the embedded platform before its first start, which has nothing and answers nothing.
+    pub unborn: bool,
     /// `--namespace`.
     given_namespace: Option<String>,
     /// `OPENFAAS_NS`.
@@ -116,7 +118,7 @@ impl Session {
         let backend = backends::open(context, flags, stack.as_ref(), wait)?;
         let default_namespace = context.env.get("OPENFAAS_NS").map(Into::into);
         let given_namespace = flags.namespace.clone().filter(|name| !name.is_empty());
-        Ok(Self { stack, backend, given_namespace, default_namespace })
+        Ok(Self { stack, backend, unborn: false, given_namespace, default_namespace })
     }
 
     /// For commands that deploy: as [`Session::with`], and the embedded platform is started when it is meant.
@@ -134,6 +136,23 @@ impl Session {
             start(context, flags, stack.as_ref())?;
         }
         Self::with(context, flags, stack, wait)
+    }
+
+    /// For commands that say what a deployment would do: as [`Session::with`], and an embedded platform that was never
+    /// started has nothing yet.
+    ///
+    /// # Errors
+    /// The same, and an embedded platform that doesn't run and may have functions that come back with it.
+    pub fn for_plan(context: &Context, flags: &GatewayFlags, stack: Option<Stack>, wait: Duration) -> Result<Self> {
+        let unborn = is_unborn(context);
+        if !unborn {
+            must_run(context, flags, stack.as_ref())?;
+        }
+        let unborn = unborn && is_stopped(context, flags, stack.as_ref());
+        if unborn {
+            context.out.note("the embedded platform does not run: `faas up` starts it");
+        }
+        Ok(Self { unborn, ..Self::with(context, flags, stack, wait)? })
     }
 
     /// The namespace that commands without a function work in.
@@ -254,10 +273,8 @@ fn start(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>) -> Resu
 }
 
 /// Refuses to take whatever else listens on the default address for the embedded platform.
-#[cfg(feature = "local")]
-fn must_run(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>) -> Result<()> {
-    let local = Place::find(context, flags, stack).kind == ProviderKind::Local;
-    if local && flags.gateway.is_none() && running(context).is_none() {
+pub(super) fn must_run(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>) -> Result<()> {
+    if is_stopped(context, flags, stack) {
         return Err(Fault::not_found("the embedded platform does not run")
             .code(Code::LOCAL_STOPPED)
             .hint("`faas up` and `faas deploy` start it, and so does `faas local start`"));
@@ -265,9 +282,26 @@ fn must_run(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>) -> R
     Ok(())
 }
 
+/// Whether the embedded platform is meant, and doesn't run.
+#[cfg(feature = "local")]
+fn is_stopped(context: &Context, flags: &GatewayFlags, stack: Option<&Stack>) -> bool {
+    let local = Place::find(context, flags, stack).kind == ProviderKind::Local;
+    local && flags.gateway.is_none() && running(context).is_none()
+}
+
 #[cfg(not(feature = "local"))]
-fn must_run(_: &Context, _: &GatewayFlags, _: Option<&Stack>) -> Result<()> {
-    Ok(())
+fn is_stopped(_: &Context, _: &GatewayFlags, _: Option<&Stack>) -> bool {
+    false
+}
+
+#[cfg(feature = "local")]
+fn is_unborn(context: &Context) -> bool {
+    !crate::gateway::has_state(&context.dirs)
+}
+
+#[cfg(not(feature = "local"))]
+fn is_unborn(_: &Context) -> bool {
+    false
 }
 
 #[cfg(not(feature = "local"))]

@@ -1,8 +1,14 @@
 //! One command for several targets: `--target eu,us`, all at once, each by itself, and the sum of what failed.
+use std::collections::HashMap;
+
+use super::deploy::DeployFlags;
+use super::session::{GatewayFlags, Place, Session};
 use super::{Global, stack_file};
 use crate::context::Context;
 use crate::error::{Fault, Result};
-use crate::stack::Stack;
+use crate::function::{Function, FunctionId};
+use crate::plan::run;
+use crate::stack::{ProviderKind, Stack};
 
 /// The targets that `--target` names, each once.
 #[must_use]
@@ -14,6 +20,78 @@ pub fn names(global: &Global) -> Vec<String> {
         }
     }
     names
+}
+
+/// The one target that `--target` names, for commands that take one.
+///
+/// # Errors
+/// It names several.
+pub fn one(global: &Global) -> Result<Option<String>> {
+    let mut names = names(global);
+    if names.len() > 1 {
+        return Err(Fault::usage(format!("this takes one target at a time, not {}", names.join(", ")))
+            .hint("name one; `up`, `deploy`, `plan` and `remove` take several"));
+    }
+    Ok(names.pop())
+}
+
+/// Refuses targets that lead to one function at one address, each with settings of its own for it.
+///
+/// # Errors
+/// The first such function, and its targets.
+pub fn apart(context: &Context, flags: &GatewayFlags, ready: &[(&String, Result<Session>)]) -> Result<()> {
+    let mut seen: HashMap<(String, FunctionId), (&str, String, Function)> = HashMap::new();
+    for (target, session) in ready {
+        let Ok(Session { stack: Some(stack), .. }) = session else { continue };
+        let address = address(context, flags, stack);
+        for function in session.iter().flat_map(Session::functions) {
+            let id = FunctionId { namespace: function.namespace.clone().filter(|n| n != USUAL), ..function.id() };
+            let Some((other, name, as_other)) = seen.get(&(address.clone(), id.clone())) else {
+                seen.insert((address.clone(), id), (target, stack.name.clone(), function));
+                continue;
+            };
+            if *name != stack.name || *as_other != function {
+                return Err(Fault::usage(format!(
+                    "the targets {other} and {target} lead to the same function {id}, with different settings: nothing \
+                     was changed"
+                ))
+                .hint("give one of them another `namespace:` or address, or name one target at a time"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The namespace that gateways have for functions that name none.
+const USUAL: &str = "openfaas-fn";
+
+/// Where a stack leads, as far as it can be told without asking there.
+fn address(context: &Context, flags: &GatewayFlags, stack: &Stack) -> String {
+    let place = Place::find(context, flags, Some(stack));
+    let of = |settings: &serde_json::Value, keys: [&str; 3]| {
+        keys.map(|key| settings.get(key).map(ToString::to_string).unwrap_or_default()).join(" ")
+    };
+    match place.kind {
+        ProviderKind::Knative => of(&stack.provider.knative, ["kubeconfig", "context", "namespace"]),
+        ProviderKind::Lambda => of(&stack.provider.lambda, ["endpoint", "region", "profile"]),
+        _ => place.gateway,
+    }
+}
+
+/// Whether each platform takes its functions, before anything is done for one of them.
+///
+/// # Errors
+/// What the first platform that doesn't says.
+pub fn accepted(flags: &DeployFlags, ready: &[(&String, Result<Session>)]) -> Result<()> {
+    for (target, session) in ready {
+        let Ok(session) = session else { continue };
+        let mut functions = session.functions();
+        functions.iter_mut().for_each(|function| flags.apply(function));
+        let place = |field: &str| session.stack.as_ref().and_then(|stack| stack.place(field));
+        run::check(&functions, session.backend.as_ref(), None, place)
+            .map_err(|fault| Fault { message: format!("{target}: {}", fault.message), ..fault })?;
+    }
+    Ok(())
 }
 
 /// The stack of each target, all of them read before anything is done for one.

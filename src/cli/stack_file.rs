@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Global;
+use super::{Global, several};
 use crate::context::Context;
 use crate::error::{Code, Fault, OrFault, Result};
 use crate::fetch;
@@ -41,7 +41,8 @@ pub fn load_noting(
     document: &Document,
     files: &RefCell<Vec<PathBuf>>,
 ) -> Result<Stack> {
-    let stack = parse_noting(context, global, document, global.target.as_deref(), files)?;
+    let target = several::one(global)?;
+    let stack = parse_noting(context, global, document, target.as_deref(), files)?;
     for warning in &stack.warnings {
         context.out.problem(warning);
     }

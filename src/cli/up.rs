@@ -55,6 +55,9 @@ impl Up {
         if let Some(function) = self.alone.function(context) {
             return self.pipeline(context)?.run_alone(context, function).map(drop);
         }
+        if self.watch {
+            super::several::one(global)?;
+        }
         let first = self.once(context, global);
         if !self.watch {
             return first;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::build::kind;
 use super::session::GatewayFlags;
-use super::{Global, backends, stack_file};
+use super::{Global, backends, several, stack_file};
 use crate::artifact::ArtifactKind;
 use crate::build::{self, Options, Project};
 use crate::context::Context;
@@ -39,6 +39,7 @@ impl Validate {
     /// There is no stack file, or it is not valid.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
         let document = stack_file::read(context, global)?.ok_or_else(stack_file::missing)?;
+        let target = several::one(global)?;
         let mut verdict = Verdict {
             file: document.origin.name.clone(),
             valid: true,
@@ -47,7 +48,7 @@ impl Validate {
             problems: Vec::new(),
         };
         let mut fault = None;
-        match stack_file::parse(context, global, &document, global.target.as_deref()) {
+        match stack_file::parse(context, global, &document, target.as_deref()) {
             Ok(stack) => {
                 verdict.functions = stack.functions.iter().map(|f| f.name.clone()).collect();
                 verdict.targets.clone_from(&stack.targets);
@@ -60,7 +61,7 @@ impl Validate {
             Err(found) => fault = Some(found),
         }
         // What is wrong with an overlay shows only where it is laid.
-        if global.target.as_deref().is_none_or(str::is_empty) {
+        if target.as_deref().is_none_or(str::is_empty) {
             for target in &verdict.targets {
                 let found = match stack_file::parse(context, global, &document, Some(target)) {
                     Ok(stack) => stack.warnings.iter().cloned().chain(refused(&stack, context)).collect(),

@@ -74,7 +74,7 @@ async fn serve(place: Place, settings: &Settings, lock: &File) -> Result<()> {
     })?;
     let address = listener.local_addr().or_fault(|| "can't tell the listener's address".into())?;
     let token = auth::ensure_token(&folder.join("token"))?;
-    let store = Store::open(&folder.join("state.redb"))?;
+    let store = Store::open(&folder.join(super::STATE))?;
     let controller = Controller::open(place, store, settings.grace)?;
     let queue = Queue::open(controller.platform(), Arc::clone(&controller), settings)?;
     let gateway = Arc::new(Gateway {

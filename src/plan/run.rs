@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use futures_util::StreamExt;
 use tokio::sync::Semaphore;
 
-use super::{Action, Decision, Outcome, changed, decide, hide, prune, spec_hash};
+use super::{Action, Decision, Outcome, changed, decide, hide, other_owner, prune, said, spec_hash};
 use crate::artifact::{Artifact, ArtifactKind};
 use crate::backend::{Backend, Change, Deployed, How, Scope};
 use crate::build::foreseen::Foreseen;
@@ -42,6 +42,8 @@ pub struct Steps<'a> {
     pub deploy: bool,
     /// Change nothing, and say what would be changed.
     pub dry: bool,
+    /// The platform is not there yet, and so has nothing; only with `dry`.
+    pub unborn: bool,
     /// How to get from what is there to what should be.
     pub how: How,
     /// Deploy even what did not change.
@@ -130,12 +132,13 @@ pub async fn run(
     progress: &dyn Progress,
 ) -> Result<Ran> {
     if steps.deploy {
-        secrets_are_there(functions, backend).await?;
+        secrets_are_there(functions, backend, steps).await?;
     }
-    let observed = async { if steps.deploy { observe(functions, backend).await } else { Ok(HashMap::new()) } };
+    let observed =
+        async { if steps.deploy && !steps.unborn { observe(functions, backend).await } else { Ok(HashMap::new()) } };
     // What a plan says of the rest costs no wait of its own.
     let rest = async {
-        match steps.deploy && steps.dry && !steps.stack.is_empty() {
+        match steps.deploy && steps.dry && !steps.unborn && !steps.stack.is_empty() {
             true => Some(stale(functions, backend, steps).await),
             false => None,
         }
@@ -193,7 +196,7 @@ pub async fn stale(functions: &[Function], backend: &dyn Backend, steps: &Steps<
 }
 
 /// Secrets that functions name and the platform lacks, told before anything is built.
-async fn secrets_are_there(functions: &[Function], backend: &dyn Backend) -> Result<()> {
+async fn secrets_are_there(functions: &[Function], backend: &dyn Backend, steps: &Steps<'_>) -> Result<()> {
     let Some(secrets) = backend.secrets().filter(|_| backend.lists_every_secret()) else { return Ok(()) };
     let mut lists: HashMap<Option<&str>, Option<HashSet<String>>> = HashMap::new();
     let mut problems = Vec::new();
@@ -202,7 +205,7 @@ async fn secrets_are_there(functions: &[Function], backend: &dyn Backend) -> Res
         let namespace = function.namespace.as_deref();
         if let Entry::Vacant(entry) = lists.entry(namespace) {
             // A namespace that isn't there has words of its own when it is deployed to.
-            let list = secrets.list(namespace).await.ok();
+            let list = if steps.unborn { Some(Vec::new()) } else { secrets.list(namespace).await.ok() };
             entry.insert(list.map(|list| list.into_iter().map(|secret| secret.name).collect()));
         }
         let Some(there) = &lists[&namespace] else { continue };
@@ -302,12 +305,17 @@ async fn try_one(
             .cause(why)
             .hint("`--adopt` takes it over; or give yours another name"));
     }
-    let mut decision = decide(function, &artifact, observed, steps.named.then_some(steps.stack));
+    let stack = steps.named.then_some(steps.stack);
+    let mut decision = decide(function, &artifact, observed, stack);
+    let owner = other_owner(observed, stack);
     if decision.action == Action::Unchanged && (steps.force || matches!(steps.how, How::Replace | How::Adopt)) {
         decision = Decision { action: Action::Updated, reason: "forced".into() };
     }
     if built == TO_BUILD && decision.action == Action::Updated {
-        decision.reason = "the code changed".into();
+        decision.reason = said("the code changed", owner);
+    }
+    if let Some(owner) = owner {
+        progress.warn(name, &format!("it bears the mark of stack {owner}: stack {} takes it over", steps.stack));
     }
     tracing::info!("{name}: {:?}: {}", decision.action, decision.reason);
     let change = Change {
@@ -320,7 +328,8 @@ async fn try_one(
         history: history_of(function, &artifact, steps, observed, &decision),
     };
     if steps.dry {
-        let mut changes = backend.preview(&change).await?.unwrap_or_default();
+        let preview = if steps.unborn { None } else { backend.preview(&change).await? };
+        let mut changes = preview.unwrap_or_default();
         if built == TO_BUILD {
             changes.iter_mut().filter(|one| one.path == "artifact").for_each(|one| one.after = Some(TO_BUILD.into()));
         }

@@ -63,6 +63,16 @@ pub fn check(function: &Function) -> Vec<Problem> {
             Problem::error(at("limits.memory"), format!("`{text}` is no size of memory")).hint("write it as 128Mi"),
         );
     }
+    if function.build.skip || function.lang.is_empty() {
+        let field = if function.lang.is_empty() { "image" } else { "skip_build" };
+        problems.push(
+            Problem::error(
+                at(field),
+                format!("`{}` is an image, and the embedded platform runs processes", function.name),
+            )
+            .hint("give it `lang` and `handler`, without `skip_build`, or deploy it to provider `openfaas`"),
+        );
+    }
     let scale = &function.scale;
     if let (Some(min), Some(max)) = (scale.min, scale.max)
         && min > max
@@ -79,9 +89,10 @@ mod tests {
 
     #[test]
     fn what_has_no_effect_is_a_warning_and_what_can_not_be_kept_an_error() {
-        assert!(check(&Function { name: "tax".into(), ..Function::default() }).is_empty());
+        assert!(check(&Function { lang: "go".into(), name: "tax".into(), ..Function::default() }).is_empty());
         let function = Function {
             name: "tax".into(),
+            lang: "go".into(),
             limits: Resources { memory: Some("64Mi".into()), cpu: Some("100m".into()) },
             schedule: Some("* * * * *".into()),
             read_only: true,
@@ -94,11 +105,14 @@ mod tests {
         );
         let function = Function {
             name: "tax".into(),
+            lang: "go".into(),
             limits: Resources { memory: Some("100n".into()), cpu: None },
             url: Some(UrlAccess::Iam),
             scale: Scale { min: Some(3), max: Some(2), ..Scale::default() },
             ..Function::default()
         };
         assert_eq!(check(&function).iter().filter(|p| p.is_error()).count(), 3);
+        let alone = check(&Function { name: "tax".into(), ..Function::default() });
+        assert_eq!(alone.iter().map(|p| p.field.as_str()).collect::<Vec<_>>(), ["functions.tax.image"]);
     }
 }

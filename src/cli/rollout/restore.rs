@@ -6,7 +6,7 @@ use crate::backend::{Change, How, Scope};
 use crate::build::{self, Project};
 use crate::cli::Global;
 use crate::cli::deployments::find;
-use crate::cli::session::Session;
+use crate::cli::session::{Session, must_run};
 use crate::context::Context;
 use crate::error::{Fault, Result};
 use crate::function::{Function, FunctionId};
@@ -21,6 +21,7 @@ use crate::template::Catalogue;
 /// A function that the stack file doesn't have; no such deployment, or one of which nothing is left.
 pub fn restore(context: &Context, global: &Global, target: &Target, to: Option<&str>) -> Result<()> {
     let (session, id) = target.session(context, global)?;
+    must_run(context, &target.gateway, session.stack.as_ref())?;
     let function = session.functions().into_iter().find(|one| one.name == id.name).ok_or_else(|| {
         Fault::usage(format!("{id} is not in the stack file"))
             .cause(

@@ -177,6 +177,7 @@ impl Check {
                 push: false,
                 deploy: true,
                 dry: false,
+                unborn: false,
                 how: crate::backend::How::Upsert,
                 force: false,
                 by_digest: false,
