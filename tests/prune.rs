@@ -62,6 +62,15 @@ fn on_openfaas_only_what_this_stack_deployed_is_pruned_and_undo_finds_its_way_ba
     let _gone = Gone(start.then().args(["version"]).run(), &["t-prune-a", "t-prune-b", "t-prune-c"]);
     start.then().args(["deploy"]).stdout_has("created").run();
     start.then().args(["deploy", "-f", "other.yml"]).run();
+    // An image by its tag is deployed each time, and the way out is told.
+    start.then().args(["plan"]).stdout_has("behind the tag changed: `--digest` pins it)").run();
+    let two = stack("t-prune-two", &image, &[("t-prune-a", "two")]);
+    let two = start.then().file("two.yml", two).args(["plan", "-f", "two.yml"]);
+    two.stdout_has("(its configuration changed, and it bears the mark of stack t-prune)")
+        .stderr_has("it bears the mark of stack t-prune: stack t-prune-two takes it over")
+        .run();
+    let left = start.then().args(["remove", "-f", "two.yml"]).stdout("");
+    left.stderr_has("t-prune-a bears the mark of stack t-prune and was left").run();
 
     let after = || start.then().file("stack.yml", stack("t-prune", &pinned, &[("t-prune-a", "two")]));
     let plan = after().args(["plan", "--prune", "--exit-code", "--output", "json"]).status(3).run().json();
