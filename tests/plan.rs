@@ -201,6 +201,7 @@ fn before_the_first_start_all_is_to_be_created_and_what_is_kept_may_come_back() 
     let plan = test.args(["plan"]).stderr_has("the embedded platform does not run: `faas up` starts it\n");
     let plan = plan.stdout("+ create keep (not deployed yet)\n+ create more (not deployed yet)\n").run();
     plan.then().args(["list"]).status(4).stderr_has("error: the embedded platform does not run\n").run();
+    plan.then().args(["plan", "-n", "eu"]).status(4).stdout("").stderr_has("more: faas explain E0501\n").run();
     let secret = stack(port, &one("keep", "    secrets: [key]\n"));
     plan.then()
         .file("secret.yml", secret)

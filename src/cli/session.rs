@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use secrecy::SecretString;
 
+use super::several::USUAL;
 use super::{Global, backends, compat, stack_file};
 use crate::backend::Backend;
 use crate::context::Context;
@@ -149,10 +150,16 @@ impl Session {
             must_run(context, flags, stack.as_ref())?;
         }
         let unborn = unborn && is_stopped(context, flags, stack.as_ref());
+        let session = Self { unborn, ..Self::with(context, flags, stack, wait)? };
         if unborn {
+            // It is born with one namespace, and what goes into another has to wait for that.
+            let elsewhere = |function: &Function| function.namespace.as_deref().is_some_and(|name| name != USUAL);
+            if session.functions().iter().any(elsewhere) {
+                must_run(context, flags, session.stack.as_ref())?;
+            }
             context.out.note("the embedded platform does not run: `faas up` starts it");
         }
-        Ok(Self { unborn, ..Self::with(context, flags, stack, wait)? })
+        Ok(session)
     }
 
     /// The namespace that commands without a function work in.

@@ -63,7 +63,7 @@ pub fn apart(context: &Context, flags: &GatewayFlags, ready: &[(&String, Result<
 }
 
 /// The namespace that gateways have for functions that name none.
-const USUAL: &str = "openfaas-fn";
+pub const USUAL: &str = "openfaas-fn";
 
 /// Where a stack leads, as far as it can be told without asking there.
 fn address(context: &Context, flags: &GatewayFlags, stack: &Stack) -> String {
