@@ -1,5 +1,6 @@
 //! The clap tree, the global flags, and the way from arguments to an exit code. One file a command in `cli/`.
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,6 +12,7 @@ use crate::error::{OrFault, Result};
 use crate::output::{Dialect, Format, LogFormat, Output};
 use commands::Entry;
 
+mod ask;
 #[cfg(feature = "openfaas")]
 mod auth;
 mod backends;
@@ -93,51 +95,53 @@ struct Cli {
     #[command(flatten)]
     global: Global,
     /// Say on stderr what is done: -v, -vv for every request, -vvv for connections too; passwords and tokens are left out
-    #[arg(short, action = clap::ArgAction::Count)]
+    #[arg(short, action = clap::ArgAction::Count, help_heading = EVERYWHERE)]
     verbose: u8,
 }
+
+/// What help says above them.
+const EVERYWHERE: &str = "Options of every command";
 
 /// Flags that every command takes.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Global {
     /// The stack file, or the URL of one [default: stack.yaml, else stack.yml]
-    #[arg(short = 'f', long = "yaml", alias = "file", global = true, value_name = "FILE")]
+    #[arg(help_heading = EVERYWHERE, short = 'f', long = "yaml", alias = "file", global = true, value_name = "FILE")]
     pub yaml: Option<String>,
     /// Only functions whose name matches this pattern; `*` stands for anything
-    #[arg(long, global = true, value_name = "PATTERN", conflicts_with = "regex")]
+    #[arg(help_heading = EVERYWHERE, long, global = true, value_name = "PATTERN", conflicts_with = "regex")]
     pub filter: Option<String>,
     /// Only functions whose name matches this regular expression
-    #[arg(long, global = true, value_name = "REGEX")]
+    #[arg(help_heading = EVERYWHERE, long, global = true, value_name = "REGEX")]
     pub regex: Option<String>,
     /// The overlay under `targets:` in the stack file
-    #[arg(long, global = true, env = "FAAS_TARGET", value_name = "NAME")]
+    #[arg(help_heading = EVERYWHERE, long, global = true, env = "FAAS_TARGET", value_name = "NAME")]
     pub target: Option<String>,
     /// Treat unknown keys in the stack file as errors
-    #[arg(long, global = true)]
+    #[arg(help_heading = EVERYWHERE, long, global = true)]
     pub strict: bool,
     /// Replace ${VARIABLES} in the stack file by the environment's
-    #[arg(long, global = true, value_name = "BOOL", default_value = "true", default_missing_value = "true",
+    #[arg(help_heading = EVERYWHERE, long, global = true, value_name = "BOOL", default_value = "true", default_missing_value = "true",
           num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, hide_default_value = true)]
     pub envsubst: bool,
     /// How results are printed
-    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
+    #[arg(help_heading = EVERYWHERE, long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
     pub output: Format,
     /// Print nothing but results and errors
-    #[arg(long, global = true)]
+    #[arg(help_heading = EVERYWHERE, long, global = true)]
     pub quiet: bool,
     /// A file of variables for ${…} in the stack file [default: .env.TARGET, then .env, beside the stack file]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(help_heading = EVERYWHERE, long, global = true, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
     /// Ask nothing, even on a terminal
-    #[arg(long, global = true)]
+    #[arg(help_heading = EVERYWHERE, long, global = true)]
     pub yes: bool,
-    /// No colour and no lines that are drawn again, for screen readers
-    #[arg(long, global = true, env = "FAAS_PLAIN", num_args = 0..=1, require_equals = true, value_name = "BOOL",
-          default_missing_value = "true", default_value = "false", action = clap::ArgAction::Set,
-          hide_default_value = true, hide_possible_values = true)]
-    pub plain: bool,
+    /// No colour and no lines that are drawn again, for screen readers [default: FAAS_PLAIN]
+    #[arg(help_heading = EVERYWHERE, long, global = true, num_args = 0..=1, require_equals = true, value_name = "BOOL",
+          default_missing_value = "true", hide_possible_values = true)]
+    pub plain: Option<bool>,
     /// How notes, warnings and progress are written to stderr
-    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t, hide_default_value = true)]
+    #[arg(help_heading = EVERYWHERE, long, global = true, value_enum, value_name = "FORMAT", default_value_t, hide_default_value = true)]
     pub log_format: LogFormat,
 }
 
@@ -163,9 +167,16 @@ pub fn run() -> ExitCode {
                 print!("{}", error.render());
                 return ExitCode::SUCCESS;
             }
-            match usage::programs(&args).filter(|_| error.use_stderr() && dialect == Dialect::Faas) {
-                Some(out) => out.fault(&usage::fault(&error)),
-                None => drop(error.print()),
+            if !error.use_stderr() {
+                return exit(shown(&error));
+            }
+            let hint = usage::hint(&error, &args).filter(|_| dialect == Dialect::Faas);
+            match usage::programs(&args).filter(|_| dialect == Dialect::Faas) {
+                Some(out) => out.fault(&usage::fault(&error, hint)),
+                None => {
+                    let _ = error.print();
+                    hint.iter().for_each(|hint| eprintln!("hint: {hint}"));
+                }
             }
             return exit(code);
         }
@@ -174,7 +185,7 @@ pub fn run() -> ExitCode {
     let mut out = Output::detect(global.output, global.quiet, &env).logged(global.log_format);
     out.asks_nothing = global.yes;
     out.dialect = dialect;
-    if global.plain {
+    if global.plain.unwrap_or_else(|| env.is_on("FAAS_PLAIN")) {
         out = out.plain();
     }
     verbose::start(verbose, &env, global.log_format);
@@ -185,6 +196,18 @@ pub fn run() -> ExitCode {
             out.fault(&fault);
             exit(fault.kind.exit_code())
         }
+    }
+}
+
+/// Prints help or the version, which are results; the exit code.
+fn shown(result: &clap::Error) -> u8 {
+    match result.print().and_then(|()| std::io::stdout().flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            let fault = full_disk(crate::error::Fault::failed("can't write to stdout").cause(error));
+            Output::default().fault(&fault);
+            fault.kind.exit_code()
+        }
+        _ => 0,
     }
 }
 

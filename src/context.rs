@@ -42,6 +42,13 @@ impl Env {
         self.0.get(name).map(String::as_str)
     }
 
+    /// Whether a variable turns something on: by any value but an empty one and `false`, `no`, `off` and `0`.
+    #[must_use]
+    pub fn is_on(&self, name: &str) -> bool {
+        let is_no = |value: &str| ["false", "f", "no", "n", "off", "0"].iter().any(|no| value.eq_ignore_ascii_case(no));
+        self.get(name).is_some_and(|value| !is_no(value.trim()))
+    }
+
     /// Whether a CI system runs this (`CI=true` or `CI=1`).
     #[must_use]
     pub fn is_ci(&self) -> bool {

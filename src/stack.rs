@@ -30,6 +30,7 @@ pub mod values;
 pub use check::{better_name, image as check_image, name as check_name};
 use report::{Field, Report};
 pub use schema::nearest;
+pub use select::pattern;
 use source::{Source, Span};
 
 /// A stack file is smaller than this, in bytes.

@@ -394,3 +394,27 @@ fn ctrl_c_ends_a_call_with_130() {
     };
     assert_eq!(code, Some(130));
 }
+
+#[test]
+fn a_list_has_the_functions_that_are_asked_for_whatever_the_stack_file_has() {
+    let server = gateway(r#"[{"name":"tax","image":"i"},{"name":"tax-eu","image":"i"},{"name":"post","image":"i"}]"#);
+    let list = |args: &[&str]| run(&server, &["list"]).args(args.iter().copied());
+    list(&["-q", "--filter", "ta*"]).stdout("tax\ntax-eu\n").run();
+    list(&["-q", "--regex", "^(post|tax)$"]).stdout("post\ntax\n").run();
+    list(&["-q", "--filter", "nix"]).stdout("").run();
+    let table = list(&["--filter", "*eu"]).run().stdout;
+    assert!(table.contains("tax-eu") && !table.contains("post"), "{table}");
+    let json = list(&["--json", "--filter", "post"]).run().json();
+    assert_eq!((json.as_array().map(Vec::len), &json[0]["name"]), (Some(1), &"post".into()));
+    list(&["--regex", "("]).status(2).stderr_has("`(` is no regular expression").run();
+    let stack = "provider: {name: openfaas}\nfunctions:\n  other: {lang: python3, handler: ./other, image: i}\n";
+    list(&["-q", "--filter", "p*"]).file("stack.yml", stack).stdout("post\n").run();
+    // As there, it is about the stack file.
+    list(&["-q", "--filter", "p*"]).called("faas-cli").stdout("post\ntax\ntax-eu\n").run();
+}
+
+#[test]
+fn no_secrets_are_a_note_and_no_table() {
+    run(&gateway("[]"), &["secret", "list"]).stdout("").stderr("No secrets found.\n").run();
+    run(&gateway("[]"), &["secret", "list", "--json"]).stdout("[]\n").run();
+}

@@ -56,6 +56,25 @@ fn without_it_no_other_gateway_is_taken_for_it() {
 }
 
 #[test]
+fn localhost_is_the_platform_that_listens_there_and_another_address_is_not() {
+    let platform = Platform::start();
+    let port = platform.url.rsplit(':').next().expect("a port").to_owned();
+    for host in ["127.0.0.1", "localhost"] {
+        let url = format!("http://{host}:{port}");
+        platform.faas(["list", "-q", "-g", &url]).stdout("").stderr("").run();
+        platform.faas(["list", "-q", "-g", &format!("{url}/")]).stderr("").run();
+        platform.faas(["list", "-q"]).env("OPENFAAS_URL", &url).stderr("").run();
+    }
+    // The token goes to nothing else: another port, and another that listens at the other loopback address.
+    let other = crate::support::server::Server::always("200 OK", "application/json", "[]");
+    let elsewhere = other.url.replace("127.0.0.1", "localhost");
+    platform.faas(["list", "-q", "-g", &elsewhere]).run();
+    assert!(other.asked().iter().all(|asked| asked.header("authorization").is_none()), "{:?}", other.lines());
+    let there = format!("http://[::1]:{port}");
+    platform.faas(["list", "-q", "-g", &there]).status(1).stderr_has("cannot connect").run();
+}
+
+#[test]
 fn a_function_is_deployed_called_described_scaled_and_removed() {
     let platform = Platform::start();
     assert_eq!(platform.deploy("echo", &platform.python("echo")).status, 200);

@@ -311,6 +311,29 @@ fn escape_ends_it_and_nothing_is_made() {
 }
 
 #[test]
+fn ctrl_c_ends_a_menu_as_escape_does_and_brings_the_cursor_back() {
+    let test = new().env("TERM", "xterm");
+    let dir = test.dir();
+    let mut command = std::process::Command::new("sh");
+    // The shell is at the same terminal, and outlives the Ctrl-C.
+    let line = "stty echo; trap : INT; \"$FAAS\" new tax; echo \"ended with $?\"; stty -a";
+    command.args(["-c", line]).env("FAAS", env!("CARGO_BIN_EXE_faas")).current_dir(&dir);
+    for (name, value) in test.command().get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    command.env_remove("CI");
+    let mut session = rexpect::session::spawn_command(command, Some(20_000)).unwrap();
+    session.exp_string("\u{1b}[?25l").unwrap();
+    session.exp_string("typescript").unwrap();
+    session.send_control('c').unwrap();
+    let said = session.exp_string("ended with 130").unwrap();
+    assert!(said.contains("\u{1b}[?25h") && said.contains(": interrupted"), "{said:?}");
+    let modes = session.exp_eof().unwrap();
+    assert!(modes.contains(" echo ") && modes.contains(" icanon "), "{modes}");
+    assert!(std::fs::read_dir(dir).unwrap().next().is_none());
+}
+
+#[test]
 fn in_ci_and_without_a_terminal_it_never_asks() {
     for (name, value) in [("CI", "true"), ("CI", "1")] {
         let test = new();
@@ -385,4 +408,37 @@ fn no_home_is_needed() {
     assert!(command.env_remove("HOME").env_remove("FAAS_HOME").output().unwrap().status.success());
     let mut validate = Test::clone_place(&test).arg("validate").command();
     assert!(validate.env_remove("HOME").env_remove("FAAS_HOME").output().unwrap().status.success());
+}
+
+#[test]
+fn what_to_do_next_names_the_stack_file_where_it_is_not_found_by_itself() {
+    let done = new().args(["tax", "--lang", "python3", "-f", "other.yml"]).run();
+    assert!(done.stdout.contains("  faas up -f other.yml\n"), "{}", done.stdout);
+    assert!(done.stdout.contains("| faas invoke tax -f other.yml\n"), "{}", done.stdout);
+    let added = done.then().args(["new", "vat", "--lang", "python3", "--append", "other.yml"]).run();
+    assert!(added.stdout.contains("  faas up -f other.yml\n"), "{}", added.stdout);
+    let blank = new().args(["tax", "--lang", "python3", "-f", "my stack.yml"]).run();
+    assert!(blank.stdout.contains("  faas up -f 'my stack.yml'\n"), "{}", blank.stdout);
+    new().args(["tax", "--lang", "python3"]).stdout_has("  faas up\n").run();
+}
+
+#[test]
+fn a_language_that_is_misspelt_finds_the_one_that_is_meant() {
+    for (lang, meant) in [("pyton", "python3"), ("Python3", "python3"), ("nod", "node")] {
+        let hint = format!("hint: did you mean `{meant}`?");
+        let done = new().args(["tax", "--lang", lang]).status(4).stderr_has(hint).run();
+        assert!(done.list(".").is_empty());
+    }
+    let done = new().args(["tax", "--lang", "Dockerfile"]).run();
+    assert!(done.read("stack.yml").contains("lang: dockerfile"), "{}", done.read("stack.yml"));
+}
+
+#[test]
+fn a_platform_that_the_stack_file_has_not_is_told_of() {
+    let first = new().args(["tax", "--lang", "python3", "--provider", "openfaas"]).run();
+    let add = |name: &'static str, provider: &'static str| {
+        first.then().args(["new", name, "--lang", "python3", "--append", "stack.yml", "--provider", provider])
+    };
+    add("vat", "lambda").stderr_has("--provider lambda is left out: stack.yml is for openfaas").run();
+    add("post", "openfaas").stderr("").run();
 }

@@ -51,7 +51,7 @@ fn a_token_may_come_from_the_environment() {
 #[test]
 fn a_disk_that_is_full_is_told_with_what_to_do() {
     let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
-    let list = run(&gateway(), &["secret", "list"]).command().stdout(full).output().expect("it ends");
+    let list = run(&gateway(), &["list"]).command().stdout(full).output().expect("it ends");
     let said = String::from_utf8_lossy(&list.stderr);
     assert_eq!(list.status.code(), Some(1));
     assert!(said.contains("can't write to stdout: No space left") && said.contains("the disk is full"), "{said}");

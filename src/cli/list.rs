@@ -8,12 +8,13 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::output::functions;
 use crate::output::table::clean;
+use crate::stack::pattern;
 
 /// List the functions that are deployed
 #[derive(Args)]
 #[command(visible_alias = "ls")]
 #[command(
-    after_help = "Examples:\n  faas list\n  faas list --verbose --sort invocations\n  faas list -q | xargs -n1 faas describe"
+    after_help = "Examples:\n  faas list\n  faas list --verbose --sort invocations\n  faas list --filter 'tax*'\n  faas list -q | xargs -n1 faas describe"
 )]
 pub struct List {
     #[command(flatten)]
@@ -55,7 +56,11 @@ impl List {
     /// # Errors
     /// When the platform can't be asked.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
-        let session = Session::open(context, global, &self.gateway)?;
+        // What is deployed is chosen from, whatever the stack file has.
+        let choose = compat::ways::chooses_listed(context.out.dialect);
+        let wanted = if choose { pattern(global.filter.as_deref(), global.regex.as_deref())? } else { None };
+        let all = Global { filter: None, regex: None, ..global.clone() };
+        let session = Session::open(context, if choose { &all } else { global }, &self.gateway)?;
         let scope = Scope { namespace: session.namespace(), others: self.all, ..Scope::default() };
         let mut found = crate::runtime::block_on(async {
             if self.all_namespaces {
@@ -64,6 +69,7 @@ impl List {
                 session.backend.observe(&scope).await
             }
         })?;
+        found.retain(|f| wanted.as_ref().is_none_or(|wanted| wanted.is_match(&f.name)));
         self.sort.apply(&mut found);
         let out = context.out.json_if(self.json);
         if self.quiet && out.is_table() {

@@ -38,7 +38,7 @@ pub struct Logs {
     #[arg(long, value_name = "TIME")]
     since_time: Option<jiff::Timestamp>,
     /// Go on as new lines come; --tail=false ends with what is there
-    #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true",
+    #[arg(short, long, alias = "follow", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true",
           action = clap::ArgAction::Set, value_name = "BOOL")]
     tail: bool,
     /// What the processes said that ended and were started again, such as those that crash; this ends with what is there

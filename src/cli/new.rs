@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Global, compat};
 use crate::context::Context;
-use crate::error::{Fault, Result};
+use crate::error::{Fault, Kind, Result};
 use crate::function::Resources;
 use crate::output::Dialect;
 use crate::problem::Problem;
@@ -83,8 +83,9 @@ impl New {
     /// Runs it.
     pub fn run(mut self, context: &Context, global: &Global) -> Result<()> {
         let dialect = context.out.dialect;
-        self.provider = self.provider.or_else(|| compat::ways::new_provider(dialect));
         let stack = self.stack_path(context, global);
+        self.other_provider(&stack, context);
+        self.provider = self.provider.or_else(|| compat::ways::new_provider(dialect));
         let root = stack.parent().unwrap_or(&context.cwd).to_owned();
         let catalogue = Catalogue::new(&root);
         if self.list {
@@ -97,6 +98,7 @@ impl New {
                 context.out.warn(format!("the language `{lang}` has ended: `python3` is used"));
                 "python3".to_owned()
             }
+            Some(lang) if lang.eq_ignore_ascii_case("dockerfile") => "dockerfile".to_owned(),
             Some(lang) => lang.to_owned(),
             None => {
                 // A stack file that is there has its platform already.
@@ -112,7 +114,8 @@ impl New {
             }
         };
         if !catalogue.has(&lang) {
-            super::template::missing::TemplateFlags::complete_one(&lang, &root, context)?;
+            super::template::missing::TemplateFlags::complete_one(&lang, &root, context)
+                .map_err(|fault| meant(fault, &lang, &catalogue))?;
         }
         let template = catalogue.get(&lang)?;
         let shape = match self.shape.as_deref() {
@@ -176,6 +179,17 @@ impl New {
             (None, Some(path)) => context.absolute(Path::new(path)),
             (None, None) => find(&context.cwd)
                 .unwrap_or_else(|| context.cwd.join(compat::ways::new_stack_file(context.out.dialect))),
+        }
+    }
+
+    /// Says that a stack file which is added to has its platform already.
+    fn other_provider(&self, stack: &Path, context: &Context) {
+        let Some(asked) = self.provider.as_deref().filter(|_| self.append.is_some()) else { return };
+        let there = self.platform(stack);
+        if ProviderKind::from_name(asked) != Some(there) && stack.is_file() {
+            let shown = stack.strip_prefix(&context.cwd).unwrap_or(stack).display();
+            let there = there.as_str();
+            context.out.warn(format!("--provider {asked} is left out: {shown} is for {there}, with all its functions"));
         }
     }
 
@@ -273,7 +287,10 @@ impl New {
         } else if let Some(notes) = &template.manifest.welcome_message {
             text += &format!("\nNotes:\n{}\n", notes.trim_end());
         }
-        text += &format!("\nNext:\n  faas up\n  echo hello | faas invoke {}\n", made.name);
+        // The stack file that commands find here by themselves needs no word.
+        let found = find(&context.cwd).is_some_and(|found| found == context.cwd.join(&made.stack));
+        let file = if found { String::new() } else { format!(" -f {}", in_shell(&made.stack)) };
+        text += &format!("\nNext:\n  faas up{file}\n  echo hello | faas invoke {}{file}\n", made.name);
         text
     }
 }
@@ -286,6 +303,28 @@ fn list(catalogue: &Catalogue, context: &Context) -> Result<()> {
         let lines: String = list.iter().map(|one| format!("- {}{}\n", one.name, unproven(&one.unproven))).collect();
         format!("Languages available as templates:\n{lines}")
     })
+}
+
+/// A word as the shell reads it.
+fn in_shell(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+@:,".contains(c);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+/// The fault of a language that nobody knows, with the one that was probably meant; its number may be missing.
+fn meant(fault: Fault, lang: &str, catalogue: &Catalogue) -> Fault {
+    let list = catalogue.list();
+    let names = || list.iter().map(|one| one.name.as_str());
+    let plain = |name: &str| name.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned();
+    let bare: Vec<String> = names().map(plain).collect();
+    let near = stack::nearest(lang, names()).or_else(|| {
+        let near = stack::nearest(&plain(lang), bare.iter().map(String::as_str))?;
+        names().find(|name| plain(name) == near)
+    });
+    match near.filter(|_| fault.kind == Kind::NotFound) {
+        Some(near) => fault.hint(format!("did you mean `{near}`? `faas new --list` names all")),
+        None => fault,
+    }
 }
 
 /// Refuses what can't be a function's name, with one that can.

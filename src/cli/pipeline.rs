@@ -272,7 +272,7 @@ fn may_prune(context: &Context, target: Option<&str>, stale: &[Deployed]) -> Res
     let of = target.map(|target| format!(" of target {target}")).unwrap_or_default();
     let question = format!("Remove {}{of}, which the stack names no longer?", names.join(", "));
     let asked = dialoguer::Confirm::new().with_prompt(question).default(false).interact_opt();
-    let answer = asked.map_err(|error| Fault::failed("can't ask whether to prune").cause(error).hint("pass --yes"))?;
+    let answer = asked.map_err(super::ask::failed)?;
     answer.ok_or_else(Fault::interrupted)
 }
 

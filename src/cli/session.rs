@@ -21,40 +21,43 @@ pub(super) mod saved;
 /// The gateway's address where nothing names another.
 pub const DEFAULT_GATEWAY: &str = "http://127.0.0.1:8080";
 
+/// What help says above them.
+const PLATFORM: &str = "Platform options";
+
 /// Flags of every command that talks to a platform.
 #[derive(Args, Clone, Default)]
 pub struct GatewayFlags {
     /// The gateway's address [default: for provider local, where it runs; else OPENFAAS_URL, else the stack's, else
     /// http://127.0.0.1:8080]
-    #[arg(short, long, value_name = "URL")]
+    #[arg(help_heading = PLATFORM, short, long, value_name = "URL")]
     pub gateway: Option<String>,
     /// Don't verify the gateway's certificate
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
+    #[arg(help_heading = PLATFORM, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     pub tls_no_verify: bool,
     /// A file of certificates (PEM) to trust besides the system's, as of a private CA [default: FAAS_TLS_CA]
-    #[arg(long, value_name = "FILE", conflicts_with = "tls_no_verify")]
+    #[arg(help_heading = PLATFORM, long, value_name = "FILE", conflicts_with = "tls_no_verify")]
     pub tls_ca: Option<PathBuf>,
     /// A token (JWT) to use instead of the saved login; other users of this machine can see it [default: FAAS_TOKEN]
-    #[arg(short = 'k', long, value_name = "TOKEN", hide_env_values = true)]
+    #[arg(help_heading = PLATFORM, short = 'k', long, value_name = "TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// The namespace [default: OPENFAAS_NS, else the platform's]
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(help_heading = PLATFORM, short, long, value_name = "NAME")]
     pub namespace: Option<String>,
     /// Knative: the context of the kubeconfig [default: FAAS_KNATIVE_CONTEXT, else the stack's, else its current one]
-    #[arg(long, value_name = "NAME")]
+    #[arg(help_heading = PLATFORM, long, value_name = "NAME")]
     pub context: Option<String>,
     /// Knative: the kubeconfig [default: the stack's, else KUBECONFIG, else ~/.kube/config]
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = PLATFORM, long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// Lambda: the code of the MFA device that the AWS profile asks for [default: FAAS_MFA_CODE, else you are asked]
-    #[arg(long, value_name = "CODE")]
+    #[arg(help_heading = PLATFORM, long, value_name = "CODE")]
     pub mfa_code: Option<String>,
     /// Knative: act as this user, as `kubectl --as` does
-    #[arg(long = "as", value_name = "USER")]
+    #[arg(help_heading = PLATFORM, long = "as", value_name = "USER")]
     pub as_user: Option<String>,
     /// Knative: and as a member of this group; may be repeated
-    #[arg(long = "as-group", value_name = "GROUP", requires = "as_user")]
+    #[arg(help_heading = PLATFORM, long = "as-group", value_name = "GROUP", requires = "as_user")]
     pub as_groups: Vec<String>,
 }
 
@@ -227,6 +230,12 @@ impl Place {
             let local = stack.is_some_and(|stack| stack.provider.kind == ProviderKind::Local);
             context.env.get("OPENFAAS_URL").filter(|_| !local).map(Into::into)
         });
+        // Whatever name is used for it, what is asked is the address where the embedded platform is known to listen: its
+        // token goes nowhere else.
+        let given = given.map(|given| match &running {
+            Some(running) if is_same(&given, running) => running.clone(),
+            _ => given,
+        });
         let in_stack = stack.and_then(|stack| stack.provider.gateway.clone());
         let kind = match stack {
             Some(stack) => stack.provider.kind,
@@ -240,6 +249,19 @@ impl Place {
         let gateway = given.or(here).or(in_stack).unwrap_or_else(|| DEFAULT_GATEWAY.into());
         Self { kind, gateway: gateway.trim().trim_end_matches('/').to_owned() }
     }
+}
+
+/// Whether an address is another way to write that of the embedded platform, which listens on this machine alone.
+/// `localhost` is either of its two; an address in numbers is only itself.
+fn is_same(given: &str, running: &str) -> bool {
+    let parsed = |text: &str| crate::wire::client::parse_address(text).ok();
+    // With a login of its own it is meant to be asked with that.
+    let (Some((given, None)), Some((running, _))) = (parsed(given), parsed(running)) else { return false };
+    let host = running.host_str().unwrap_or_default();
+    let is_loopback = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let named = given.host_str() == Some(host) || given.host_str() == Some("localhost");
+    let rest = |url: &url::Url| (url.scheme().to_owned(), url.port_or_known_default(), url.path().to_owned());
+    is_loopback && named && rest(&given) == rest(&running)
 }
 
 /// Says which gateway is meant where `OPENFAAS_URL`, which nobody sees, wins over the one that the stack file names.

@@ -23,8 +23,25 @@ pub fn programs(args: &[OsString]) -> Option<Output> {
     (output || log).then(|| out.logged(if log { LogFormat::Json } else { LogFormat::Text }))
 }
 
-/// What is wrong, as any other fault.
-pub fn fault(error: &clap::Error) -> Fault {
+/// What was probably meant, where clap can't tell: a flag's value that stands apart, and a function's name that `-f` took.
+pub fn hint(error: &clap::Error, args: &[OsString]) -> Option<String> {
+    let args: Vec<&str> = args.iter().skip(1).map_while(|arg| arg.to_str()).take_while(|arg| *arg != "--").collect();
+    match error.kind() {
+        ErrorKind::UnknownArgument => args.windows(2).find_map(|pair| {
+            let apart = pair[0].starts_with("--") && !pair[0].contains('=') && matches!(pair[1], "true" | "false");
+            apart.then(|| format!("write `{}={}`, in one word", pair[0], pair[1]))
+        }),
+        ErrorKind::MissingRequiredArgument if args.first() == Some(&"logs") => {
+            let name = args.windows(2).find_map(|pair| (pair[0] == "-f").then_some(pair[1]))?;
+            let is_file = name.contains(['.', '/']) || std::path::Path::new(name).exists();
+            (!is_file).then(|| format!("-f names the stack file; logs follow by default: `faas logs {name}`"))
+        }
+        _ => None,
+    }
+}
+
+/// What is wrong, as any other fault; `hint` counts more than what clap has to say.
+pub fn fault(error: &clap::Error, hint: Option<String>) -> Fault {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return Fault::usage("a command is missing").hint("--help lists them");
     }
@@ -33,7 +50,13 @@ pub fn fault(error: &clap::Error) -> Fault {
     let message = parts.next().unwrap_or_default();
     let fault = Fault::usage(message.strip_prefix("error: ").unwrap_or(&message));
     let rest: Vec<String> = parts.filter(|part| !part.starts_with("For more information")).collect();
-    fault.hint(if rest.is_empty() { "--help lists what there is".to_owned() } else { rest.join("; ") })
+    fault.hint(if let Some(hint) = hint {
+        hint
+    } else if rest.is_empty() {
+        "--help lists what there is".to_owned()
+    } else {
+        rest.join("; ")
+    })
 }
 
 fn on_one_line(text: &str) -> String {

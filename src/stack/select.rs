@@ -5,11 +5,14 @@ use super::overlay;
 use crate::error::{Fault, Result};
 use crate::function::Function;
 
-/// Keeps the functions that are asked for; the order stays.
-pub fn select(functions: &mut Vec<Function>, filter: Option<&str>, regex: Option<&str>) -> Result<()> {
+/// What names must match; `None` where any will do.
+///
+/// # Errors
+/// A usage fault when both are given, or the expression is none.
+pub fn pattern(filter: Option<&str>, regex: Option<&str>) -> Result<Option<Regex>> {
     let (filter, regex) = (filter.filter(|f| !f.is_empty()), regex.filter(|r| !r.is_empty()));
     let pattern = match (filter, regex) {
-        (None, None) => return Ok(()),
+        (None, None) => return Ok(None),
         (Some(_), Some(_)) => {
             return Err(Fault::usage("pass in a regex or a filter, not both").hint("take `--filter` or `--regex` away"));
         }
@@ -19,18 +22,23 @@ pub fn select(functions: &mut Vec<Function>, filter: Option<&str>, regex: Option
         }
         (None, Some(regex)) => Regex::new(regex),
     };
-    let pattern = pattern.map_err(|error| {
+    pattern.map(Some).map_err(|error| {
         // The last line is what is wrong; the ones before it draw the expression.
         let text = error.to_string();
         let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
         Fault::usage(format!("`{}` is no regular expression", regex.or(filter).unwrap_or_default())).cause(why)
-    })?;
+    })
+}
+
+/// Keeps the functions that are asked for; the order stays.
+pub fn select(functions: &mut Vec<Function>, filter: Option<&str>, regex: Option<&str>) -> Result<()> {
+    let Some(pattern) = pattern(filter, regex)? else { return Ok(()) };
     let names: Vec<String> = functions.iter().map(|f| f.name.clone()).collect();
     functions.retain(|f| pattern.is_match(&f.name));
     if functions.is_empty() {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let fault = Fault::not_found("no functions matching --filter/--regex were found in the YAML file");
-        let asked = filter.or(regex).unwrap_or_default();
+        let asked = filter.filter(|f| !f.is_empty()).or(regex).unwrap_or_default();
         return Err(match overlay::hint(asked, &names) {
             Some(hint) => fault.hint(hint),
             None => fault.hint("there are no functions in it"),

@@ -67,6 +67,12 @@ pub fn ignored(dialect: Dialect) -> &'static [&'static str] {
     if theirs(dialect) { &["template", "build", ".secrets"] } else { &["build", ".secrets"] }
 }
 
+/// Whether `--filter` and `--regex` choose among what is deployed: faas-cli's list reads them for the stack file alone.
+#[must_use]
+pub fn chooses_listed(dialect: Dialect) -> bool {
+    !theirs(dialect)
+}
+
 /// Whether a store's titles are shown whole where no flag says.
 #[must_use]
 pub fn whole_titles(dialect: Dialect) -> bool {

@@ -1,8 +1,5 @@
 //! What `faas new` asks on a terminal: the language, the handler's shape where there are several, the platform.
-
-use dialoguer::theme::ColorfulTheme;
-use dialoguer::{FuzzySelect, Select};
-
+use crate::cli::ask::choose;
 use crate::context::Context;
 use crate::error::{Fault, Result};
 use crate::template::{Catalogue, Summary};
@@ -38,27 +35,23 @@ pub fn ask(catalogue: &Catalogue, context: &Context, named: Option<&str>, given:
             .hint("as in: faas new NAME --lang python3"));
     }
     let languages = languages(&list);
-    let theme = ColorfulTheme::default();
-    let names: Vec<&str> = languages.iter().map(|(language, _)| *language).collect();
-    let language = FuzzySelect::with_theme(&theme).with_prompt("Language").items(&names).default(0);
-    let (_, templates) = &languages[answered(language.interact_opt(), "the language")?];
+    let names = languages.iter().map(|(language, _)| (*language).to_owned()).collect();
+    let (_, templates) = &languages[choose("Language", names, true)?];
     let choices = choices(catalogue, templates, named);
     let (lang, shape) = match choices.as_slice() {
         [] => (templates[0].name.clone(), named.map(str::to_owned)),
         [only] => (only.lang.clone(), only.shape.clone()),
         several => {
-            let items: Vec<&str> = several.iter().map(|choice| choice.shown.as_str()).collect();
-            let select = Select::with_theme(&theme).with_prompt("Shape").items(&items).default(0);
-            let chosen = &several[answered(select.interact_opt(), "the shape")?];
+            let items = several.iter().map(|choice| choice.shown.clone()).collect();
+            let chosen = &several[choose("Shape", items, false)?];
             (chosen.lang.clone(), chosen.shape.clone())
         }
     };
     let provider = if given {
         None
     } else {
-        let items: Vec<String> = PROVIDERS.iter().map(|(name, what)| format!("{name:9} {what}")).collect();
-        let select = Select::with_theme(&theme).with_prompt("Platform").items(&items).default(0);
-        Some(PROVIDERS[answered(select.interact_opt(), "the platform")?].0.to_owned())
+        let items = PROVIDERS.iter().map(|(name, what)| format!("{name:9} {what}")).collect();
+        Some(PROVIDERS[choose("Platform", items, false)?].0.to_owned())
     };
     Ok(Chosen { lang, shape, provider })
 }
@@ -86,13 +79,6 @@ fn choices(catalogue: &Catalogue, templates: &[&Summary], named: Option<&str>) -
         }
     }
     choices
-}
-
-fn answered(answer: dialoguer::Result<Option<usize>>, what: &str) -> Result<usize> {
-    let answer = answer.map_err(|error| {
-        Fault::failed(format!("can't ask for {what}")).cause(error).hint("use --lang and --provider")
-    })?;
-    answer.ok_or_else(Fault::interrupted)
 }
 
 /// The templates by language, in the order of the list; one that says no language is its own.

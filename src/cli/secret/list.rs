@@ -33,6 +33,7 @@ impl List {
         let ours = || {
             if names.is_empty() {
                 context.out.note("No secrets found.");
+                return String::new();
             }
             table::columns(&["NAME"], &rows)
         };
