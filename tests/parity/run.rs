@@ -306,6 +306,7 @@ fn well(line: &str, path: &str) -> Vec<u8> {
         }
         ("GET", "/healthz") => answer("200 OK", &[], "OK"),
         ("GET", rest) if rest.contains("/_/health") => answer("200 OK", &[], "OK"),
+        ("GET", "/system/info") => answer("200 OK", &json, "{}"),
         ("GET", rest) if rest.starts_with("/system/") => answer("200 OK", &json, "[]"),
         (_, rest) if rest.starts_with("/system/") => answer("202 Accepted", &[], ""),
         _ => answer("200 OK", &[("Content-Type", "text/plain")], "ok"),
