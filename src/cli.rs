@@ -249,7 +249,7 @@ fn parse(args: &[OsString], dialect: Dialect) -> Result<(Global, commands::Run),
         Some(entry) => Cli::command().subcommand(entry.whole()),
         // No command is needed for it.
         None if args.len() == 2 && (args[1] == "--version" || args[1] == "-V") => Cli::command(),
-        None if args.len() == 2 => Cli::command().subcommands(commands::ALL.iter().map(Entry::stub)),
+        None if args.len() == 2 => alone(Cli::command()).subcommands(commands::ALL.iter().map(Entry::stub)),
         None => return parsed(command(), args),
     };
     match parsed(tree, args) {
@@ -283,6 +283,11 @@ fn context(env: Env, out: Output) -> Result<Context> {
         .map_err(|fault| fault.hint("was it removed? `cd` to one that is there"))?;
     let dirs = Dirs::from_env(&env);
     Ok(Context { env, cwd, dirs, out })
+}
+
+/// The root for a list of commands: its flags are not handed down to each of them, which is most of the work.
+fn alone(root: clap::Command) -> clap::Command {
+    root.mut_args(|arg| arg.global(false))
 }
 
 /// The clap tree without any command.

@@ -83,7 +83,7 @@ pub struct Dirs {
 
 impl Dirs {
     /// By `FAAS_HOME`, else by `XDG_DATA_HOME` and `XDG_CACHE_HOME`, else below the home folder: that of `HOME`, else of the
-    /// system's list of users, else [`NOWHERE`].
+    /// system's list of users, else a folder that is nowhere.
     #[must_use]
     pub fn from_env(env: &Env) -> Self {
         // A relative one means this folder, for the platform too, which runs in another.

@@ -105,7 +105,7 @@ pub fn command() -> Command {
 /// The same without the commands' own flags, which the list of commands does not show.
 #[must_use]
 pub fn list() -> Command {
-    switches(with(Entry::stub).name("faas-cli"))
+    super::alone(switches(with(Entry::stub).name("faas-cli")))
 }
 
 fn with(made: fn(&Entry) -> Command) -> Command {
