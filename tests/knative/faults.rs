@@ -109,6 +109,29 @@ fn a_busy_api_server_is_asked_again_and_not_for_ever() {
 }
 
 #[tokio::test]
+async fn a_service_that_others_write_meanwhile_is_scaled_all_the_same() {
+    let Some(bed) = bed() else { return };
+    let place = Place::new(bed, "busy").await;
+    let relay = Relay::new(&place);
+    let stack = place.stack("echo", "1");
+    through(&place, &relay, &stack, &["deploy", "--timeout", "2m"]).stdout_has("created").run();
+    let mut refused = 0;
+    relay.rule(move |line| {
+        refused += u32::from(line.starts_with("PATCH "));
+        match line.starts_with("PATCH ") && refused <= 2 {
+            true => Does::Answer(status(409, "Conflict", "the object has been modified")),
+            false => Does::Pass,
+        }
+    });
+    through(&place, &relay, &stack, &["scale", "echo", "2"]).stdout("Scaled echo to 2.\n").run();
+    relay.rule(|line| match line.starts_with("PATCH ") {
+        true => Does::Answer(status(409, "Conflict", "the object has been modified")),
+        false => Does::Pass,
+    });
+    through(&place, &relay, &stack, &["scale", "echo", "1"]).status(1).stderr_has("has been modified").run();
+}
+
+#[tokio::test]
 async fn what_the_api_server_forgot_is_asked_anew() {
     let Some(bed) = bed() else { return };
     let place = Place::new(bed, "forgot").await;

@@ -176,8 +176,10 @@ fn of_watchdog_answers_as_recorded() {
     }
     let recorded = lines("of-watchdog.jsonl");
     assert_eq!(recorded.len(), all.len());
+    // Whether a process that reads nothing has ended before all of a large body was written to it is chance.
+    let by_chance = |line: &Value| line["answer"]["body"].as_str().is_some_and(|body| body.contains("broken pipe"));
     let mut different = String::new();
-    for (was, is) in recorded.iter().zip(&all).filter(|(was, is)| was != is) {
+    for (was, is) in recorded.iter().zip(&all).filter(|(was, is)| was != is && !by_chance(was) && !by_chance(is)) {
         let _ = writeln!(different, "recorded: {was}\n     now: {is}");
     }
     assert!(different.is_empty(), "of-watchdog answers differently:\n{different}");
