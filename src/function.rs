@@ -128,6 +128,14 @@ pub struct FunctionId {
     pub namespace: Option<String>,
 }
 
+impl FunctionId {
+    /// The number of one of its revisions or deployments, with which the names end that platforms give: 2 of `tax-00002`.
+    #[must_use]
+    pub fn number_of(&self, name: &str) -> Option<u64> {
+        name.strip_prefix(&self.name)?.strip_prefix('-')?.parse().ok()
+    }
+}
+
 impl std::fmt::Display for FunctionId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.name)?;

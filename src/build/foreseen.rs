@@ -4,7 +4,7 @@ use super::{Options, Project};
 use super::{
     dockerfile,
     engine::Image,
-    image::{arguments, base_ids, familiar, joined, short, wanted},
+    image::{self, arguments, base_ids, is_same_base, short, wanted},
     oci, tag, tree,
 };
 use crate::artifact::Artifact;
@@ -64,12 +64,11 @@ pub async fn image(function: &Function, project: &Project<'_>, options: &Options
     let tagged = short(&reference);
     let (there, base_ids) = futures_util::try_join!(engine.image(&tagged), base_ids(&bases, engine, false))?;
     let known = project.index.get(&format!("{name}/image"));
-    let same_base = known.as_ref().is_none_or(|known| known.output == joined(&base_ids));
+    let same_base = is_same_base(known.as_ref(), &base_ids);
     let fingerprint = there.as_ref().and_then(Image::fingerprint);
     Ok(match &there {
         Some(image) if same_base && fingerprint == Some(&wanted) => {
-            let digest = image.registry_digest(&familiar(tag::split(&reference).0)).filter(|_| !engine.is_podman());
-            kept(digest.unwrap_or(&image.id))
+            Foreseen::Kept(image::artifact(image, reference, engine))
         }
         // Somebody else's.
         Some(_) if fingerprint.is_none() => Foreseen::Unknown,

@@ -120,14 +120,10 @@ pub(super) async fn build(
     let key = format!("{name}/image");
     let known = project.index.get(&key);
     let anew = options.no_cache || options.pull;
-    // A newer base under the same name counts as a change; where nothing is known of the base, the label decides.
-    let same_base = known.as_ref().is_none_or(|known| known.output == joined(&base_ids));
+    let same_base = is_same_base(known.as_ref(), &base_ids);
     let fits = |image: &&Image| !anew && same_base && image.fingerprint() == Some(&wanted);
     if let Some(image) = there.as_ref().filter(fits) {
-        // Podman tells a digest of its own, which no registry need know.
-        let digest = image.registry_digest(&familiar(tag::split(&reference).0)).filter(|_| !engine.is_podman());
-        let digest = digest.unwrap_or(&image.id);
-        let artifact = Artifact::Image { digest: Some(digest.to_owned()), reference };
+        let artifact = artifact(image, reference, engine);
         return Ok(Built { artifact, rebuilt: false, reason: "unchanged".into() });
     }
     check_name()?;
@@ -190,7 +186,20 @@ pub(super) async fn base_ids(bases: &[String], engine: &Engine, now: bool) -> Re
     Ok(ids)
 }
 
-pub(super) fn joined(bases: &BTreeMap<String, String>) -> String {
+/// Whether the bases are those of the last build. A newer one under the same name counts as a change; where nothing is
+/// known of them, the image's label decides.
+pub(super) fn is_same_base(known: Option<&Record>, bases: &BTreeMap<String, String>) -> bool {
+    known.is_none_or(|known| known.output == joined(bases))
+}
+
+/// An image that the engine has under `reference`.
+pub(super) fn artifact(image: &Image, reference: String, engine: &Engine) -> Artifact {
+    // Podman tells a digest of its own, which no registry need know.
+    let digest = image.registry_digest(&familiar(tag::split(&reference).0)).filter(|_| !engine.is_podman());
+    Artifact::Image { digest: Some(digest.unwrap_or(&image.id).to_owned()), reference }
+}
+
+fn joined(bases: &BTreeMap<String, String>) -> String {
     bases.values().map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 

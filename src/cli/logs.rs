@@ -111,7 +111,7 @@ impl Logs {
             while let Some(entry) = entries.next().await {
                 let mut entry = entry?;
                 any = true;
-                calls |= self.select.tells_of_a_call(&entry);
+                calls = calls || self.select.tells_of_a_call(&entry);
                 if !self.select.takes(&entry) {
                     continue;
                 }

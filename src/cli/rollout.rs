@@ -131,12 +131,10 @@ fn resolve<'a>(id: &FunctionId, revisions: &'a [Revision], given: &str) -> Resul
     let long = format!("{}-{given}", id.name);
     let named = revisions.iter().find(|r| r.name == given || r.name == long);
     let tagged = || revisions.iter().find(|r| r.tags.contains_key(given));
-    // `2` and `v2` are `tax-00002`; the names that platforms give end with their number.
-    let number = |text: &str| text.parse::<u64>().ok();
-    let wanted = number(given.strip_prefix('v').unwrap_or(given));
+    // `2` and `v2` are `tax-00002`.
     let numbered = || {
-        let of = |r: &&Revision| number(r.name.strip_prefix(&id.name)?.strip_prefix('-')?);
-        wanted.and_then(|_| revisions.iter().find(|r| of(r) == wanted))
+        let wanted = given.strip_prefix('v').unwrap_or(given).parse().ok()?;
+        revisions.iter().find(|r| id.number_of(&r.name) == Some(wanted))
     };
     named.or_else(tagged).or_else(numbered).ok_or_else(|| {
         let tags = revisions.iter().flat_map(|r| r.tags.keys().map(String::as_str));

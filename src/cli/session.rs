@@ -81,9 +81,7 @@ impl Session {
     /// # Errors
     /// A stack file that is wrong; a provider that this build has not.
     pub fn open(context: &Context, global: &Global, flags: &GatewayFlags) -> Result<Self> {
-        let stack = stack_file::load(context, global)?;
-        must_run(context, flags, stack.as_ref())?;
-        Self::with(context, flags, stack, Duration::ZERO)
+        Self::running(context, flags, stack_file::load(context, global)?)
     }
 
     /// As [`Session::open`], for commands that take no more from the stack file than which platform it is for. One that is
@@ -100,6 +98,11 @@ impl Session {
             }
             loaded => loaded?,
         };
+        Self::running(context, flags, stack)
+    }
+
+    /// With a platform that has to be there already.
+    fn running(context: &Context, flags: &GatewayFlags, stack: Option<Stack>) -> Result<Self> {
         must_run(context, flags, stack.as_ref())?;
         Self::with(context, flags, stack, Duration::ZERO)
     }
@@ -350,14 +353,11 @@ fn running(_: &Context) -> Option<String> {
 
 /// A client with the login that fits the address: a token from the flag, the embedded platform's own, a saved one.
 pub(super) fn client(context: &Context, flags: &GatewayFlags, gateway: &str, timeout: Duration) -> Result<Client> {
-    let (auth, renewal) = match &flags.token {
-        Some(token) => {
-            super::password::in_arguments(context, "--token", "FAAS_TOKEN");
-            (Auth::Bearer(SecretString::from(token.clone())), None)
-        }
-        None if context.env.get("FAAS_TOKEN").is_some() => {
-            (Auth::Bearer(SecretString::from(context.env.get("FAAS_TOKEN").unwrap_or_default())), None)
-        }
+    if flags.token.is_some() {
+        super::password::in_arguments(context, "--token", "FAAS_TOKEN");
+    }
+    let (auth, renewal) = match flags.token.as_deref().or_else(|| context.env.get("FAAS_TOKEN")) {
+        Some(token) => (Auth::Bearer(SecretString::from(token)), None),
         // One that the address itself has is what is meant; the client takes it from there.
         None if crate::wire::client::parse_address(gateway).is_ok_and(|(_, login)| login.is_some()) => {
             (Auth::None, None)

@@ -1,8 +1,7 @@
 //! The real faas-cli and ours one after the other on the real gateway, engine and registry of the test beds: what each
 //! says, and what is there afterwards.
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::run;
 use crate::support::bed;
@@ -53,7 +52,7 @@ impl Live {
         };
         let mut said = Said::new();
         for (line, stdin) in lines {
-            let run = || {
+            let once = || {
                 let mut command = Command::new(&program);
                 command.args(line.split(' ')).current_dir(&dir).env_clear();
                 command.env("HOME", &home).env("FAAS_HOME", place.path().join("faas"));
@@ -63,24 +62,16 @@ impl Live {
                         command.env(name, value);
                     }
                 }
-                let mut child = command
-                    .stdin(Stdio::piped())
-                    .stdout(Stdio::piped())
-                    .stderr(Stdio::piped())
-                    .spawn()
-                    .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
-                let stdin = stdin.replace("{password}", &self.password);
-                let _ = child.stdin.take().expect("stdin").write_all(stdin.as_bytes());
-                child.wait_with_output().expect("it ends")
+                run::output(&mut command, &stdin.replace("{password}", &self.password))
             };
-            let mut output = run();
+            let mut output = once();
             // The gateway calls a function ready a moment before it answers, and faas-cli believes it.
             for _ in 0..60 {
                 if output.status.success() || !line.starts_with("invoke") {
                     break;
                 }
                 std::thread::sleep(std::time::Duration::from_millis(250));
-                output = run();
+                output = once();
             }
             let text = console::strip_ansi_codes(&String::from_utf8_lossy(&output.stdout)).into_owned();
             let mut shown = (*line).to_owned();

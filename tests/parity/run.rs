@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,18 @@ pub fn write_recordings(path: &Path, runs: &BTreeMap<String, Run>) {
     fs::write(path, text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
 }
 
+/// Runs a command with that on its stdin.
+pub fn output(command: &mut Command, stdin: &str) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let _ = child.stdin.take().expect("stdin").write_all(stdin.as_bytes());
+    child.wait_with_output().expect("it ends")
+}
+
 /// Runs it in a folder of its own, with a gateway of its own.
 pub fn run(case: &Case, program: &Program) -> Run {
     let place = tempfile::Builder::new().prefix("parity-").tempdir().expect("a folder");
@@ -131,14 +143,7 @@ pub fn run(case: &Case, program: &Program) -> Run {
         for (name, value) in &case.env {
             command.env(name, filled(value));
         }
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
-        let _ = child.stdin.take().expect("stdin").write_all(case.stdin.as_bytes());
-        let output = child.wait_with_output().expect("it ends");
+        let output = output(&mut command, &case.stdin);
         done.runs.push(Said {
             exit: output.status.code().unwrap_or(-1),
             stdout: clean(&output.stdout),

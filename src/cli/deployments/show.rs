@@ -44,13 +44,12 @@ pub fn find<'a>(id: &FunctionId, all: &'a [Deployment], given: &str) -> Result<&
         return Err(unknown(id));
     }
     let long = format!("{}-{given}", id.name);
-    let number = |text: &str| text.parse::<u64>().ok();
-    let numbered = |one: &&Deployment| {
-        let own = one.id.strip_prefix(&id.name).and_then(|rest| rest.strip_prefix('-')).and_then(number);
-        own.is_some() && own == number(given)
-    };
     let named = all.iter().find(|one| one.id == given || one.id == long);
-    named.or_else(|| all.iter().find(numbered)).ok_or_else(|| {
+    let numbered = || {
+        let wanted = given.parse().ok()?;
+        all.iter().find(|one| id.number_of(&one.id) == Some(wanted))
+    };
+    named.or_else(numbered).ok_or_else(|| {
         let ids: Vec<&str> = all.iter().map(|one| one.id.as_str()).collect();
         Fault::not_found(format!("{id} has no deployment {given}")).hint(format!("it has {}", ids.join(", ")))
     })
