@@ -130,6 +130,34 @@ fn the_tour_works_as_it_stands() {
 }
 
 #[test]
+fn what_pages_show_of_single_commands_works_as_it_stands() {
+    for name in ["images.md", "local-run.md", "template-store.md"] {
+        let start = Test::new().args(["version"]).run();
+        typed_in(name, &page(name), &start, "http://127.0.0.1:8080");
+    }
+}
+
+/// What is shown as typed at a prompt is tried by a test, on every page.
+#[test]
+fn no_console_block_of_a_page_is_left_out() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    for entry in std::fs::read_dir(docs).expect("docs") {
+        let path = entry.expect("an entry").path();
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        // The tour of Knative, whole, is typed in by `knative/tour.rs`.
+        let text = match path.ends_with("knative.md") {
+            true => text.split_once("\n## A tour\n").expect("a tour").0.to_owned(),
+            false => text,
+        };
+        let lines: Vec<&str> = text.lines().collect();
+        for (number, line) in lines.iter().enumerate() {
+            let tried = number > 0 && lines[number - 1] == "<!-- tested -->";
+            assert!(line.trim() != "```console" || tried, "{}:{}: nothing tries this", path.display(), number + 1);
+        }
+    }
+}
+
+#[test]
 fn deployments_are_listed_and_gone_back_to_as_their_page_has_it() {
     typed("history.md");
 }

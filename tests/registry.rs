@@ -167,6 +167,13 @@ fn registry_login_writes_what_faas_cli_writes_and_keeps_other_logins() {
     let ecr = Test::new().args(ecr).run();
     let helper = serde_json::json!({"123.dkr.ecr.eu-west-1.amazonaws.com": "ecr-login"});
     assert_eq!(read(&ecr), serde_json::json!({"credsStore": "ecr-login", "credHelpers": helper}));
+    // A store for all registries would keep docker from the logins beside it.
+    let both = two.then().args(["registry-login", "--ecr", "--account-id", "123", "--region", "eu-west-1"]).run();
+    assert_eq!(read(&both)["auths"].as_object().unwrap().len(), 2);
+    assert!(read(&both).get("credsStore").is_none());
+    let both = ecr.then().args(server).stdin("q\n").run();
+    assert_eq!(read(&both)["credHelpers"], helper);
+    assert!(read(&both).get("credsStore").is_none() && read(&both).get("auths").is_some());
     Test::new().args(["registry-login", "--ecr", "--account-id", "1"]).status(2).stderr_has("needs --region").run();
     Test::new().args(["registry-login"]).status(2).stderr_has("no user is given").run();
     Test::new().args(["registry-login", "-u", "me"]).status(2).stderr_has("no password is given").run();

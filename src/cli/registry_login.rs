@@ -72,7 +72,10 @@ impl RegistryLogin {
             return Err(Fault::usage(format!("`{account}` in `{region}` is no AWS account and region")));
         }
         let server = format!("{account}.dkr.ecr.{region}.amazonaws.com");
-        config.insert("credsStore".into(), json!("ecr-login"));
+        // With a store for all registries, docker looks at no login in the file.
+        if !config.contains_key("auths") {
+            config.insert("credsStore".into(), json!("ecr-login"));
+        }
         entry(config, "credHelpers")?.insert(server.clone(), json!("ecr-login"));
         Ok(server)
     }
@@ -90,6 +93,10 @@ impl RegistryLogin {
         }
         let password = self.read_password(context, &user)?;
         let auth = SecretString::from(STANDARD.encode(format!("{user}:{}", password.expose_secret())));
+        // Amazon's has a helper by name beside it, which goes on serving it.
+        if config.get("credsStore").is_some_and(|store| store == "ecr-login") {
+            config.remove("credsStore");
+        }
         entry(config, "auths")?.insert(self.server.clone(), json!({ "auth": auth.expose_secret() }));
         Ok(self.server.clone())
     }

@@ -53,11 +53,15 @@ impl Lock {
                 .cause(cause)
                 .hint("take it from git again, or delete it: the next `faas template pull` writes a new one")
         };
-        let lock: Self = serde_saphyr::from_str(&text).map_err(|error| {
+        let mut lock: Self = serde_saphyr::from_str(&text).map_err(|error| {
             let place = error.location().map(|at| format!("line {}: ", at.line())).unwrap_or_default();
             let said = error.without_snippet().to_string();
             broken(format!("{place}{}", said.lines().next().unwrap_or_default()))
         })?;
+        for pin in lock.templates.values_mut().filter(|pin| pin.repository.starts_with('.')) {
+            let folder = root.join(&pin.repository);
+            pin.repository = folder.canonicalize().unwrap_or(folder).to_string_lossy().into_owned();
+        }
         match lock.version {
             1 => Ok(lock),
             version => Err(broken(format!("it is of version {version}, and this is known: 1"))),
@@ -78,10 +82,10 @@ impl Lock {
         if before.templates == after.templates {
             return Ok(());
         }
-        crate::fetch::replace(&root.join(FILE), after.text().as_bytes()).or_fault(|| format!("can't write {FILE}"))
+        crate::fetch::replace(&root.join(FILE), after.text(root).as_bytes()).or_fault(|| format!("can't write {FILE}"))
     }
 
-    fn text(&self) -> String {
+    fn text(&self, root: &Path) -> String {
         let mut text =
             "# The commits that the templates in template/ came from. Keep this file in git: builds with --frozen \
                         use these and\n# no others, and `faas template pull` moves them on.\nversion: 1\ntemplates:\n"
@@ -89,7 +93,7 @@ impl Lock {
         for (name, pin) in &self.templates {
             // A string of JSON is one of YAML.
             let quoted = |text: &str| serde_json::Value::from(text).to_string();
-            let _ = writeln!(text, "  {}:\n    repository: {}", quoted(name), quoted(&pin.repository));
+            let _ = writeln!(text, "  {}:\n    repository: {}", quoted(name), quoted(&portable(&pin.repository, root)));
             if !pin.reference.is_empty() {
                 let _ = writeln!(text, "    ref: {}", quoted(&pin.reference));
             }
@@ -98,6 +102,16 @@ impl Lock {
         }
         text
     }
+}
+
+/// A folder in the project, or beside it, by its way from there, so that the file means the same on other machines.
+fn portable(repository: &str, root: &Path) -> String {
+    let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    let way = root.ancestors().take(3).enumerate().find_map(|(up, folder)| {
+        let rest = Path::new(repository).strip_prefix(folder).ok()?.to_str()?;
+        Some(format!("{}{rest}", if up == 0 { "./".to_owned() } else { "../".repeat(up) }))
+    });
+    way.unwrap_or_else(|| repository.to_owned())
 }
 
 #[cfg(test)]
@@ -117,6 +131,13 @@ mod tests {
         };
         Lock::change(root.path(), |templates| drop(templates.insert("go@1.0".into(), pin.clone()))).unwrap();
         assert_eq!(Lock::read(root.path()).unwrap().templates["go@1.0"], pin);
+        let here = root.path().canonicalize().unwrap().join("templates");
+        std::fs::create_dir(&here).unwrap();
+        let here = Pin { repository: here.to_string_lossy().into_owned(), ..pin.clone() };
+        Lock::change(root.path(), |templates| drop(templates.insert("mine".into(), here.clone()))).unwrap();
+        let text = std::fs::read_to_string(root.path().join(FILE)).unwrap();
+        assert!(text.contains("repository: \"./templates\""), "{text}");
+        assert_eq!(Lock::read(root.path()).unwrap().templates["mine"], here);
         std::fs::write(root.path().join(FILE), "version: 2\n").unwrap();
         assert!(Lock::read(root.path()).unwrap_err().to_string().contains("version 2"));
         std::fs::write(root.path().join(FILE), "version: 1\ntemplates: {a: {commit: 1}}\n").unwrap();
