@@ -109,7 +109,7 @@ pub struct Global {
     #[arg(help_heading = EVERYWHERE, short = 'f', long = "yaml", alias = "file", global = true, value_name = "FILE")]
     pub yaml: Option<String>,
     /// Only functions whose name matches this pattern; `*` stands for anything
-    #[arg(help_heading = EVERYWHERE, long, global = true, value_name = "PATTERN", conflicts_with = "regex")]
+    #[arg(help_heading = EVERYWHERE, long, global = true, value_name = "PATTERN")]
     pub filter: Option<String>,
     /// Only functions whose name matches this regular expression
     #[arg(help_heading = EVERYWHERE, long, global = true, value_name = "REGEX")]
@@ -166,6 +166,14 @@ pub fn run() -> ExitCode {
                 // There, a group without a command is a question for help.
                 print!("{}", error.render());
                 return ExitCode::SUCCESS;
+            }
+            if dialect == Dialect::FaasCli && error.kind() == ErrorKind::MissingSubcommand {
+                // With flags it is one, too.
+                let group = args.iter().take_while(|arg| !arg.as_encoded_bytes().starts_with(b"-")).cloned();
+                if let Err(help) = parse(&group.collect::<Vec<_>>(), dialect) {
+                    print!("{}", help.render());
+                    return ExitCode::SUCCESS;
+                }
             }
             if !error.use_stderr() {
                 return exit(shown(&error));

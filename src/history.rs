@@ -4,17 +4,18 @@ use serde::{Deserialize, Serialize};
 
 mod author;
 
-pub use author::author;
+pub use author::{asks_git, author};
 
-/// Annotation: the last deployments of a function, newest first, where the platform has no revisions of its own.
+/// Annotation: the last deployments of a function, newest first, where the platform has no revisions of its own. Gateways
+/// keep it in a shorter one with the other marks.
 pub const HISTORY_KEY: &str = "faas.dev/history";
 /// Annotation of a revision: the deployment that it came from.
 pub const RECORD_KEY: &str = "faas.dev/deployment";
 
 /// Most of them that are kept in one annotation.
-const MOST: usize = 10;
-/// The longest annotation: faasd keeps annotations as labels of containerd, which may have 4096 bytes with their key.
-const MOST_BYTES: usize = 3500;
+pub const MOST: usize = 10;
+/// So many letters of a hash of a configuration tell it from the one that it is compared with.
+pub const MARK: usize = 12;
 /// The longest description: Lambda takes 256, of which escapes in a tag need some.
 const DESCRIPTION: usize = 236;
 /// How a description of ours begins.
@@ -158,25 +159,29 @@ pub fn past(annotations: &std::collections::BTreeMap<String, String>) -> Vec<Rec
     one.into_iter().collect()
 }
 
+/// Whether two hashes are those of the same configuration; of either, a platform may have kept but the beginning.
+#[must_use]
+pub fn same_spec(one: &str, other: &str) -> bool {
+    let starts = |long: &str, start: &str| start.len() >= MARK && long.starts_with(start);
+    one == other || starts(one, other) || starts(other, one)
+}
+
 /// The list with one more in front; that of the same deployment, cut off and begun again, stays as it is.
 #[must_use]
 pub fn with(mut past: Vec<Record>, new: Record, again: bool) -> Vec<Record> {
-    let same = past.first().is_some_and(|last| last.spec == new.spec && last.artifact == new.artifact);
+    let same = past.first().is_some_and(|last| {
+        let spec = match (&last.spec, &new.spec) {
+            (Some(last), Some(new)) => same_spec(last, new),
+            (last, new) => last == new,
+        };
+        spec && last.artifact == new.artifact
+    });
     if same && !again {
         return past;
     }
     let number = past.first().map_or(0, |last| last.number) + 1;
     past.insert(0, Record { number, ..new });
     past
-}
-
-/// The list as an annotation: the oldest are left out where there is no room for them.
-#[must_use]
-pub fn annotation(list: &[Record]) -> Option<String> {
-    (1..=list.len().min(MOST)).rev().find_map(|most| {
-        let text = serde_json::to_string(&list[..most]).ok()?;
-        (text.len() <= MOST_BYTES || most == 1).then_some(text)
-    })
 }
 
 #[cfg(test)]
@@ -196,14 +201,15 @@ mod tests {
     }
 
     #[test]
-    fn an_annotation_has_room_for_few_and_reads_back() {
-        let long = Record { changed: vec!["environment.A_NAME".into(); 30], ..record(1) };
-        let text = annotation(&vec![long; 20]).unwrap();
-        assert!(text.len() <= MOST_BYTES, "{}", text.len());
-        let back = past(&[(HISTORY_KEY.to_owned(), text)].into());
-        assert!(back.len() > 2 && back.len() <= MOST, "{}", back.len());
+    fn what_is_no_history_is_none() {
         assert!(past(&[(HISTORY_KEY.to_owned(), "no JSON".to_owned())].into()).is_empty());
-        assert_eq!(annotation(&[]), None);
+    }
+
+    #[test]
+    fn the_beginning_of_a_hash_is_enough_and_a_few_letters_are_not() {
+        let whole = "820ddffd6d1dccccb754161348d4a3a6";
+        assert!(same_spec(whole, &whole[..MARK]) && same_spec(&whole[..MARK], whole));
+        assert!(!same_spec(whole, &whole[..MARK - 1]) && !same_spec(whole, "") && !same_spec(whole, "820ddffd6d1e"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::artifact::Artifact;
 use crate::backend::{ARTIFACT_KEY, Deployed, Difference, SPEC_KEY, STACK_KEY};
 use crate::error::{Fault, Kind, Result};
 use crate::function::Function;
+use crate::history;
 
 mod changed;
 mod drift;
@@ -148,7 +149,7 @@ fn by_marks(function: &Function, artifact: &Artifact, observed: Option<&Deployed
         // A platform that knows that what was asked for last never came about says so by an empty mark.
         return decision(Action::Updated, "the last deployment did not come to its end");
     }
-    if spec != spec_hash(function) {
+    if !history::same_spec(spec, &spec_hash(function)) {
         return decision(Action::Updated, "its configuration changed");
     }
     if let Artifact::Image { digest: None, .. } = artifact {

@@ -39,6 +39,7 @@ pub struct FunctionDeployment {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secrets: Option<Vec<String>>,
     /// Labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<Map>,
     /// Annotations.
     pub annotations: Option<Map>,

@@ -4,6 +4,8 @@ mod support;
 mod build;
 #[cfg(feature = "image")]
 mod buildkit;
+#[cfg(feature = "openfaas")]
+mod bytes;
 #[cfg(all(feature = "image", feature = "openfaas"))]
 mod ci;
 mod client;

@@ -122,3 +122,12 @@ fn every_flag_of_faas_cli_is_known() {
     let missing: Vec<_> = gaps.iter().filter(|gap| !gap.is_open()).collect();
     assert!(missing.is_empty(), "not there: {missing:#?}");
 }
+
+/// Every flag of every command stands in a case, so that it was tried on both and not only found in help.
+#[test]
+fn every_flag_of_faas_cli_is_in_a_case() {
+    let lines = case::files(&folder()).into_iter().flat_map(|file| file.cases).flat_map(|case| case.run);
+    let lines: Vec<Vec<String>> = lines.map(|line| shell_words::split(&line).expect("a command line")).collect();
+    let untried = inventory::untried(&lines);
+    assert!(untried.is_empty(), "in no case: {untried:#?}");
+}

@@ -20,6 +20,7 @@ use crate::wire::{self, FunctionStatus, LogMessage, Quantities};
 pub mod deployment;
 pub mod examine;
 pub mod manifest;
+pub mod marks;
 pub mod preview;
 
 /// How many questions a gateway is asked at a time.
@@ -118,6 +119,8 @@ impl GatewayApi {
         let place = FunctionId { name: status.name.clone(), namespace };
         let resources =
             |q: Option<Quantities>| q.map(|q| Resources { memory: q.memory, cpu: q.cpu }).unwrap_or_default();
+        let mut annotations = status.annotations.unwrap_or_default();
+        marks::unpack(&mut annotations, &status.image);
         Deployed {
             url: Some(format!("{}/function/{place}", self.client.address())),
             async_url: Some(format!("{}/async-function/{place}", self.client.address())),
@@ -128,7 +131,7 @@ impl GatewayApi {
             environment: status.env_vars.unwrap_or_default(),
             secrets: status.secrets.unwrap_or_default(),
             labels: status.labels.unwrap_or_default(),
-            annotations: status.annotations.unwrap_or_default(),
+            annotations,
             constraints: status.constraints.unwrap_or_default(),
             limits: resources(status.limits),
             requests: resources(status.requests),

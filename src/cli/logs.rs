@@ -74,7 +74,7 @@ impl Logs {
     /// # Errors
     /// [`crate::error::Kind::NotFound`] when there is no such function.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
-        let session = Session::open(context, global, &self.gateway)?;
+        let session = Session::beside(context, global, &self.gateway)?;
         let capabilities = session.backend.capabilities();
         capabilities.require("logs", capabilities.logs)?;
         if self.container.is_some() && !session.backend.has_containers() {

@@ -201,9 +201,22 @@ impl Pipeline {
         let confirm = |stale: &[Deployed]| may_prune(context, stack.and_then(|stack| stack.target.as_deref()), stale);
         let namespace = session.namespace();
         let options = Options { push: self.push, ..self.options };
+        let force = self.deploy.force() || compat::ways::deploys_unchanged(context.out.dialect);
         let author = OnceLock::new();
+        // Where it is known that there will be something to record, git is asked while the platform is.
+        let ahead = force && self.deploys && !self.dry && history::asks_git(&context.env, &root);
+        let asked = ahead.then(|| {
+            let (env, root) = (context.env.clone(), root.clone());
+            std::thread::spawn(move || history::author(&env, &root))
+        });
+        let asked = Mutex::new(asked);
         let record = || {
-            let author = author.get_or_init(|| history::author(&context.env, &root)).clone();
+            let author = author.get_or_init(|| {
+                let asked = asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+                let told = asked.and_then(|thread| thread.join().ok());
+                told.unwrap_or_else(|| history::author(&context.env, &root))
+            });
+            let author = author.clone();
             let (name, target) = stack.map_or((None, None), |stack| (Some(stack.name.clone()), stack.target.clone()));
             Record { stack: name.filter(|name| !name.is_empty()), target, ..author }
         };
@@ -216,7 +229,7 @@ impl Pipeline {
             dry: self.dry,
             unborn: session.unborn,
             how: self.deploy.how(),
-            force: self.deploy.force() || compat::ways::deploys_unchanged(context.out.dialect),
+            force,
             by_digest: self.deploy.by_digest(),
             canary: self.deploy.canary(),
             revision_tag: self.deploy.revision_tag(),
@@ -241,7 +254,11 @@ impl Pipeline {
                 problem.place = place(&problem.field);
             }
         };
-        let ran = crate::runtime::block_on_parallel(work);
+        // One that is not built only waits for its platform: threads would cost it more than they bring.
+        let ran = match functions.len() < 2 && !steps.build_images {
+            true => crate::runtime::block_on(work),
+            false => crate::runtime::block_on_parallel(work),
+        };
         let run::Ran { mut outcomes, left } = ran.map_err(|mut fault| {
             placed(&mut fault);
             if steps.deploy && !steps.dry && fault.kind == Kind::Interrupted {

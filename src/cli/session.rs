@@ -85,12 +85,12 @@ impl Session {
     }
 
     /// As [`Session::open`], for commands that take no more from the stack file than which platform it is for. One that is
-    /// wrong and that no flag names doesn't stop them where faas-cli's users call them.
+    /// wrong doesn't stop them where faas-cli's users call them.
     ///
     /// # Errors
     /// The same.
     pub fn beside(context: &Context, global: &Global, flags: &GatewayFlags) -> Result<Self> {
-        let without = global.yaml.is_none() && compat::ways::goes_on_without_stack(context.out.dialect);
+        let without = compat::ways::goes_on_without_stack(context.out.dialect);
         let stack = match stack_file::load(context, global) {
             Err(fault) if without => {
                 context.out.warn(format_args!("goes on without the stack file: {}", fault.message));

@@ -68,7 +68,7 @@ impl Version {
 
     /// What the gateway says of itself; that there is none is no failure.
     fn ask(&self, context: &Context, global: &Global) -> Option<Info> {
-        let session = Session::open(context, global, &self.gateway).ok()?;
+        let session = Session::beside(context, global, &self.gateway).ok()?;
         let asked = async { Ok(tokio::time::timeout(PATIENCE, session.backend.info()).await) };
         crate::runtime::block_on(asked).ok()?.ok()?.ok()
     }

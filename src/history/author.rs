@@ -14,9 +14,17 @@ const USERS: [&str; 3] = ["USER", "LOGNAME", "USERNAME"];
 #[must_use]
 pub fn author(env: &Env, root: &Path) -> Record {
     let by = ACTORS.iter().chain(&USERS).find_map(|name| env.get(name)).map(str::to_owned);
-    let (commit, dirty) = commit(root).map_or((None, false), |(commit, dirty)| (Some(commit), dirty));
+    let told = if asks_git(env, root) { commit(root) } else { None };
+    let (commit, dirty) = told.map_or((None, false), |(commit, dirty)| (Some(commit), dirty));
     let at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     Record { at: Some(at), by, commit, dirty, ..Record::default() }
+}
+
+/// Whether there is a repository to ask; starting git to hear that there is none takes as long as a small deploy.
+#[must_use]
+pub fn asks_git(env: &Env, root: &Path) -> bool {
+    let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+    env.get("GIT_DIR").is_some() || root.ancestors().any(|folder| folder.join(".git").exists())
 }
 
 /// The commit that is checked out in the folder, and whether files in it differ from that.

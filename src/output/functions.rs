@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::table::clean;
 use crate::backend::Deployed;
+use crate::backend::gateway_api::marks;
 use crate::function::Resources;
 use crate::history::{HISTORY_KEY, RECORD_KEY};
 use crate::wire::{FunctionStatus, FunctionUsage, Quantities};
@@ -52,6 +53,13 @@ fn count(function: &Deployed) -> serde_json::Number {
     (function.invocations.max(0.0) as u64).into()
 }
 
+/// Without what is told under other keys.
+fn told(annotations: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut annotations = annotations.clone();
+    annotations.remove(marks::KEY);
+    annotations
+}
+
 fn status(function: &Deployed) -> FunctionStatus {
     let map = |m: &BTreeMap<String, String>| (!m.is_empty()).then(|| m.clone());
     let list = |l: &Vec<String>| (!l.is_empty()).then(|| l.clone());
@@ -66,7 +74,7 @@ fn status(function: &Deployed) -> FunctionStatus {
         constraints: list(&function.constraints),
         secrets: list(&function.secrets),
         labels: map(&function.labels),
-        annotations: map(&function.annotations),
+        annotations: map(&told(&function.annotations)),
         limits: quantities(&function.limits),
         requests: quantities(&function.requests),
         read_only_root_filesystem: function.read_only,
@@ -147,7 +155,7 @@ pub fn details(function: &Deployed, ready: Option<bool>, verbose: bool) -> Strin
     line("Async URL", function.async_url.as_deref().unwrap_or("<none>"));
     let pairs = |map: &BTreeMap<String, String>| map.iter().map(|(k, v)| format!("{k}: {v}")).collect::<Vec<_>>();
     // `faas deployments` tells them in words.
-    let mut annotations = function.annotations.clone();
+    let mut annotations = told(&function.annotations);
     annotations.retain(|key, _| ![HISTORY_KEY, RECORD_KEY].contains(&key.as_str()));
     let resources = |r: &Resources| {
         [("CPU", &r.cpu), ("Memory", &r.memory)]

@@ -5,6 +5,7 @@ use super::{Action, Decision, spec_hash};
 use crate::artifact::Artifact;
 use crate::backend::{ARTIFACT_KEY, Deployed, SPEC_KEY};
 use crate::function::{Function, Resources};
+use crate::history::same_spec;
 
 /// The names of what differs: `created`, `code`, `environment.RATE`, `limits`…
 pub fn names(
@@ -41,7 +42,7 @@ pub fn names(
     field("process", function.process.is_some() && function.process != there.process);
     field("limits", told(&function.limits) && function.limits != there.limits);
     field("requests", told(&function.requests) && function.requests != there.requests);
-    if changed.is_empty() && mark(SPEC_KEY) != Some(&spec_hash(function)) {
+    if changed.is_empty() && !mark(SPEC_KEY).is_some_and(|spec| same_spec(spec, &spec_hash(function))) {
         changed.push("configuration".into());
     }
     changed

@@ -13,8 +13,9 @@ use crate::support::server::{Server, answer};
 #[track_caller]
 pub fn better(command: &str, name: &str) {
     let files = case::files(&super::folder());
-    let file = files.iter().find(|file| file.command == command).expect("a file of cases");
-    let case: &Case = file.cases.iter().find(|case| case.name == name).expect("a case of that name");
+    let of_command = files.iter().filter(|file| file.command == command);
+    let mut found = of_command.flat_map(|file| file.cases.iter().map(move |case| (file, case)));
+    let (file, case): (_, &Case) = found.find(|(_, case)| case.name == name).expect("a case of that name");
     let recorded = read_recordings(&file.recordings());
     match judge(case, &recorded[&case.name], &run(case, &Program::Ours)) {
         Verdict::Better(_) => {}

@@ -134,7 +134,7 @@ fn requests(case: &Case, run: &Run) -> Vec<Request> {
         }
         if let Some(annotations) = request.body.get_mut("annotations").and_then(Value::as_object_mut) {
             // By these ours knows again what it deployed.
-            annotations.retain(|name, _| !name.starts_with("faas.dev/"));
+            annotations.retain(|name, _| name != "faas.dev");
         }
         secret(&mut request.body);
         for name in ["secrets", "constraints"] {

@@ -1,5 +1,5 @@
 //! Every command, alias and flag that faas-cli's own help names, recorded; and which of them ours has not.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -80,6 +80,62 @@ fn read(help: &str) -> (Known, Vec<String>) {
         }
     }
     (known, below)
+}
+
+/// Flags that no case can try: one asks the store on the internet, one never ends.
+const UNTRIED: [(&str, &str); 2] = [("generate", "from-store"), ("local-run", "watch")];
+
+/// Flags of theirs that stand in none of these command lines.
+pub fn untried(lines: &[Vec<String>]) -> Vec<String> {
+    let text = std::fs::read_to_string(file()).expect("inventory.json: `make parity` writes it");
+    let all: BTreeMap<String, Known> = serde_json::from_str(&text).expect("inventory.json");
+    let mut left: BTreeSet<(String, String)> = all
+        .iter()
+        .flat_map(|(name, known)| known.flags.keys().map(|flag| (name.clone(), flag.clone())))
+        .filter(|(name, flag)| flag != "help" && !UNTRIED.contains(&(name.as_str(), flag.as_str())))
+        .collect();
+    for words in lines {
+        let Some(name) = command_of(&all, words) else { continue };
+        let flags = &all[&name].flags;
+        for word in words {
+            let tried: Vec<&String> = match (word.strip_prefix("--"), word.strip_prefix('-')) {
+                (Some(long), _) => flags.keys().filter(|flag| long.split('=').next() == Some(flag)).collect(),
+                // Several without values may stand together, and one with a value has that behind it.
+                (None, Some(short)) => {
+                    let is_it = |(nth, letter): (usize, char)| {
+                        let of = flags.iter().find(|(_, (short, _))| short.starts_with(letter) && !short.is_empty());
+                        of.filter(|(_, (_, takes_value))| nth == 0 || !takes_value).map(|(flag, _)| flag)
+                    };
+                    short.chars().enumerate().filter_map(is_it).collect()
+                }
+                _ => Vec::new(),
+            };
+            for flag in tried {
+                left.remove(&(name.clone(), flag.clone()));
+            }
+        }
+    }
+    left.into_iter().map(|(name, flag)| format!("{name} --{flag}")).collect()
+}
+
+/// The command that a line is of: its first words, by name or alias.
+fn command_of(all: &BTreeMap<String, Known>, words: &[String]) -> Option<String> {
+    let mut name = String::new();
+    for word in words.iter().take_while(|word| !word.starts_with('-')) {
+        let below = |part: &str| if name.is_empty() { part.to_owned() } else { format!("{name} {part}") };
+        let by_alias = || {
+            let aliased = all.iter().find(|(of, known)| {
+                let last = of.rsplit(' ').next().unwrap_or_default();
+                **of == below(last) && known.aliases.contains(word)
+            });
+            aliased.map(|(of, _)| of.clone())
+        };
+        match Some(below(word)).filter(|one| all.contains_key(one)).or_else(by_alias) {
+            Some(found) => name = found,
+            None => break,
+        }
+    }
+    all.contains_key(&name).then_some(name)
 }
 
 /// What ours has not.

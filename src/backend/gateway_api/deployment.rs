@@ -1,9 +1,9 @@
 //! A function as the gateway's deployment request: the same words for OpenFaaS and for the embedded platform.
 use std::time::Duration;
 
-use crate::backend::{ARTIFACT_KEY, Change, SPEC_KEY, STACK_KEY};
+use super::marks;
+use crate::backend::Change;
 use crate::function::Resources;
-use crate::history::{self, HISTORY_KEY};
 use crate::wire::{Bundle, FunctionDeployment, Quantities};
 
 /// Where the connector for cron reads when to call; see its README in the openfaas organisation.
@@ -56,10 +56,7 @@ pub fn of(change: &Change, image: String, bundle: Option<Bundle>) -> FunctionDep
         let all: Vec<String> = cron.into_iter().chain(function.topics.iter().cloned()).collect();
         annotations.insert(TOPIC.0.into(), all.join(","));
     }
-    annotations.insert(SPEC_KEY.into(), change.spec.clone());
-    annotations.insert(ARTIFACT_KEY.into(), change.artifact.identity().into());
-    annotations.insert(STACK_KEY.into(), change.stack.clone());
-    annotations.extend(history::annotation(&change.history).map(|list| (HISTORY_KEY.to_owned(), list)));
+    annotations.insert(marks::KEY.into(), marks::pack(change, &image));
 
     FunctionDeployment {
         service: function.name.clone(),
@@ -69,7 +66,7 @@ pub fn of(change: &Change, image: String, bundle: Option<Bundle>) -> FunctionDep
         env_vars: some(environment, |e| e.is_empty()),
         constraints: some(function.constraints.clone(), Vec::is_empty),
         secrets: some(function.secrets.clone(), Vec::is_empty),
-        labels: Some(labels),
+        labels: some(labels, |l| l.is_empty()),
         annotations: Some(annotations),
         limits: quantities(&function.limits),
         requests: quantities(&function.requests),
@@ -143,9 +140,7 @@ mod tests {
             "com.openfaas.scale.zero-duration": "1500ms"
           },
           "annotations": {
-            "faas.dev/artifact": "sha256:abc",
-            "faas.dev/spec": "s1",
-            "faas.dev/stack": "shop",
+            "faas.dev": "=s1,shop,=sha256:abc",
             "schedule": "*/5 * * * *",
             "topic": "cron-function"
           }

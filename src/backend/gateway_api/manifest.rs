@@ -1,9 +1,9 @@
 //! A function as the resource that OpenFaaS's operator watches: kind `Function` of `openfaas.com/v1`, for GitOps.
 use serde_json::{Map, Value, json};
 
-use super::deployment;
+use super::{deployment, marks};
 use crate::artifact::Artifact;
-use crate::backend::{ARTIFACT_KEY, Change, How, SPEC_KEY, STACK_KEY};
+use crate::backend::{Change, How};
 use crate::function::Function;
 
 /// The API of the resource.
@@ -30,7 +30,7 @@ pub fn resource(function: &Function, image: &str, namespace: &str) -> Value {
         environment.entry("fprocess".to_owned()).or_insert(process);
     }
     let mut annotations = wanted.annotations.unwrap_or_default();
-    annotations.retain(|key, _| ![SPEC_KEY, ARTIFACT_KEY, STACK_KEY].contains(&key.as_str()));
+    annotations.remove(marks::KEY);
     let mut spec = Map::new();
     spec.insert("name".into(), json!(wanted.service));
     spec.insert("image".into(), json!(wanted.image));

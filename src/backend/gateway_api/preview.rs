@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::marks;
 use crate::backend::{ARTIFACT_KEY, Change, Deployed, Difference, SPEC_KEY};
 use crate::function::Resources;
+use crate::history::same_spec;
 use crate::wire::{FunctionDeployment, Map, Quantities};
 
 /// Every field that would change. `whole_environment` says that the gateway tells no variables but those that it was
@@ -20,7 +22,7 @@ pub fn differences(
     let known = there.is_some();
     let there = there.unwrap_or(&nothing);
     // With the same spec, what is there besides was put there by the platform or by hand, and a deploy leaves it.
-    let same_spec = there.annotations.get(SPEC_KEY) == Some(&change.spec);
+    let same_spec = there.annotations.get(SPEC_KEY).is_some_and(|spec| same_spec(spec, &change.spec));
     let mut found = Found { all: Vec::new(), removals: known && !same_spec };
     let artifact = change.artifact.identity();
     found.one("artifact", there.annotations.get(ARTIFACT_KEY).map(|a| json!(a)), Some(json!(artifact)));
@@ -40,7 +42,7 @@ pub fn differences(
     let platform = |key: &str| key == "faas_function" || key == "uid" || key.starts_with("prometheus.io");
     found.map("labels", &there.labels, wanted.labels.as_ref().unwrap_or(&empty), |key| !platform(key));
     let plain = |map: &Map| -> Map {
-        map.iter().filter(|(k, _)| !k.starts_with("faas.dev/")).map(|(k, v)| (k.clone(), v.clone())).collect()
+        map.iter().filter(|(k, _)| !marks::is_own(k)).map(|(k, v)| (k.clone(), v.clone())).collect()
     };
     let annotations = plain(wanted.annotations.as_ref().unwrap_or(&empty));
     found.map("annotations", &plain(&there.annotations), &annotations, |key| !platform(key));

@@ -19,6 +19,8 @@ const ENDING_RETRIES: usize = 6;
 /// What to do when a deployment outlasts the patience of whoever waits for it.
 const GOES_ON: &str = "the platform may go on with it, as with pulling a large image: the same command again waits for \
                        that, `--timeout 10m` waits longer";
+/// From this pause between two questions on, the platform is asked what it knows.
+const LONG: Duration = Duration::from_millis(160);
 /// The wait between two such attempts.
 const ENDING_WAIT: Duration = Duration::from_secs(2);
 
@@ -50,13 +52,18 @@ pub async fn apply(api: &GatewayApi, wait: Duration, change: &Change, progress: 
         return Err(explain(&answer, &deployment, change.how));
     }
     let taken = Some(answer.status.as_u16());
-    let deployed = if wait.is_zero() {
-        // Nobody waits, so nobody asks: it is as it was sent.
-        api.deployed(FunctionStatus::of(deployment))
+    let told = if wait.is_zero() {
+        None
     } else {
         progress.step(&id.name, "waiting until it answers");
         answers(api, &id, wait, progress).await?
     };
+    // Where nobody had to ask, it is as it was sent; what answers has a replica.
+    let answering = u64::from(!wait.is_zero());
+    let deployed = told.unwrap_or_else(|| {
+        let sent = api.deployed(FunctionStatus::of(deployment));
+        Deployed { replicas: answering, available: (answering > 0).then_some(answering), ..sent }
+    });
     Ok(Deployed { taken, ..deployed })
 }
 
@@ -215,30 +222,32 @@ fn explain(answer: &Answer, deployment: &FunctionDeployment, how: How) -> Fault 
     fault
 }
 
-/// Waits until a replica is available and listens. "Available" alone is no promise: faasd says it as soon as the
-/// container runs.
-async fn answers(api: &GatewayApi, id: &FunctionId, wait: Duration, progress: &dyn Progress) -> Result<Deployed> {
+/// Waits until it answers; what the platform says of it then, where that had to be asked.
+async fn answers(
+    api: &GatewayApi,
+    id: &FunctionId,
+    wait: Duration,
+    progress: &dyn Progress,
+) -> Result<Option<Deployed>> {
     let end = Instant::now() + wait;
     let mut pause = Duration::from_millis(20);
     let mut up = false;
     loop {
-        // Asked at once: with a gateway that is far away, each question counts.
-        let (ready, listening) = match up {
-            true => (Ok(true), listens(api, id).await),
-            false => tokio::join!(api.ready(id), listens(api, id)),
-        };
-        up = ready.or_else(|fault| match fault.kind {
-            // Kubernetes tells of a new function a moment later.
-            Kind::NotFound => Ok(false),
-            _ => Err(fault),
-        })?;
-        if up && listening {
-            let deployed = api.describe(id).await?;
+        // Asked at once, and nothing else while that is enough: with many functions and a gateway that is far away, each
+        // question counts.
+        let health = health(api, id).await;
+        if health == Health::Well {
+            return Ok(None);
+        }
+        // "Available" alone is no promise: faasd says it as soon as the container runs. So the platform is only asked when
+        // something else than a watchdog answers, which may be the gateway, or when nothing does for a while.
+        if health == Health::Listens || pause > LONG {
+            let told = described(api, id).await?;
+            up = told.as_ref().is_some_and(|told| told.available.is_some_and(|n| n > 0));
             // What answered may have been the gateway, in the moment in which the process ended.
-            if deployed.replicas > 0 && deployed.available != Some(0) {
-                return Ok(deployed);
+            if health == Health::Listens && told.as_ref().is_some_and(|t| t.replicas > 0 && t.available != Some(0)) {
+                return Ok(told);
             }
-            up = false;
         }
         if Instant::now() + pause > end {
             break;
@@ -246,16 +255,14 @@ async fn answers(api: &GatewayApi, id: &FunctionId, wait: Duration, progress: &d
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(1));
     }
-    if up {
-        // A call makes faasd start a dead process again, so one that ends at once looks up for a moment: look again
-        // when nobody has called for a while.
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        up = api.ready(id).await?;
-    }
-    if up {
+    // A call makes faasd start a dead process again, so one that ends at once looks up for a moment: look again when nobody
+    // has called for a while.
+    tokio::time::sleep(if up { Duration::from_millis(500) } else { Duration::ZERO }).await;
+    let told = described(api, id).await?;
+    if told.as_ref().is_some_and(|told| told.available.is_some_and(|n| n > 0)) {
         progress
             .warn(&id.name, &format!("is deployed, but does not answer after {}", humantime::format_duration(wait)));
-        return api.describe(id).await;
+        return Ok(told);
     }
     let waited = humantime::format_duration(wait);
     let fault =
@@ -265,6 +272,15 @@ async fn answers(api: &GatewayApi, id: &FunctionId, wait: Duration, progress: &d
         None => fault.cause("its log is empty"),
     }
     .hint(format!("`faas logs {id}` and the platform's events say more")))
+}
+
+/// What the platform says of it; `None` where it knows of none yet: Kubernetes tells of a new function a moment later.
+async fn described(api: &GatewayApi, id: &FunctionId) -> Result<Option<Deployed>> {
+    match api.describe(id).await {
+        Ok(told) => Ok(Some(told)),
+        Err(fault) if fault.kind == Kind::NotFound => Ok(None),
+        Err(fault) => Err(fault),
+    }
 }
 
 /// The end of its log, which often says why it does not come up.
@@ -283,8 +299,24 @@ async fn last_words(api: &GatewayApi, id: &FunctionId) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-/// Asks the path that every OpenFaaS workload serves for health checks, through the gateway.
+/// What a function says to the question for its health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Health {
+    /// Nothing.
+    Silent,
+    /// Something: it is no watchdog, or it was the gateway.
+    Listens,
+    /// That it is well, which nobody says in its place.
+    Well,
+}
+
+/// Whether anything answers for the function, be it well or not.
 pub async fn listens(api: &GatewayApi, id: &FunctionId) -> bool {
+    health(api, id).await != Health::Silent
+}
+
+/// Asks the path that every OpenFaaS workload serves for health checks, through the gateway.
+async fn health(api: &GatewayApi, id: &FunctionId) -> Health {
     let request = Request {
         method: Method::GET,
         path: "/_/health".into(),
@@ -293,9 +325,19 @@ pub async fn listens(api: &GatewayApi, id: &FunctionId) -> bool {
         length: Some(0),
         timeout: Some(Duration::from_secs(5)),
     };
-    let Ok(response) = api.client.call(&id.to_string(), false, request).await else { return false };
-    if !response.status().is_server_error() {
-        return true;
+    let Ok(response) = api.client.call(&id.to_string(), false, request).await else { return Health::Silent };
+    let status = response.status();
+    if status.is_success() {
+        // A page is what proxies and single-page applications answer to every path.
+        let kind = response.headers().get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let page = kind.is_some_and(|kind| kind.starts_with("text/html"));
+        // Read to its end, so that the connection serves the next question.
+        let mut rest = body(response);
+        while let Some(Ok(_)) = rest.next().await {}
+        return if page { Health::Listens } else { Health::Well };
+    }
+    if !status.is_server_error() {
+        return Health::Listens;
     }
     // The gateway's own 500 is empty or says that it can't reach the function; a function's own is an answer.
     let mut words = Vec::new();
@@ -307,5 +349,8 @@ pub async fn listens(api: &GatewayApi, id: &FunctionId) -> bool {
         }
     }
     let words = String::from_utf8_lossy(&words);
-    !words.trim().is_empty() && !words.contains("Can't reach service") && !words.contains("connection refused")
+    match !words.trim().is_empty() && !words.contains("Can't reach service") && !words.contains("connection refused") {
+        true => Health::Listens,
+        false => Health::Silent,
+    }
 }

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 
+use crate::backend::gateway_api::marks;
 use crate::backend::{Deployed, Scope};
 use crate::build;
 use crate::cli::Global;
@@ -113,7 +114,7 @@ fn of_platform(function: &Deployed) -> Fields {
     fields.insert("readonly_root_filesystem".into(), function.read_only.to_string());
     // By these we know again what we deployed; no stack file has them.
     let mut annotations = function.annotations.clone();
-    annotations.retain(|name, _| !name.starts_with("faas.dev/"));
+    annotations.retain(|name, _| !marks::is_own(name));
     maps(&mut fields, &function.environment, &function.labels, &annotations);
     lists(&mut fields, &function.secrets, &function.constraints);
     resources(&mut fields, "limits", &function.limits);

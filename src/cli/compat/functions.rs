@@ -4,6 +4,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use crate::artifact::Artifact;
+use crate::backend::gateway_api::marks;
 use crate::backend::{Deployed, How, Usage};
 use crate::build::Built;
 use crate::function::{Function, FunctionId, Resources};
@@ -73,7 +74,7 @@ pub fn describe(
     };
     let sections = [
         ("Labels", pairs(&function.labels)),
-        ("Annotations", pairs(&function.annotations)),
+        ("Annotations", pairs(&marks::bare(&function.annotations))),
         ("Constraints", items(&function.constraints)),
         ("Environment", pairs(&function.environment)),
         ("Secrets", items(&function.secrets)),
@@ -110,7 +111,7 @@ fn fields(function: &Deployed) -> Map<String, Value> {
         ("constraints", json!(function.constraints)),
         ("secrets", json!(function.secrets)),
         ("labels", json!(function.labels)),
-        ("annotations", json!(function.annotations)),
+        ("annotations", json!(marks::bare(&function.annotations))),
         ("limits", resources(&function.limits)),
         ("requests", resources(&function.requests)),
         ("readOnlyRootFilesystem", json!(function.read_only)),

@@ -35,7 +35,7 @@ pub fn restore(context: &Context, global: &Global, target: &Target, to: Option<&
     let chosen = chosen(&id, &all, to)?;
     let artifact = artifact(context, &session, &function, &root, &chosen.record, &chosen.id)?;
     let spec = spec_hash(&function);
-    if chosen.record.spec.as_ref().is_some_and(|then| *then != spec) {
+    if chosen.record.spec.as_ref().is_some_and(|then| !history::same_spec(then, &spec)) {
         let commit = chosen.record.commit.as_deref().map(|c| format!(" of commit {c}")).unwrap_or_default();
         context.out.warn(format!(
             "deployment {} had another configuration; what runs now is configured by {}, not by that{commit}",
