@@ -114,6 +114,37 @@ fn the_script_ends_where_something_fails() {
     assert_eq!(missing.status.code(), Some(2), "{}", String::from_utf8_lossy(&missing.stderr));
 }
 
+/// What pipelines of faas-cli's users do, in its words.
+const THEIRS: &str = r#"
+ln -sf faas bin/faas-cli
+faas-cli version --short-version
+printf %s "$OPENFAAS_PASSWORD" | faas-cli login -g "$OPENFAAS_URL" --password-stdin
+faas-cli secret create "$NAME-key" --from-literal v
+faas-cli secret list | grep "$NAME-key"
+faas-cli up --tag sha -f stack.yml --secret "$NAME-key"
+faas-cli ready "$NAME" --attempts 30
+faas-cli list -q | grep -x "$NAME"
+faas-cli describe "$NAME" | grep "Status: *Ready"
+test -n "$(echo hi | faas-cli invoke "$NAME")"
+faas-cli logs "$NAME" --tail=false --lines 3
+faas-cli deploy -f stack.yml --tag sha --filter "$NAME" -e WHO=again
+faas-cli diff --tag sha && exit 9
+test "$(faas-cli invoke "$NAME" -H 'X-A: b' </dev/null | wc -c)" -gt 0
+faas-cli generate -f stack.yml --tag sha | grep "kind: Function"
+faas-cli remove -f stack.yml
+faas-cli secret remove "$NAME-key"
+faas-cli logout -g "$OPENFAAS_URL"
+"#;
+
+#[test]
+fn a_script_of_faas_clis_users_runs_to_its_end() {
+    let Some(sandbox) = Sandbox::new("theirs") else { return };
+    let name = [("NAME".to_owned(), sandbox.name.clone())];
+    sandbox.bash("faas secret remove \"$NAME-key\" -g \"$OPENFAAS_URL\"", &name);
+    let said = sandbox.good(THEIRS, &name);
+    assert!(said.contains("attempting rolling-update") && said.contains("credentials removed for"), "{said}");
+}
+
 fn workflow(name: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/ci").join(name);
     serde_saphyr::from_str(&std::fs::read_to_string(path).expect("it")).expect("YAML")

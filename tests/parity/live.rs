@@ -144,7 +144,7 @@ fn without_time(text: &str) -> String {
         "ram:",
         "cpu:",
         "annotations:",
-        "faas.dev/",
+        "faas.dev",
     ];
     if let Ok(mut echoed) = serde_json::from_str::<serde_json::Value>(text)
         && let Some(headers) = echoed.get_mut("headers").and_then(serde_json::Value::as_object_mut)
