@@ -128,7 +128,7 @@ faas-cli describe "$NAME" | grep "Status: *Ready"
 test -n "$(echo hi | faas-cli invoke "$NAME")"
 faas-cli logs "$NAME" --tail=false --lines 3
 faas-cli deploy -f stack.yml --tag sha --filter "$NAME" -e WHO=again
-faas-cli diff --tag sha && exit 9
+faas-cli diff --tag sha --env all && exit 9
 test "$(faas-cli invoke "$NAME" -H 'X-A: b' </dev/null | wc -c)" -gt 0
 faas-cli generate -f stack.yml --tag sha | grep "kind: Function"
 faas-cli remove -f stack.yml
