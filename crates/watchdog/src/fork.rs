@@ -1,5 +1,6 @@
 //! The modes that start a process per request: streaming, and classic (the whole request in, the whole output back).
 
+use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::process::ExitStatus;
 use std::sync::{Arc, PoisonError};
@@ -9,74 +10,95 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
-use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame};
 use rustix::process::Signal;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{ChildStdin, ChildStdout};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::body::{Deadline, Expired, RequestBody};
 use crate::failure::Failure;
+use crate::feed::Feed;
 use crate::headers::{DURATION, duration_value};
 use crate::invoker::Shared;
+use crate::launch::Started;
+use crate::leader::Leader;
 use crate::lines::{self, LogSink, OfCall, Stream};
-use crate::spawn::{self, Kind, Process};
+use crate::spawn::{self, Group};
 use crate::supervisor::describe;
 use crate::ticket::{Ticket, call_id};
 use crate::upstream::{collect, request_failure};
 use crate::{Body, BoxError, Config, cgi, memory};
 
+/// What is read of an output at first: memory that was not touched before costs more than most answers' reading.
+const FIRST_CHUNK: usize = 4 * 1024;
 /// What a pipe holds.
 const CHUNK: usize = 64 * 1024;
 
 /// The process of one request. Dropped before its end, its whole group is killed.
 struct Running {
-    process: Process,
+    group: Group,
+    leader: Leader,
+    /// Copies stderr to the log.
+    errors: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     shared: Arc<Shared>,
 }
 
 impl Running {
-    async fn start(shared: &Arc<Shared>, parts: &Parts, length: Option<u64>) -> Result<Self, Failure> {
+    /// The process, where it reads the request and where its output comes.
+    fn start(shared: &Arc<Shared>, parts: &Parts, length: Option<u64>) -> Result<(Self, OwnedFd, Receiver), Failure> {
         let config = &shared.config;
-        let request = cgi::variables(parts, length.and_then(|length| i64::try_from(length).ok()).unwrap_or(-1));
-        let env = config.env.iter().chain(&request).map(|(name, value)| (name.as_str(), value.as_str()));
-        let arguments = &config.command[1..];
-        let mut process = spawn::start(&shared.program, arguments, config.cwd.as_deref(), env, Kind::Request)
-            .await
-            .map_err(|error| {
-                Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the function's process can't be started")
-                    .because(format!("can't start {}: {error}", config.command[0]))
-            })?;
-        if let Some(stderr) = process.child.stderr.take() {
-            // On its own: a process it leaves behind may keep stderr open for ever.
-            let sink: Arc<dyn LogSink> = match call_id(parts).and_then(|id| id.to_str().ok()) {
-                Some(id) => Arc::new(OfCall { sink: shared.logs.clone(), id: id.to_owned() }),
-                None => shared.logs.clone(),
-            };
-            tokio::spawn(lines::copy(stderr, Stream::Stderr, sink, config.log_buffer_size, None));
+        let variables = cgi::variables(parts, length.and_then(|length| i64::try_from(length).ok()).unwrap_or(-1));
+        let started = shared.launch.start(&variables).and_then(|started| {
+            let Started { group, leader, stdin, stdout, stderr } = started;
+            let (stdout, stderr) =
+                (Receiver::from_owned_fd_unchecked(stdout)?, Receiver::from_owned_fd_unchecked(stderr)?);
+            Ok((group, leader, stdin, stdout, stderr))
+        });
+        let (group, leader, stdin, stdout, stderr) = started.map_err(|error| {
+            Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the function's process can't be started")
+                .because(format!("can't start {}: {error}", config.command[0]))
+        })?;
+        let sink: Arc<dyn LogSink> = match call_id(parts).and_then(|id| id.to_str().ok()) {
+            Some(id) => Arc::new(OfCall { sink: shared.logs.clone(), id: id.to_owned() }),
+            None => shared.logs.clone(),
+        };
+        let errors = lines::copy(stderr, Stream::Stderr, sink, config.log_buffer_size, None);
+        shared.groups.lock().unwrap_or_else(PoisonError::into_inner).push(group.id());
+        Ok((Running { group, leader, errors: Some(Box::pin(errors)), shared: shared.clone() }, stdin, stdout))
+    }
+
+    /// Logs what has come on stderr. By the call itself: most processes say nothing, and a task of its own is work for
+    /// another thread.
+    fn poll_errors(&mut self, context: &mut Context<'_>) {
+        if let Some(errors) = &mut self.errors
+            && errors.as_mut().poll(context).is_ready()
+        {
+            self.errors = None;
         }
-        shared.groups.lock().unwrap_or_else(PoisonError::into_inner).push(process.group.id());
-        Ok(Running { process, shared: shared.clone() })
     }
 
     fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<ExitStatus>> {
-        let status = pin!(self.process.child.wait()).poll(context);
+        self.poll_errors(context);
+        let status = self.leader.poll_wait(context);
         if status.is_ready() {
-            self.process.group.release();
+            self.group.release();
+            // What it said last.
+            self.poll_errors(context);
         }
         status
-    }
-
-    async fn wait(&mut self) -> std::io::Result<ExitStatus> {
-        std::future::poll_fn(|context| self.poll_wait(context)).await
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let id = self.process.group.id();
+        let id = self.group.id();
         self.shared.groups.lock().unwrap_or_else(PoisonError::into_inner).retain(|group| *group != id);
+        // A process it leaves behind may keep stderr open for ever.
+        if let (Some(errors), Ok(runtime)) = (self.errors.take(), Handle::try_current()) {
+            runtime.spawn(errors);
+        }
     }
 }
 
@@ -105,26 +127,35 @@ pub(crate) async fn serialize(
 ) -> Result<Bytes, Failure> {
     let run = async {
         let input = collect(body).await?;
-        let mut running = Running::start(shared, &parts, Some(input.len() as u64)).await?;
-        let stdin = running.process.child.stdin.take();
-        let stdout = running.process.child.stdout.take();
-        let write = async {
-            if let Some(mut stdin) = stdin {
-                // A process needn't read what it is given.
-                let _ = stdin.write_all(&input).await;
-            }
-        };
-        let read = async {
-            let mut output = Vec::new();
-            match stdout {
-                Some(mut stdout) => stdout.read_to_end(&mut output).await.map(|_| output),
-                None => Ok(output),
-            }
-        };
-        let process = running.process.group.id();
+        let (mut running, stdin, mut stdout) = Running::start(shared, &parts, Some(input.len() as u64))?;
+        let process = running.group.id();
+        let mut feed = Some(Feed::new(RequestBody::Full(Some(input)), stdin));
+        let mut output = Vec::new();
         let work = async {
-            let ((), output) = tokio::join!(write, read);
-            (running.wait().await, output)
+            let read = {
+                let mut read = pin!(stdout.read_to_end(&mut output));
+                std::future::poll_fn(|context| {
+                    running.poll_errors(context);
+                    if let Some(writing) = &mut feed
+                        && Pin::new(writing).poll(context).is_ready()
+                    {
+                        feed = None;
+                    }
+                    read.as_mut().poll(context)
+                })
+                .await
+            };
+            // It needn't read what it is given; one that has ended its output may still want it.
+            let status = std::future::poll_fn(|context| {
+                if let Some(writing) = &mut feed
+                    && Pin::new(writing).poll(context).is_ready()
+                {
+                    feed = None;
+                }
+                running.poll_wait(context)
+            })
+            .await;
+            (status, read.map(|_| output))
         };
         let (status, output) = tokio::select! {
             done = work => done,
@@ -162,23 +193,19 @@ pub(crate) async fn stream(
 ) -> Result<Response<Body>, Failure> {
     let length = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let length = length.or_else(|| body.size_hint().exact());
-    let mut running = match deadline.limit(Running::start(shared, &parts, length)).await {
-        Ok(running) => running?,
-        Err(expired) => return Err(Failure::timeout(expired.0)),
-    };
-    let stdin = running.process.child.stdin.take();
-    let stdout = running.process.child.stdout.take();
-    let process = running.process.group.id();
+    let (running, stdin, stdout) = Running::start(shared, &parts, length)?;
+    let process = running.group.id();
     let of = shared.clone();
     let mut output = Output {
         memory: shared
             .config
             .memory_limit
             .map(|_| -> Watch { Box::pin(async move { memory::exceeded(&of.config, process).await }) }),
-        stdout,
+        stdout: Some(stdout),
         buffer: BytesMut::new(),
+        chunk: FIRST_CHUNK,
         first: None,
-        pump: Some(Pump(tokio::spawn(pump(body, stdin)))),
+        feeding: Some(Feeding::Here(Feed::new(body, stdin))),
         running: Some(running),
         status: None,
         ticket: None,
@@ -205,32 +232,33 @@ pub(crate) async fn stream(
         response.headers_mut().insert(DURATION, duration_value(ticket.since));
     }
     if output.first.is_some() {
+        output.feed_apart();
         output.ticket = ticket;
         *response.body_mut() = Body::output(output);
     }
     Ok(response)
 }
 
-/// Writes the request to the process.
-///
-/// # Errors
-/// The request broke off. That the process has closed its stdin is none.
-async fn pump(mut body: RequestBody, stdin: Option<ChildStdin>) -> Result<(), BoxError> {
-    let Some(mut stdin) = stdin else { return Ok(()) };
-    while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame?.into_data()
-            && stdin.write_all(&data).await.is_err()
-        {
-            break;
-        }
-    }
-    Ok(())
+/// Who writes the request to the process. It ends with the response.
+enum Feeding {
+    /// The call, while it waits for the process.
+    Here(Feed),
+    /// A task: who reads the response may be waited for.
+    Apart(Apart),
 }
 
-/// The task that writes the request; it ends with the response.
-struct Pump(JoinHandle<Result<(), BoxError>>);
+struct Apart(JoinHandle<Result<(), BoxError>>);
 
-impl Drop for Pump {
+impl Feeding {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        match self {
+            Feeding::Here(feed) => Pin::new(feed).poll(context),
+            Feeding::Apart(task) => Pin::new(&mut task.0).poll(context).map(|done| done.unwrap_or(Ok(()))),
+        }
+    }
+}
+
+impl Drop for Apart {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -250,10 +278,12 @@ type Watch = Pin<Box<dyn Future<Output = String> + Send>>;
 /// The output of a process, as a body.
 pub(crate) struct Output {
     memory: Option<Watch>,
-    stdout: Option<ChildStdout>,
+    stdout: Option<Receiver>,
     buffer: BytesMut,
+    /// How much is read at a time.
+    chunk: usize,
     first: Option<Bytes>,
-    pump: Option<Pump>,
+    feeding: Option<Feeding>,
     running: Option<Running>,
     status: Option<ExitStatus>,
     ticket: Option<Ticket>,
@@ -287,6 +317,14 @@ impl Output {
         Poll::Ready(Some(Err(error)))
     }
 
+    /// What of the request is still to come is written by a task.
+    fn feed_apart(&mut self) {
+        self.feeding = self.feeding.take().map(|feeding| match feeding {
+            Feeding::Here(feed) => Feeding::Apart(Apart(tokio::spawn(feed))),
+            apart => apart,
+        });
+    }
+
     fn counted(&mut self, chunk: Bytes) -> Bytes {
         if let Some(ticket) = &mut self.ticket {
             ticket.bytes += chunk.len() as u64;
@@ -296,11 +334,14 @@ impl Output {
 
     /// The next piece of output, or the end of the process.
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
-        if let Some(pump) = &mut self.pump
-            && let Poll::Ready(done) = Pin::new(&mut pump.0).poll(context)
+        if let Some(running) = &mut self.running {
+            running.poll_errors(context);
+        }
+        if let Some(feeding) = &mut self.feeding
+            && let Poll::Ready(done) = feeding.poll(context)
         {
-            self.pump = None;
-            if let Ok(Err(error)) = done {
+            self.feeding = None;
+            if let Err(error) = done {
                 // The process must not take half a request for a whole one.
                 return Poll::Ready(Some(Err(Cut::Request(error))));
             }
@@ -312,10 +353,15 @@ impl Output {
             return Poll::Ready(Some(Err(Cut::Memory(reason))));
         }
         if let Some(stdout) = &mut self.stdout {
-            self.buffer.reserve(CHUNK);
+            self.buffer.reserve(self.chunk);
             match pin!(stdout.read_buf(&mut self.buffer)).poll(context) {
                 Poll::Ready(Ok(0)) => self.stdout = None,
-                Poll::Ready(Ok(_)) => return Poll::Ready(Some(Ok(self.buffer.split().freeze()))),
+                Poll::Ready(Ok(count)) => {
+                    if count >= self.chunk {
+                        self.chunk = (self.chunk * 4).min(CHUNK);
+                    }
+                    return Poll::Ready(Some(Ok(self.buffer.split().freeze())));
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(Cut::Process(error)))),
                 Poll::Pending => {
                     return self.deadline.poll_expired(context).map(|expired| Some(Err(Cut::Time(expired))));

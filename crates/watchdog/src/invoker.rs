@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::body::{Deadline, RequestBody, X_TIMEOUT};
 use crate::headers::{DURATION, duration_value};
+use crate::launch::Launch;
 use crate::lines::{LastLines, LogSink};
 use crate::supervisor::{Phase, Stop};
 use crate::ticket::Ticket;
@@ -24,6 +25,8 @@ use crate::{Body, BoxError, Config, Error, Metrics, Mode, files, fork, parse_dur
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) program: PathBuf,
+    /// How the processes of calls are started, in the other modes.
+    pub(crate) launch: Launch,
     pub(crate) logs: Arc<dyn LogSink>,
     pub(crate) phase: watch::Sender<Phase>,
     /// The child's process id in http mode; 0 when there is none.
@@ -68,6 +71,7 @@ impl Invoker {
         };
         let http = config.mode == Mode::Http;
         let shared = Arc::new(Shared {
+            launch: Launch::new(&config, program.clone()),
             config,
             program,
             logs,

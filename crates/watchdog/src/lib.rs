@@ -12,10 +12,13 @@ mod config;
 mod duration;
 mod error;
 mod failure;
+mod feed;
 mod files;
 mod fork;
 mod headers;
 mod invoker;
+mod launch;
+mod leader;
 mod lines;
 mod link;
 mod memory;
@@ -28,6 +31,8 @@ mod supervisor;
 mod ticket;
 mod tunnel;
 mod upstream;
+#[cfg(target_os = "linux")]
+mod vfork;
 
 pub use body::Body;
 pub use config::{Config, Mode, Upstream};

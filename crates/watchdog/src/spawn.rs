@@ -4,20 +4,18 @@ use std::collections::HashSet;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, mpsc};
 
 use rustix::process::{Pid, Signal, WaitOptions};
 use tokio::process::Child;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-/// These threads start all processes, and live as long as this process does.
+/// These threads start the servers of functions, and live as long as this process does.
 ///
 /// Long-lived, because `PR_SET_PDEATHSIG` fires when the *thread* that forked ends, not the process: a child started
-/// from a pool thread would be killed when the pool shrinks. Four, because a spawn blocks until its exec is done: two
-/// keep two idle cores busy, and four get their share of busy ones too (measured with `cat`, eight callers, two loaded
-/// cores: a fifth more requests than with two; eight bring nothing more).
-const THREADS: usize = 4;
+/// from a pool thread would be killed when the pool shrinks. Two, because a start blocks until its exec is done.
+const THREADS: usize = 2;
 
 struct Job {
     command: std::process::Command,
@@ -39,7 +37,7 @@ static JOBS: LazyLock<mpsc::Sender<Job>> = LazyLock::new(|| {
     sender
 });
 
-/// The children that tokio waits for; the reaper of process 1 must leave them alone.
+/// The children that are waited for; the reaper of process 1 must leave them alone.
 static OURS: LazyLock<Mutex<HashSet<i32>>> = LazyLock::new(Mutex::default);
 
 /// Held for reading from before a spawn until the child is in [`OURS`].
@@ -53,14 +51,14 @@ fn run(job: Job) {
     // tokio registers the child's pipes with the runtime of the caller.
     let _entered = job.runtime.enter();
     let started = {
-        let _spawning = SPAWNING.read().unwrap_or_else(PoisonError::into_inner);
+        let _starting = starting();
         tokio::process::Command::from(job.command).spawn().map(Process::new)
     };
     // A caller that has gone away leaves the process to `Group::drop`, which ends it.
     let _ = job.reply.send(started);
 }
 
-/// A process started by us, the leader of its group.
+/// A server started by us, the leader of its group.
 pub(crate) struct Process {
     /// The process; its pipes are taken by whoever reads them.
     pub(crate) child: Child,
@@ -71,8 +69,7 @@ pub(crate) struct Process {
 impl Process {
     fn new(child: Child) -> Self {
         let id = child.id().and_then(|id| i32::try_from(id).ok()).unwrap_or(0);
-        lock(&OURS).insert(id);
-        Process { child, group: Group { id, armed: true } }
+        Process { child, group: Group::new(id) }
     }
 }
 
@@ -82,7 +79,18 @@ pub(crate) struct Group {
     armed: bool,
 }
 
+/// Held from before a start until the child is in a [`Group`]; the reaper of process 1 waits meanwhile.
+pub(crate) fn starting() -> RwLockReadGuard<'static, ()> {
+    SPAWNING.read().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Group {
+    /// The group that a process leads which has just been started.
+    pub(crate) fn new(id: i32) -> Self {
+        lock(&OURS).insert(id);
+        Group { id, armed: true }
+    }
+
     /// The group's id, which is its leader's process id.
     pub(crate) fn id(&self) -> u32 {
         self.id.unsigned_abs()
@@ -115,44 +123,31 @@ pub(crate) fn signal_group(id: i32, signal: Signal) {
     }
 }
 
-/// How the streams of a process are connected, and how long it lives.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// One request: stdin, stdout and stderr are pipes. Started by std's fast path (`posix_spawn`), which is why
-    /// there is no parent-death signal: its group is killed with the request.
-    Request,
-    /// The HTTP server of a function: no stdin; killed by the kernel should this process die without a word.
-    Server,
-}
-
-/// Starts a program in a group of its own, with exactly this environment.
+/// Starts the HTTP server of a function in a group of its own, with exactly this environment and no stdin; killed by the
+/// kernel should this process die without a word.
 pub(crate) async fn start<'a>(
     program: &Path,
     arguments: &[String],
     cwd: Option<&Path>,
     env: impl Iterator<Item = (&'a str, &'a str)>,
-    kind: Kind,
 ) -> std::io::Result<Process> {
     let mut command = std::process::Command::new(program);
     command.args(arguments).env_clear().envs(env).process_group(0);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.stdin(if kind == Kind::Request { Stdio::piped() } else { Stdio::null() });
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     if let Some(cwd) = cwd {
         command.current_dir(cwd);
     }
-    if kind == Kind::Server {
-        let parent = rustix::process::getpid();
-        let tie = move || {
-            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-            // The parent may have died before the line above.
-            match rustix::process::getppid() {
-                Some(pid) if pid == parent => Ok(()),
-                _ => Err(std::io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error())),
-            }
-        };
-        // SAFETY: only two system calls, no allocation and no lock, between fork and exec.
-        unsafe { command.pre_exec(tie) };
-    }
+    let parent = rustix::process::getpid();
+    let tie = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The parent may have died before the line above.
+        match rustix::process::getppid() {
+            Some(pid) if pid == parent => Ok(()),
+            _ => Err(std::io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error())),
+        }
+    };
+    // SAFETY: only two system calls, no allocation and no lock, between fork and exec.
+    unsafe { command.pre_exec(tie) };
     let (reply, started) = oneshot::channel();
     let gone = || std::io::Error::other("no thread to start processes");
     JOBS.send(Job { command, runtime: Handle::current(), reply }).map_err(|_| gone())?;
@@ -164,7 +159,7 @@ pub(crate) async fn start<'a>(
 pub fn reap_strangers() -> usize {
     let _spawning = SPAWNING.write().unwrap_or_else(PoisonError::into_inner);
     let Ok(processes) = std::fs::read_dir("/proc") else { return 0 };
-    // One by one and not "any child", which would also take what tokio waits for.
+    // One by one and not "any child", which would also take what is waited for.
     processes
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
         .filter(|id| !lock(&OURS).contains(id))

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::invoker::Shared;
 use crate::lines::{self, LastLines, Stream};
 use crate::link::Endpoint;
-use crate::spawn::{self, Kind, Process};
+use crate::spawn::{self, Process};
 use crate::{Config, Error, Upstream, memory, port, upstream};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -278,7 +278,7 @@ async fn start(shared: &Shared) -> std::io::Result<(Upstream, Process)> {
     let env = config.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     // Last, so that they win: `PORT` may say where the invoker itself listens, as on Knative.
     let env = env.chain([("PORT", port.as_str()), ("port", port.as_str())]);
-    let process = spawn::start(&shared.program, &config.command[1..], config.cwd.as_deref(), env, Kind::Server).await?;
+    let process = spawn::start(&shared.program, &config.command[1..], config.cwd.as_deref(), env).await?;
     Ok((upstream, process))
 }
 

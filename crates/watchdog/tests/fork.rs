@@ -316,3 +316,47 @@ async fn a_header_the_environment_can_not_hold_is_left_out() {
     let request = Request::get("/a%00b").body(Full::<Bytes>::default()).unwrap();
     assert_eq!(call(&invoker, request).await, (200, "<>\n".into()));
 }
+
+#[tokio::test]
+async fn a_process_finds_signals_as_a_shell_would_hand_them_over() {
+    for mode in BOTH {
+        let (invoker, _) = started(config(mode, &["cat", "/proc/self/status"])).await;
+        let (_, found) = call(&invoker, get("/")).await;
+        let own = std::fs::read_to_string("/proc/self/status").unwrap();
+        let mask = |status: &str, name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+            u64::from_str_radix(line[name.len() + 1..].trim(), 16).unwrap()
+        };
+        const SIGPIPE: u64 = 1 << 12;
+        assert_eq!(mask(&found, "SigBlk"), 0, "{found}");
+        // Rust ignores SIGPIPE for itself; what else is ignored, by `nohup` say, is so for the function too.
+        assert_eq!(mask(&found, "SigIgn"), mask(&own, "SigIgn") & !SIGPIPE, "{found}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_request_says_goes_before_a_variable_of_the_same_name() {
+    for mode in BOTH {
+        let mut config = shell(mode, "env | grep ^Http_Method=; echo $Http_Methods");
+        config.env.extend([("Http_Method".into(), "mine".into()), ("Http_Methods".into(), "all".into())]);
+        let (invoker, _) = started(config).await;
+        assert_eq!(call(&invoker, post("/", "")).await.1, "Http_Method=POST\nall\n", "{mode:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_has_gone_is_a_500_and_the_log_says_why() {
+    for mode in BOTH {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("program");
+        std::fs::copy("/bin/cat", &program).unwrap();
+        let mut config = config(mode, &["./program"]);
+        config.cwd = Some(folder.path().to_owned());
+        let (invoker, log) = started(config).await;
+        assert_eq!(call(&invoker, post("/", "x")).await, (200, "x".into()), "{mode:?}");
+        std::fs::remove_file(&program).unwrap();
+        assert_eq!(call(&invoker, post("/", "x")).await.0, 500);
+        log.wait_for("note: can't start ./program: No such file or directory (os error 2): answered 500").await;
+        assert_eq!(invoker.in_flight(), 0);
+    }
+}
