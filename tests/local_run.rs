@@ -163,7 +163,8 @@ fn plugins_come_out_of_a_registry_and_become_commands() {
         let from = format!("{registry}/test");
         done.then().args(["plugin", "get", &name, "--registry", &from, "--version", "1"]).args(args.to_vec())
     };
-    get(&[]).stdout_has("Downloaded in (").run();
+    get(&[]).stdout_has("Downloaded in (").stdout_has(format!("Usage:\n  faas {name}\n")).run();
+    get(&[]).called("faas-cli").stdout_has(format!("Usage:\n  faas-cli {name}\n")).run();
     let folder = done.home().join(".openfaas/plugins");
     let names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, [name.as_str()], "nothing else of the image is written");

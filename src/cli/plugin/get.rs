@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use clap::Args;
 
+use crate::cli::compat;
 use crate::context::Context;
 use crate::error::{Fault, Result};
 use crate::output::progress;
@@ -74,9 +75,10 @@ impl Get {
             u64::try_from(started.elapsed().as_millis()).unwrap_or_default(),
         ));
         let done = serde_json::json!({ "name": name, "image": image, "path": path, "os": os, "arch": arch });
+        let program = compat::ways::program(context.out.dialect);
         context.out.result(&done, || match &self.path {
             Some(_) => format!("Wrote: {} ({os}/{arch}) in ({took})\n", path.display()),
-            None => format!("Downloaded in ({took})\n\nUsage:\n  faas {name}\n"),
+            None => format!("Downloaded in ({took})\n\nUsage:\n  {program} {name}\n"),
         })
     }
 }

@@ -79,7 +79,9 @@ pub fn root(context: &Context, global: &Global) -> PathBuf {
 pub type Entry = (String, Option<String>);
 
 fn of_stack(context: &Context, global: &Global, entries: &mut Vec<Entry>) -> Result<Vec<Order>> {
-    let stack = stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
+    // Templates are the whole stack's, whichever functions a command is about.
+    let whole = Global { filter: None, regex: None, ..global.clone() };
+    let stack = stack_file::load(context, &whole)?.ok_or_else(stack_file::missing)?;
     let templates = &stack.configuration.templates;
     if templates.is_empty() {
         return Err(Fault::usage(format!("{} names no templates", stack.origin.name))
