@@ -25,7 +25,11 @@ mod log;
 mod namespaces;
 #[cfg(feature = "openfaas")]
 pub mod openfaas;
+#[cfg(any(feature = "knative", feature = "openfaas"))]
+mod quantity;
 mod secrets;
+#[cfg(any(feature = "knative", feature = "lambda"))]
+mod served;
 mod traffic;
 
 pub use crate::finding::Finding;
@@ -97,6 +101,20 @@ pub trait Backend: Send + Sync {
     fn foreign(&self, deployed: &Deployed) -> Option<String> {
         let _ = deployed;
         None
+    }
+
+    /// Whether the platform can be asked beforehand what it would refuse, by [`Backend::rehearse`].
+    fn rehearses(&self) -> bool {
+        false
+    }
+
+    /// Asks the platform whether it would take `change`; nothing is changed.
+    ///
+    /// # Errors
+    /// What it would refuse, and why.
+    async fn rehearse(&self, change: &Change, progress: &dyn Progress) -> Result<()> {
+        let _ = (change, progress);
+        Ok(())
     }
 
     /// Makes the platform as `change` says. Idempotent: run twice, or killed and run again, it ends in the same state.

@@ -13,6 +13,7 @@ mod changed;
 mod drift;
 pub mod hide;
 pub mod prune;
+mod rehearsal;
 pub mod run;
 
 /// What is to be done for one function.

@@ -6,5 +6,6 @@ mod events;
 mod faults;
 mod history;
 mod life;
+mod newcomer;
 mod relay;
 mod tour;

@@ -200,6 +200,17 @@ fn a_canary_gets_a_share_and_is_promoted_or_undone_by_one_call() {
     changed.then().args(["rollout", "undo", "canary-tax"]).run();
     assert_eq!(oracle.seen().iter().filter(|op| *op == "UpdateAlias").count(), 1);
     shares(&[("1", 100)]);
+    // Past a canary that was given up, to what had all of the calls.
+    changed
+        .then()
+        .file("tax/handler.py", "def handle(req):\n    return 'three'\n")
+        .args(["up", "--canary", "10"])
+        .run();
+    shares(&[("3", 10), ("1", 90)]);
+    changed.then().args(["rollout", "promote", "canary-tax"]).run();
+    shares(&[("3", 100)]);
+    changed.then().args(["rollout", "undo", "canary-tax"]).run();
+    shares(&[("1", 100)]);
     let memory = stack("canary", "    limits: {memory: 512Mi}\n    environment: {A1: b}\n");
     oracle.seen();
     let plan =

@@ -22,6 +22,7 @@ mod diagnosis;
 mod difference;
 mod examine;
 mod func_file;
+mod hatch;
 pub mod import;
 mod info;
 mod invoke;
@@ -33,6 +34,8 @@ mod objects;
 mod observe;
 mod preview;
 mod refusal;
+mod rehearsal;
+mod scale;
 mod scaling;
 mod secrets;
 mod stack_field;
@@ -119,6 +122,14 @@ impl Backend for Knative {
         observe::everywhere(&self.cluster, others).await
     }
 
+    fn rehearses(&self) -> bool {
+        true
+    }
+
+    async fn rehearse(&self, change: &Change, progress: &dyn Progress) -> Result<()> {
+        rehearsal::rehearse(&self.cluster, change, progress).await
+    }
+
     async fn apply(&self, change: &Change, progress: &dyn Progress) -> Result<Deployed> {
         Ok(observe::deployed(&apply::apply(&self.cluster, change, progress).await?, &[]))
     }
@@ -160,7 +171,7 @@ impl Backend for Knative {
     }
 
     async fn scale(&self, id: &FunctionId, replicas: u32) -> Result<()> {
-        apply::scale(&self.cluster, id, replicas).await
+        scale::scale(&self.cluster, id, replicas).await
     }
 
     async fn ready(&self, id: &FunctionId) -> Result<bool> {

@@ -52,6 +52,15 @@ pub trait Traffic: Send + Sync {
     async fn discard(&self, id: &FunctionId, revision: &str) -> Result<()> {
         Err(Fault::unsupported(format!("can't remove revision {revision} of {id}: this platform keeps them all")))
     }
+    /// The revisions that had all of the traffic before others got it, newest first; `None` where nobody noted them.
+    async fn served(&self, id: &FunctionId) -> Result<Option<Vec<String>>> {
+        let _ = id;
+        Ok(None)
+    }
+    /// Sends all traffic back to a revision, and forgets that later ones served.
+    async fn back(&self, id: &FunctionId, revision: &str) -> Result<()> {
+        self.set(id, &[(revision.to_owned(), 100)]).await
+    }
     /// Sends all traffic to the newest revision; where the platform can, also to newer ones as they come.
     async fn follow(&self, id: &FunctionId) -> Result<()> {
         let revisions = self.revisions(id).await?;

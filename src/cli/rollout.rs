@@ -126,6 +126,12 @@ impl Open {
     }
 }
 
+/// Traffic isn't moved while the rollout is paused.
+fn paused(open: &Open) -> Fault {
+    Fault::failed(format!("the rollout of {} is paused: the traffic stays where it is", open.id))
+        .hint(format!("`faas rollout resume {}` ends that", open.id))
+}
+
 /// A revision as the user wrote it: its name, what comes after the function's name in it, a tag, or its number.
 fn resolve<'a>(id: &FunctionId, revisions: &'a [Revision], given: &str) -> Result<&'a Revision> {
     let long = format!("{}-{given}", id.name);

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use futures_util::StreamExt;
 use tokio::sync::Semaphore;
 
-use super::{Action, Decision, Outcome, changed, decide, hide, other_owner, prune, said, spec_hash};
+use super::{Action, Decision, Outcome, changed, decide, hide, other_owner, prune, rehearsal, said, spec_hash};
 use crate::artifact::{Artifact, ArtifactKind};
 use crate::backend::{Backend, Change, Deployed, How, Scope};
 use crate::build::foreseen::Foreseen;
@@ -146,18 +146,18 @@ pub async fn run(
     let (observed, rest) = tokio::join!(observed, rest);
     let observed = observed?;
     let builders = Semaphore::new(steps.builds.max(1));
-    let work = futures_util::stream::iter(functions)
-        .map(|function| one(function, backend, steps, observed.get(&function.id()), &builders, progress))
-        .buffered(steps.parallel.max(1));
-    let mut work = std::pin::pin!(work);
-    let mut outcomes = Vec::with_capacity(functions.len());
-    while let Some(outcome) = work.next().await {
-        let failed = outcome.error.is_some();
-        outcomes.push(outcome);
-        if failed && steps.options.fail_fast {
-            break;
-        }
-    }
+    let there = |function: &Function| observed.get(&function.id());
+    let prepared = |function| prepare(function, backend, steps, there(function), &builders, progress);
+    let done = |function, ready| one(function, ready, backend, steps, there(function), progress);
+    let mut outcomes = if steps.deploy && !steps.dry && backend.rehearses() {
+        let ready = each(functions.iter().map(prepared), steps, Result::is_err).await;
+        let todo = ready.iter().flatten().filter_map(Ready::change).collect::<Vec<_>>();
+        rehearsal::all(&todo, backend, progress).await?;
+        each(functions.iter().zip(ready).map(|(function, ready)| done(function, ready)), steps, is_failed).await
+    } else {
+        let whole = |function| async move { done(function, prepared(function).await).await };
+        each(functions.iter().map(whole), steps, is_failed).await
+    };
     let mut left = Vec::new();
     match rest {
         Some(stale) if steps.prune => outcomes.extend(prune::planned(&stale?)),
@@ -249,15 +249,38 @@ async fn observe(functions: &[Function], backend: &dyn Backend) -> Result<HashMa
     Ok(observed)
 }
 
+/// Does one thing for each function, several at once; until one fails, where that is to end it.
+async fn each<F: Future>(
+    work: impl Iterator<Item = F>,
+    steps: &Steps<'_>,
+    failed: impl Fn(&F::Output) -> bool,
+) -> Vec<F::Output> {
+    let mut work = std::pin::pin!(futures_util::stream::iter(work).buffered(steps.parallel.max(1)));
+    let mut all = Vec::new();
+    while let Some(one) = work.next().await {
+        let ends = steps.options.fail_fast && failed(&one);
+        all.push(one);
+        if ends {
+            break;
+        }
+    }
+    all
+}
+
+fn is_failed(outcome: &Outcome) -> bool {
+    outcome.error.is_some()
+}
+
 async fn one(
     function: &Function,
+    ready: Result<Ready>,
     backend: &dyn Backend,
     steps: &Steps<'_>,
     observed: Option<&Deployed>,
-    builders: &Semaphore,
     progress: &dyn Progress,
 ) -> Outcome {
-    match try_one(function, backend, steps, observed, builders, progress).await {
+    let done = async { finish(function, ready?, backend, steps, observed, progress).await };
+    match done.await {
         Ok(outcome) => outcome,
         Err(fault) => {
             // One alone is told by the fault that ends the command.
@@ -269,14 +292,29 @@ async fn one(
     }
 }
 
-async fn try_one(
+/// A function that is built as far as it is to be, and what is to become of it.
+struct Ready {
+    artifact: Artifact,
+    built: String,
+    /// Only where it is deployed.
+    todo: Option<(Decision, Change)>,
+}
+
+impl Ready {
+    /// What is to be changed on the platform.
+    fn change(&self) -> Option<&Change> {
+        self.todo.as_ref().filter(|(decision, _)| decision.action != Action::Unchanged).map(|(_, change)| change)
+    }
+}
+
+async fn prepare(
     function: &Function,
     backend: &dyn Backend,
     steps: &Steps<'_>,
     observed: Option<&Deployed>,
     builders: &Semaphore,
     progress: &dyn Progress,
-) -> Result<Outcome> {
+) -> Result<Ready> {
     let name = &function.name;
     let (artifact, built) = {
         // Other targets of this command may build the same function, in the same folder.
@@ -285,19 +323,8 @@ async fn try_one(
         let _builder = builders.acquire().await;
         artifact(function, backend, steps, progress).await?
     };
-    let outcome = |decision: Option<Decision>, url: Option<String>| Outcome {
-        name: name.clone(),
-        action: decision.as_ref().map(|d| d.action),
-        reason: decision.map(|d| d.reason),
-        changes: Vec::new(),
-        url,
-        status: None,
-        artifact: Some(artifact.clone()),
-        error: None,
-    };
     if !steps.deploy {
-        progress.done(name, &built);
-        return Ok(outcome(None, None));
+        return Ok(Ready { artifact, built, todo: None });
     }
     if let Some(why) = observed.and_then(|there| backend.foreign(there)).filter(|_| steps.how != How::Adopt) {
         return Err(Fault::failed(format!("{name} is there already, and not one of faas"))
@@ -326,6 +353,33 @@ async fn try_one(
         how: steps.how,
         force: steps.force,
         history: history_of(function, &artifact, steps, observed, &decision),
+    };
+    Ok(Ready { artifact, built, todo: Some((decision, change)) })
+}
+
+async fn finish(
+    function: &Function,
+    ready: Ready,
+    backend: &dyn Backend,
+    steps: &Steps<'_>,
+    observed: Option<&Deployed>,
+    progress: &dyn Progress,
+) -> Result<Outcome> {
+    let Ready { artifact, built, todo } = ready;
+    let name = &function.name;
+    let outcome = |decision: Option<Decision>, url: Option<String>| Outcome {
+        name: name.clone(),
+        action: decision.as_ref().map(|d| d.action),
+        reason: decision.map(|d| d.reason),
+        changes: Vec::new(),
+        url,
+        status: None,
+        artifact: Some(artifact.clone()),
+        error: None,
+    };
+    let Some((mut decision, change)) = todo else {
+        progress.done(name, &built);
+        return Ok(outcome(None, None));
     };
     if steps.dry {
         let preview = if steps.unborn { None } else { backend.preview(&change).await? };

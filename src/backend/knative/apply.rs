@@ -1,21 +1,18 @@
 //! Making the cluster as a change says: secrets asked for first, one server-side apply, then the wait.
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::Status;
-use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::cluster::{Cluster, no_function};
-use super::objects::{API_VERSION, PAUSED_KEY, Service, Share};
-use super::{manifest, refusal, traffic, triggers, trouble, wait};
+use super::objects::{API_VERSION, PAUSED_KEY, SERVED_KEY, Service, Share};
+use super::{manifest, refusal, rehearsal, traffic, triggers, trouble, wait};
 use crate::backend::{Change, How};
 use crate::error::{Fault, Result};
-use crate::function::{Function, FunctionId};
+use crate::function::FunctionId;
 use crate::history::RECORD_KEY;
 use crate::progress::Progress;
 
@@ -71,7 +68,8 @@ pub async fn apply(cluster: &Cluster, change: &Change, progress: &dyn Progress) 
     // Only now: before, the latest ready revision could be one that somebody rolled back from.
     let shares = traffic::words(&ready.traffic());
     progress.warn(name, &format!("traffic was pinned ({shares}): all of it goes to the new revision now"));
-    let moved = set_traffic(&services, name, json!([{ "latestRevision": true, "percent": 100 }])).await?;
+    let latest = json!([{ "latestRevision": true, "percent": 100 }]);
+    let moved = set_traffic(&services, name, latest, traffic::mark(&ready)).await?;
     wait::until_ready(cluster, &moved, cluster.settings.wait, progress).await
 }
 
@@ -108,7 +106,8 @@ pub async fn tagged(
             .hint(format!("`faas rollout resume {name}` ends that; a plain `faas deploy` leaves the traffic alone")));
     }
     // By name, so that the new revision gets nothing by itself, even when it becomes ready after we gave up.
-    set_traffic(&services, name, before.status.traffic.iter().map(pinned).collect()).await?;
+    let shares = before.status.traffic.iter().map(pinned).collect();
+    set_traffic(&services, name, shares, traffic::mark(&before)).await?;
     let applied = template(cluster, &services, change, progress).await?;
     let ready = wait::until_revision(cluster, &applied, limit, progress).await?;
     let new = &ready.status.latest_ready_revision_name;
@@ -118,7 +117,7 @@ pub async fn tagged(
     } else {
         traffic::with(&before.status.traffic, new, tag, percent)
     };
-    let split = set_traffic(&services, name, shares).await?;
+    let split = set_traffic(&services, name, shares, traffic::mark(&ready)).await?;
     wait::until_ready(cluster, &split, limit, progress).await
 }
 
@@ -158,8 +157,10 @@ async fn template(
     let function = &change.function;
     let (id, name) = (function.id(), function.name.as_str());
     let what = format!("can't deploy {name}");
-    let pull_secrets = secrets_are_there(cluster, function).await?;
-    triggers::are_possible(cluster, function).await?;
+    let pull_secrets = match cluster.was_rehearsed(&id) {
+        Some(logins) => logins,
+        None => rehearsal::needs(cluster, function).await?,
+    };
     let mut wanted = manifest::of(change, &pull_secrets)?;
     if change.force || manifest::is_by_tag(&change.artifact) {
         // Knative looks a tag up once per revision: only a new revision sees what was pushed under it since. And only a
@@ -177,20 +178,25 @@ async fn template(
         }
         How::Replace => replace(services, &id, progress).await?,
     }
-    keep_record(services, name, &mut wanted).await.map_err(|e| trouble::fault(&what, e))?;
+    keep(services, name, &mut wanted).await.map_err(|e| trouble::fault(&what, e))?;
     let applied = send(cluster, services, change, &wanted, false, progress).await?;
     triggers::sync(cluster, function, &applied).await?;
     Ok(applied)
 }
 
-/// A deployment that changes nothing in the template makes no revision: the template keeps the record that it has.
-async fn keep_record(services: &Api<Service>, name: &str, wanted: &mut Value) -> kube::Result<()> {
+/// What the Service itself remembers: which revisions served, and the record of the template that it has, since a
+/// deployment that changes nothing there makes no revision.
+async fn keep(services: &Api<Service>, name: &str, wanted: &mut Value) -> kube::Result<()> {
     const RECORD: &str = "/spec/template/metadata/annotations";
     let mut bare = wanted["spec"]["template"].clone();
     let record = bare.pointer_mut("/metadata/annotations").and_then(|all| all.as_object_mut()?.remove(RECORD_KEY));
     let digest = blake3::hash(bare.to_string().as_bytes()).to_hex()[..32].to_owned();
+    let there = services.get_opt(name).await?;
+    if let Some(served) = there.as_ref().and_then(traffic::mark) {
+        wanted["metadata"]["annotations"][SERVED_KEY] = json!(served);
+    }
     if record.is_some()
-        && let Some(there) = services.get_opt(name).await?
+        && let Some(there) = there
         && there.metadata.annotations.as_ref().and_then(|all| all.get(TEMPLATE_KEY)) == Some(&digest)
         && let Some(kept) = there.spec.pointer("/template/metadata/annotations").and_then(|all| all.get(RECORD_KEY))
         && let Some(all) = wanted.pointer_mut(RECORD)
@@ -201,14 +207,22 @@ async fn keep_record(services: &Api<Service>, name: &str, wanted: &mut Value) ->
     Ok(())
 }
 
-/// Sets `spec.traffic`, and nothing else.
+/// Sets `spec.traffic` and what `served` before, and nothing else.
 ///
 /// # Errors
 /// [`crate::error::Kind::NotFound`] when there is no such function, or what the cluster refused.
-pub async fn set_traffic(services: &Api<Service>, name: &str, shares: Value) -> Result<Service> {
-    let body = json!({
+pub async fn set_traffic(
+    services: &Api<Service>,
+    name: &str,
+    shares: Value,
+    served: Option<String>,
+) -> Result<Service> {
+    let mut body = json!({
         "apiVersion": API_VERSION, "kind": "Service", "metadata": { "name": name }, "spec": { "traffic": shares }
     });
+    if let Some(served) = served {
+        body["metadata"]["annotations"] = json!({ SERVED_KEY: served });
+    }
     // Ours is the last word on traffic, whoever set it before.
     let params = PatchParams::apply(TRAFFIC_MANAGER).force();
     services
@@ -254,57 +268,6 @@ async fn replace(services: &Api<Service>, id: &FunctionId, progress: &dyn Progre
     Ok(())
 }
 
-/// A pod whose secret is missing never starts, and its Service doesn't say so: ask first. Gives those that hold a
-/// registry's login.
-///
-/// # Errors
-/// The secrets that are missing.
-pub async fn secrets_are_there(cluster: &Cluster, function: &Function) -> Result<BTreeSet<String>> {
-    /// A secret without its values.
-    #[derive(Clone, Debug, serde::Deserialize)]
-    struct Kind {
-        #[serde(rename = "type", default)]
-        kind: String,
-    }
-    if function.secrets.is_empty() {
-        return Ok(BTreeSet::new());
-    }
-    let client: Client = cluster.client().await?;
-    let namespace = cluster.namespace(function.namespace.as_deref()).await?;
-    let url = <Secret as kube::Resource>::url_path(&(), Some(namespace));
-    let found: Vec<(String, Option<Kind>)> = futures_util::stream::iter(function.secrets.clone())
-        .map(|name| {
-            let (client, url) = (client.clone(), url.clone());
-            async move {
-                let what = format!("can't look for the secret {name}");
-                let request = kube::core::Request::new(url).get(&name, &kube::api::GetParams::default());
-                let request = request.map_err(|e| Fault::failed(&what).cause(e))?;
-                match client.request::<Kind>(request).await {
-                    Ok(kind) => Ok((name, Some(kind))),
-                    Err(kube::Error::Api(status)) if status.code == 404 => Ok((name, None)),
-                    // Who may deploy may not always read secrets; the wait then tells.
-                    Err(kube::Error::Api(status)) if status.code == 403 => {
-                        Ok((name, Some(Kind { kind: String::new() })))
-                    }
-                    Err(error) => Err(trouble::fault(&what, error)),
-                }
-            }
-        })
-        .buffered(8)
-        .try_collect()
-        .await?;
-    let missing: Vec<_> = found.iter().filter(|(_, kind)| kind.is_none()).map(|(name, _)| name.as_str()).collect();
-    if !missing.is_empty() {
-        let (noun, verb) = if missing.len() == 1 { ("secret", "is") } else { ("secrets", "are") };
-        return Err(Fault::failed(format!("can't deploy {}", function.name))
-            .cause(format!("the {noun} {} {verb} not in the namespace {namespace}", missing.join(", ")))
-            .hint(format!("`faas secret create {}` makes it; nothing was changed", missing[0])));
-    }
-    let login =
-        |kind: &Kind| matches!(kind.kind.as_str(), "kubernetes.io/dockerconfigjson" | "kubernetes.io/dockercfg");
-    Ok(found.into_iter().filter(|(_, kind)| kind.as_ref().is_some_and(login)).map(|(name, _)| name).collect())
-}
-
 /// The server-side apply itself, or its `dry` run. Waits for a webhook that restarts, and takes over what only we
 /// ourselves set.
 ///
@@ -324,7 +287,8 @@ where
     let name = change.function.name.as_str();
     let mut params = PatchParams::apply(MANAGER).validation_strict();
     params.dry_run = dry;
-    params.force = cluster.settings.force || change.how == How::Adopt;
+    // What is made anew stands in nobody's way.
+    params.force = cluster.settings.force || change.how == How::Adopt || (dry && change.how == How::Replace);
     let end = Instant::now() + WEBHOOK_WAIT;
     let mut warned = false;
     loop {
@@ -360,41 +324,4 @@ async fn refused(cluster: &Cluster, change: &Change, status: &Status, wanted: &V
         }
     }
     refusal::explain(function, status, wanted)
-}
-
-/// How often a Service is looked at again that others write at the same time.
-const SCALE_ATTEMPTS: u32 = 8;
-
-/// Sets the bounds between which a function scales: `replicas` pods, or any number up to its most when that is 0.
-///
-/// # Errors
-/// [`crate::error::Kind::NotFound`] when there is no such function, or what the cluster refused.
-pub async fn scale(cluster: &Cluster, id: &FunctionId, replicas: u32) -> Result<()> {
-    let what = format!("can't scale {id}");
-    let services = cluster.services(id.namespace.as_deref()).await?;
-    let params = PatchParams { field_manager: Some(SCALE_MANAGER.into()), ..PatchParams::default() };
-    let mut attempt = 0;
-    loop {
-        attempt += 1;
-        let service = cluster.our_service(id).await?;
-        let annotation = |key: &str| {
-            let all = service.spec.pointer("/template/metadata/annotations")?;
-            all.get(key)?.as_str()?.parse::<u32>().ok()
-        };
-        let mut annotations = json!({ super::scaling::MIN: replicas.to_string() });
-        if annotation(super::scaling::MAX).is_some_and(|most| most > 0 && most < replicas) {
-            annotations[super::scaling::MAX] = json!(replicas.to_string());
-        }
-        let body = json!({
-            "metadata": { "resourceVersion": service.metadata.resource_version },
-            "spec": { "template": { "metadata": { "annotations": annotations } } },
-        });
-        match services.patch(&id.name, &params, &Patch::Merge(&body)).await {
-            // Somebody wrote in between, often the cluster itself: what is there now is looked at.
-            Err(kube::Error::Api(status)) if status.code == 409 && attempt < SCALE_ATTEMPTS => {
-                tokio::time::sleep(Duration::from_millis(100) * attempt).await;
-            }
-            done => return done.map(drop).map_err(|e| trouble::fault(&what, e)),
-        }
-    }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::manifest::{LONGEST_TIMEOUT, OWNER_LABEL};
-use super::{scaling, triggers};
+use super::{hatch, scaling, triggers};
+use crate::backend::quantity;
 use crate::function::{Function, UrlAccess};
 use crate::problem::Problem;
 
@@ -13,6 +14,9 @@ const MOST_CONCURRENCY: u32 = 1000;
 const LONGEST_NAME: usize = 63;
 /// Environment variables that Knative sets.
 const RESERVED: [&str; 4] = ["PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION"];
+
+/// Annotation: which autoscaler it is.
+const CLASS: &str = "autoscaling.knative.dev/class";
 
 /// The autoscaler's annotations and what each takes.
 const AUTOSCALING: [(&str, Value); 16] = [
@@ -104,12 +108,14 @@ pub fn check(function: &Function) -> Vec<Problem> {
             }
         }
     }
+    problems.extend(quantity::beyond(function));
     if let Some(retries) = function.annotations.get(triggers::RETRIES_KEY).filter(|text| text.parse::<u32>().is_err()) {
         problems.push(
             Problem::error(at(&format!("annotations.{}", triggers::RETRIES_KEY)), format!("`{retries}` is no number"))
                 .hint("it says how often an event is delivered again after the function failed"),
         );
     }
+    problems.extend(hatch::check(function));
     for (kind, field) in triggers::unasked(function) {
         problems.push(
             Problem::warning(at(&format!("knative.{kind}")), format!("there is no {kind} that it could be laid over"))
@@ -214,6 +220,12 @@ fn scale(function: &Function, problems: &mut Vec<Problem>) {
     for (key, value) in &function.annotations {
         let Some(name) = key.strip_prefix("autoscaling.knative.dev/") else { continue };
         let field = at(&format!("annotations.{key}"));
+        // Only Knative's own autoscaler is that particular about it.
+        let by_hpa = function.annotations.get(CLASS).is_some_and(|class| class.starts_with("hpa."));
+        if name == "metric" && !by_hpa {
+            problems.extend(Value::OneOf(&["concurrency", "rps"]).problem(&field, value));
+            continue;
+        }
         match AUTOSCALING.iter().find(|(known, _)| *known == dashed(name)) {
             Some((_, takes)) => problems.extend(takes.problem(&field, value)),
             // Knative would take it and do nothing.
@@ -312,6 +324,7 @@ mod tests {
             labels: map(&[("a", "x/y"), ("com.openfaas.scale.type", "cpu")]),
             annotations: map(&[
                 ("autoscaling.knative.dev/min-scael", "1"),
+                ("autoscaling.knative.dev/metric", "nope"),
                 ("autoscaling.knative.dev/window", "5s"),
                 ("autoscaling.knative.dev/minScale", "1"),
             ]),
@@ -333,6 +346,7 @@ mod tests {
             ("scale.target", true),
             ("scale.idle", false),
             ("labels.com.openfaas.scale.type", true),
+            ("annotations.autoscaling.knative.dev/metric", true),
             ("annotations.autoscaling.knative.dev/min-scael", true),
             ("annotations.autoscaling.knative.dev/window", true),
             ("environment.PORT", true),

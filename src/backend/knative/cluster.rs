@@ -1,6 +1,7 @@
 //! The way to a cluster: kubeconfigs, context and namespace, and a client that is made when it is first needed.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
@@ -111,6 +112,7 @@ pub struct Cluster {
     /// How to reach it.
     pub settings: Settings,
     reached: OnceCell<Reached>,
+    rehearsed: Mutex<HashMap<FunctionId, BTreeSet<String>>>,
 }
 
 /// What is known once the kubeconfig is read.
@@ -127,7 +129,17 @@ impl Cluster {
     /// A cluster that nobody has talked to yet.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, reached: OnceCell::new() }
+        Self { settings, reached: OnceCell::new(), rehearsed: Mutex::default() }
+    }
+
+    /// Notes that a function has what it needs, and which of its secrets hold a registry's login.
+    pub fn rehearsed(&self, id: FunctionId, logins: BTreeSet<String>) {
+        self.rehearsed.lock().unwrap_or_else(PoisonError::into_inner).insert(id, logins);
+    }
+
+    /// What was noted, once: the next deployment asks anew.
+    pub fn was_rehearsed(&self, id: &FunctionId) -> Option<BTreeSet<String>> {
+        self.rehearsed.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
     }
 
     /// The client and what the kubeconfig says.

@@ -83,10 +83,11 @@ pub async fn of(cluster: &Cluster, service: &Service) -> Result<Option<Diagnosis
         let words = condition.words();
         return Ok(Some(match condition.reason.as_str() {
             "ContainerMissing" => image_fault(&condition.message, Duration::from_secs(2)),
-            "Unschedulable" => Diagnosis::new(words)
-                .hint("no node has room for it: ask for less under `requests:`, or wait for a node"),
-            "FailedCreate" => Diagnosis::of("FailedCreate", words, Duration::from_secs(2))
-                .hint("the namespace's quota or policy doesn't let the pod in"),
+            "Unschedulable" => unschedulable(cluster, &there, words).await,
+            "FailedCreate" => {
+                let hint = not_let_in(&words);
+                Diagnosis::of("FailedCreate", words, Duration::from_secs(2)).hint(hint)
+            }
             reason => Diagnosis::of(reason, words, Duration::from_secs(2)),
         }));
     }
@@ -95,7 +96,61 @@ pub async fn of(cluster: &Cluster, service: &Service) -> Result<Option<Diagnosis
             return Ok(Some(diagnosis));
         }
     }
-    Ok(None)
+    Ok(if there.is_empty() { unmade(cluster, &found).await } else { None })
+}
+
+/// How long a pod may find no node before that counts: what makes nodes has said so by then.
+const NODE_PATIENCE: Duration = Duration::from_secs(30);
+/// What the scheduler says of nodes that won't do.
+const NEVER_FITS: [&str; 2] = ["Insufficient", "node affinity/selector"];
+/// Events of pods by which what makes nodes says that one comes.
+const NODE_COMES: [&str; 2] = ["TriggeredScaleUp", "Nominated"];
+
+/// No node takes the pods: final, unless somebody makes another.
+async fn unschedulable(cluster: &Cluster, pods: &[Pod], cause: String) -> Diagnosis {
+    for pod in pods {
+        let events = events(cluster, pod.metadata.namespace.as_deref(), pod.metadata.uid.as_deref()).await;
+        if events.iter().any(|event| event.reason.as_deref().is_some_and(|reason| NODE_COMES.contains(&reason))) {
+            let cause = format!("{cause}; a node for it is being made");
+            return Diagnosis { kind: "Unschedulable".into(), ..Diagnosis::new(cause) };
+        }
+    }
+    let hint = "ask for less under `requests:`, or add a node";
+    // A node that is too small stays so; one that has no room on its disk now may have it soon.
+    if NEVER_FITS.iter().any(|sign| cause.contains(sign)) {
+        return Diagnosis::of("Unschedulable", cause, NODE_PATIENCE).hint(hint);
+    }
+    Diagnosis { kind: "Unschedulable".into(), ..Diagnosis::new(cause) }.hint(hint)
+}
+
+/// What to do where no pod is let in.
+fn not_let_in(words: &str) -> &'static str {
+    if words.contains("serviceaccount") && words.contains("not found") {
+        "make the service account (`kubectl create serviceaccount`), or name another in the annotation com.openfaas.serviceaccount"
+    } else if words.contains("exceeded quota") {
+        "the namespace's quota is used up: remove something, or ask for smaller limits"
+    } else if words.contains("PodSecurity") {
+        "the namespace's pod security doesn't let the pod in"
+    } else {
+        "the namespace's quota or policy doesn't let the pod in"
+    }
+}
+
+/// A revision whose Deployment the API server refuses tells so by an event, and in no condition.
+async fn unmade(cluster: &Cluster, revision: &Revision) -> Option<Diagnosis> {
+    let found = events(cluster, revision.metadata.namespace.as_deref(), revision.metadata.uid.as_deref()).await;
+    let is_it = |message: &String| message.contains("failed to create ") && !message.contains("failed calling webhook");
+    let message = found.into_iter().filter_map(|event| event.message).find(is_it)?;
+    let refused = ["is invalid", "is forbidden"].iter().any(|sign| message.contains(sign));
+    let patience = Duration::from_secs(if refused { 3 } else { 20 });
+    Some(Diagnosis::of("unmade", message, patience).hint("the API server doesn't take what was made of the function"))
+}
+
+/// What went wrong with an object, as its events tell.
+async fn events(cluster: &Cluster, namespace: Option<&str>, uid: Option<&str>) -> Vec<Event> {
+    let (Ok(events), Some(uid)) = (cluster.api::<Event>(namespace).await, uid) else { return Vec::new() };
+    let list = ListParams::default().fields(&format!("involvedObject.uid={uid}"));
+    events.list(&list).await.map(|list| list.items).unwrap_or_default()
 }
 
 /// What is wrong with pods of revisions that get traffic, whatever the Service says: once a revision was ready, it
@@ -213,11 +268,14 @@ async fn last_words(pods: &Api<Pod>, pod: &str, container: &str, previous: bool)
 
 /// A pod that can't even be made ready to start tells so by events.
 async fn event_fault(cluster: &Cluster, pod: &Pod) -> Option<Diagnosis> {
-    let events: Api<Event> = cluster.api(pod.metadata.namespace.as_deref()).await.ok()?;
-    let uid = pod.metadata.uid.as_deref()?;
-    let list = ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning"));
-    let found = events.list(&list).await.ok()?.items;
-    found.into_iter().find_map(|event| {
+    let found = events(cluster, pod.metadata.namespace.as_deref(), pod.metadata.uid.as_deref()).await;
+    let unplaced = |event: &&Event| event.reason.as_deref() == Some("FailedScheduling");
+    let placed = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
+    if let Some(event) = found.iter().rev().find(unplaced).filter(|_| !placed) {
+        let cause = format!("no node takes it: {}", event.message.as_deref().unwrap_or_default());
+        return Some(unschedulable(cluster, std::slice::from_ref(pod), cause).await);
+    }
+    found.into_iter().filter(|event| event.type_.as_deref() == Some("Warning")).find_map(|event| {
         let message = event.message.unwrap_or_default();
         match event.reason.as_deref()? {
             reason @ ("FailedMount" | "FailedCreatePodSandBox" | "FailedAttachVolume") => {
@@ -226,10 +284,6 @@ async fn event_fault(cluster: &Cluster, pod: &Pod) -> Option<Diagnosis> {
                 let found = Diagnosis::of(reason, format!("{reason}: {message}"), patience);
                 Some(if missing { found.hint("`faas secret create` makes a secret") } else { found })
             }
-            "FailedScheduling" => Some(
-                Diagnosis { kind: "Unschedulable".into(), ..Diagnosis::new(format!("no node takes it: {message}")) }
-                    .hint("ask for less under `requests:`, or wait for a node"),
-            ),
             _ => None,
         }
     })

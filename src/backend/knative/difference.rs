@@ -19,9 +19,17 @@ pub fn missed(live: &Value, wanted: &Value) -> Vec<Difference> {
     found
 }
 
-/// The part of an object at a path as Kubernetes names fields, `.spec.template.spec.containers`.
+/// The part of an object at a path as Kubernetes names fields, `.spec.template.spec.containers`; keys may have dots.
 pub fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
-    path.trim_start_matches('.').split('.').try_fold(object, |value, key| value.get(key))
+    let path = path.trim_start_matches('.');
+    if path.is_empty() {
+        return Some(object);
+    }
+    let below = |(key, value): (&String, &'a Value)| match path.strip_prefix(key.as_str())? {
+        "" => Some(value),
+        rest => at(value, rest.strip_prefix('.')?),
+    };
+    object.as_object()?.iter().find_map(below)
 }
 
 fn walk(
@@ -107,5 +115,8 @@ mod tests {
         let object = json!({"spec": {"template": {"a": 1}}});
         assert_eq!(at(&object, ".spec.template.a"), Some(&json!(1)));
         assert_eq!(at(&object, ".spec.none"), None);
+        assert_eq!(at(&object, ".spec.template.a.b"), None);
+        let annotated = json!({"metadata": {"annotations": {"a.example.com/max-scale": "9"}}});
+        assert_eq!(at(&annotated, ".metadata.annotations.a.example.com/max-scale"), Some(&json!("9")));
     }
 }

@@ -17,6 +17,8 @@ pub const SERVICE_LABEL: &str = "serving.knative.dev/service";
 pub const REVISION_LABEL: &str = "serving.knative.dev/revision";
 /// Annotation of Services: since when the rollout is paused.
 pub const PAUSED_KEY: &str = "faas.dev/paused";
+/// Annotation of Services: the revisions that had all of the traffic before others got it, newest first.
+pub const SERVED_KEY: &str = "faas.dev/served";
 /// Label of pods: the uid of the revision they belong to.
 pub const REVISION_UID_LABEL: &str = "serving.knative.dev/revisionUID";
 /// Label of revisions: the uid of the Service they belong to.

@@ -5,16 +5,17 @@ use serde_json::{Value, json};
 
 use super::apply::{self, DEPLOYED_KEY, TEMPLATE_KEY};
 use super::cluster::Cluster;
-use super::objects::Service;
-use super::triggers::{self, MADE_KEY};
-use super::{difference, manifest};
+use super::objects::{SERVED_KEY, Service};
+use super::triggers::MADE_KEY;
+use super::{difference, manifest, rehearsal};
 use crate::backend::{ARTIFACT_KEY, Change, Difference, SPEC_KEY, STACK_KEY};
 use crate::error::Result;
 use crate::history::RECORD_KEY;
 use crate::progress::Silent;
 
 /// Marks of ours and of Knative's: they change with everything, and say nothing by themselves.
-const MARKS: [&str; 9] = [
+const MARKS: [&str; 10] = [
+    SERVED_KEY,
     RECORD_KEY,
     TEMPLATE_KEY,
     MADE_KEY,
@@ -32,8 +33,7 @@ const MARKS: [&str; 9] = [
 /// What the cluster would refuse, as [`apply::apply`] tells it.
 pub async fn preview(cluster: &Cluster, change: &Change) -> Result<Vec<Difference>> {
     let function = &change.function;
-    let pull_secrets = apply::secrets_are_there(cluster, function).await?;
-    triggers::are_possible(cluster, function).await?;
+    let pull_secrets = rehearsal::needs(cluster, function).await?;
     let wanted = manifest::of(change, &pull_secrets)?;
     let namespace = cluster.namespace(function.namespace.as_deref()).await?;
     let kind = ApiResource::erase::<Service>(&());

@@ -2,7 +2,7 @@
 use kube::core::{DynamicObject, Status};
 use serde_json::Value;
 
-use super::{apply, difference, stack_field, trouble};
+use super::{apply, difference, hatch, stack_field, trouble};
 use crate::backend::Difference;
 use crate::error::Fault;
 use crate::function::Function;
@@ -27,9 +27,12 @@ const FLAGS: [(&str, &str); 13] = [
 
 /// Whether only field managers of ours stand in the way of an apply.
 pub fn is_ours(status: &Status) -> bool {
-    let ours = [apply::MANAGER, apply::TRAFFIC_MANAGER, apply::SCALE_MANAGER];
     let managers = managers(status);
-    !managers.is_empty() && managers.iter().all(|(manager, _)| ours.contains(&manager.as_str()))
+    !managers.is_empty() && managers.iter().all(|(manager, _)| is_own(manager))
+}
+
+fn is_own(manager: &str) -> bool {
+    [apply::MANAGER, apply::TRAFFIC_MANAGER, apply::SCALE_MANAGER].contains(&manager)
 }
 
 /// Who set which field: from causes like `conflict with "kn" using serving.knative.dev/v1`.
@@ -58,7 +61,7 @@ pub fn conflict(function: &Function, status: &Status, wanted: &Value, live: Opti
     let wanted = &with_environment(wanted);
     let mut said = Vec::new();
     let mut problems = Vec::new();
-    for (manager, field) in &managers {
+    for (manager, field) in managers.iter().filter(|(manager, _)| !is_own(manager)) {
         let field = field.trim_start_matches('.');
         let mut fields = Vec::new();
         if let Some((live, wanted)) =
@@ -125,6 +128,9 @@ fn message(manager: &str, path: &str, found: &Difference) -> String {
 /// The refusal with what to do about it; `wanted` is the Service that was sent.
 pub fn explain(function: &Function, status: &Status, wanted: &Value) -> Fault {
     let what = format!("can't deploy {}", function.name);
+    if let Some(fault) = unknown(function, status, wanted) {
+        return fault;
+    }
     // Only 400 and 422 are about what the function asks for.
     if !matches!(status.code, 400 | 422) {
         return trouble::refused(&what, status);
@@ -137,6 +143,32 @@ pub fn explain(function: &Function, status: &Status, wanted: &Value) -> Fault {
             "an administrator of the cluster can allow it: `{flag}: enabled` in the ConfigMap config-features of knative-serving"
         )),
         None => fault,
+    }
+}
+
+/// What an API server of Kubernetes says of fields that a type hasn't, or that hold something else; with code 500.
+const UNTYPED: &str = "failed to create typed patch object";
+
+/// Fields that the cluster's type hasn't, each at the stack's own.
+fn unknown(function: &Function, status: &Status, wanted: &Value) -> Option<Fault> {
+    let said = status.message.split_once(UNTYPED)?.1.split_once("): ")?.1;
+    let lines: Vec<&str> =
+        said.trim_start_matches("errors:").lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+    let fault = Fault::failed(format!("can't deploy {}", function.name))
+        .cause(lines.iter().map(|line| line.trim_start_matches('.')).collect::<Vec<_>>().join("; "));
+    let one = |line: &&str| {
+        let (path, message) = line.trim_start_matches('.').split_once(": ")?;
+        // Items of lists have keys as `[name="data"]`.
+        let path = path.replace("name=\"", "").replace('"', "");
+        let field = stack_field::of(function, wanted, &path)?;
+        let hint = message.contains("not declared").then(|| hatch::unknown(&path));
+        Some(Problem { hint, ..Problem::error(field, format!("{path}: {message}")) })
+    };
+    let found: Vec<_> = lines.iter().filter_map(one).collect();
+    let first = lines.first().and_then(|line| line.trim_start_matches('.').split_once(": "));
+    match (found.is_empty(), first) {
+        (true, Some((path, _))) => Some(fault.hint(hatch::unknown(path))),
+        _ => Some(fault.problems(found)),
     }
 }
 
@@ -165,6 +197,24 @@ mod tests {
         assert_eq!(fault.cause.as_deref(), Some("expected 0 <= 601 <= 600: spec.template.spec.timeoutSeconds"));
         assert_eq!(fault.problems[0].field, "functions.tax.timeout");
         assert_eq!(fault.problems[0].message, "expected 0 <= 601 <= 600");
+    }
+
+    #[test]
+    fn a_field_that_the_cluster_has_not_is_told_where_it_stands() {
+        let extra = serde_json::json!({"spec": {"template": {"spec": {"containerConcurency": 3}}}});
+        let function =
+            Function { name: "tax".into(), extra: [("knative".to_owned(), extra)].into(), ..Function::default() };
+        let one = "failed to create typed patch object (a/tax; serving.knative.dev/v1, Kind=Service): \
+                   .spec.template.spec.containerConcurency: field not declared in schema";
+        let explain = |message: &str| explain(&function, &Status::failure(message, "").with_code(500), &Value::Null);
+        let problem = &explain(one).problems[0];
+        assert_eq!(problem.field, "functions.tax.knative.spec.template.spec.containerConcurency");
+        assert_eq!(problem.hint.as_deref(), Some("did you mean `containerConcurrency`?"));
+        let two = "failed to create typed patch object (a/tax; serving.knative.dev/v1, Kind=Service): errors:\n  \
+                   .spec.template.spec.containerConcurency: field not declared in schema\n  .spec.tmplate: field not \
+                   declared in schema";
+        let told = explain(two).cause.unwrap();
+        assert!(told.ends_with("schema; spec.tmplate: field not declared in schema"), "{told}");
     }
 
     #[test]

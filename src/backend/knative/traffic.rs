@@ -5,9 +5,9 @@ use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
-use super::objects::{Revision as Object, SERVICE_LABEL, Service, Share};
+use super::objects::{Revision as Object, SERVED_KEY, SERVICE_LABEL, Service, Share};
 use super::{apply, observe, trouble, wait};
-use crate::backend::{Change, Deployed, Revision, Traffic};
+use crate::backend::{Change, Deployed, Revision, Traffic, served};
 use crate::error::{Fault, Result};
 use crate::function::FunctionId;
 use crate::history;
@@ -47,6 +47,21 @@ pub fn with(before: &[Share], new: &str, tag: &str, percent: u8) -> Value {
     shares.iter().map(apply::pinned).collect()
 }
 
+/// What [`SERVED_KEY`] is to say when the traffic of `service` moves; `None` where nothing is known.
+pub fn mark(service: &Service) -> Option<String> {
+    let kept = service.metadata.annotations.as_ref().and_then(|all| all.get(SERVED_KEY));
+    let mut shares: Vec<(&str, u8)> = Vec::new();
+    for share in &service.status.traffic {
+        match shares.iter_mut().find(|(name, _)| *name == share.revision_name) {
+            Some((_, percent)) => *percent += share.percent,
+            None => shares.push((&share.revision_name, share.percent)),
+        }
+    }
+    let alone = shares.iter().find(|(name, percent)| *percent == 100 && !name.is_empty()).map(|(name, _)| *name);
+    let list = served::noted(kept.map(|text| served::read(text)).unwrap_or_default(), alone);
+    (kept.is_some() || !list.is_empty()).then(|| served::write(&list))
+}
+
 impl Cluster {
     /// The revisions of a function, newest first.
     async fn revisions_of(&self, id: &FunctionId) -> Result<Vec<Object>> {
@@ -57,6 +72,41 @@ impl Cluster {
         observe::pages(&revisions, &params, &what, &mut |r| all.push(r)).await?;
         all.sort_by_key(|r| std::cmp::Reverse(r.number()));
         Ok(all)
+    }
+
+    /// Sets the shares; all of the traffic may be going back to one of them.
+    async fn shift(&self, id: &FunctionId, shares: &[(String, u8)], back: bool) -> Result<()> {
+        // Knative takes a name that it doesn't have, and then never becomes ready.
+        let there = self.revisions_of(id).await?;
+        for (name, _) in shares {
+            match there.iter().find(|r| r.name() == name) {
+                Some(revision) if revision.is_ready() => {}
+                Some(_) => {
+                    return Err(Fault::failed(format!("the revision {name} is not ready"))
+                        .hint("`faas revisions list` shows which are"));
+                }
+                None => return Err(no_revision(id, name, &there)),
+            }
+        }
+        let service = self.our_service(id).await?;
+        let tag = |name: &str| {
+            let tagged = service.status.traffic.iter().find(|s| s.revision_name == name && s.tag.is_some());
+            tagged.and_then(|s| s.tag.clone())
+        };
+        let traffic: Vec<Value> = shares
+            .iter()
+            .map(|(name, percent)| match tag(name) {
+                Some(tag) => json!({ "revisionName": name, "percent": percent, "tag": tag }),
+                None => json!({ "revisionName": name, "percent": percent }),
+            })
+            .collect();
+        let served = match shares {
+            [(name, _)] if back => mark(&service).map(|list| served::write(&served::back(served::read(&list), name))),
+            _ => mark(&service),
+        };
+        let services = self.services(id.namespace.as_deref()).await?;
+        let set = apply::set_traffic(&services, &id.name, Value::Array(traffic), served).await?;
+        self.settled(&set).await
     }
 
     /// Waits until new shares are in force, as the settings say.
@@ -106,33 +156,17 @@ impl Traffic for Cluster {
         {
             return Err(Fault::usage(format!("the revision {name} is named twice")));
         }
-        // Knative takes a name that it doesn't have, and then never becomes ready.
-        let there = self.revisions_of(id).await?;
-        for (name, _) in shares {
-            match there.iter().find(|r| r.name() == name) {
-                Some(revision) if revision.is_ready() => {}
-                Some(_) => {
-                    return Err(Fault::failed(format!("the revision {name} is not ready"))
-                        .hint("`faas revisions list` shows which are"));
-                }
-                None => return Err(no_revision(id, name, &there)),
-            }
-        }
-        let service = self.our_service(id).await?;
-        let tag = |name: &str| {
-            let tagged = service.status.traffic.iter().find(|s| s.revision_name == name && s.tag.is_some());
-            tagged.and_then(|s| s.tag.clone())
-        };
-        let traffic: Vec<Value> = shares
-            .iter()
-            .map(|(name, percent)| match tag(name) {
-                Some(tag) => json!({ "revisionName": name, "percent": percent, "tag": tag }),
-                None => json!({ "revisionName": name, "percent": percent }),
-            })
-            .collect();
-        let services = self.services(id.namespace.as_deref()).await?;
-        let set = apply::set_traffic(&services, &id.name, Value::Array(traffic)).await?;
-        self.settled(&set).await
+        self.shift(id, shares, false).await
+    }
+
+    async fn served(&self, id: &FunctionId) -> Result<Option<Vec<String>>> {
+        let service = self.service(id).await?;
+        let kept = service.metadata.annotations.as_ref().and_then(|all| all.get(SERVED_KEY));
+        Ok(kept.map(|list| served::read(list)))
+    }
+
+    async fn back(&self, id: &FunctionId, revision: &str) -> Result<()> {
+        self.shift(id, &[(revision.to_owned(), 100)], true).await
     }
 
     async fn canary(&self, change: &Change, percent: u8, progress: &dyn Progress) -> Result<Deployed> {
@@ -155,7 +189,7 @@ impl Traffic for Cluster {
         if shares.is_empty() {
             return Ok(());
         }
-        let set = apply::set_traffic(&services, &id.name, Value::Array(shares)).await?;
+        let set = apply::set_traffic(&services, &id.name, Value::Array(shares), mark(&service)).await?;
         self.settled(&set).await
     }
 
@@ -199,7 +233,7 @@ impl Traffic for Cluster {
         }
         let services = self.services(id.namespace.as_deref()).await?;
         let latest = json!([{ "latestRevision": true, "percent": 100 }]);
-        let set = apply::set_traffic(&services, &id.name, latest).await?;
+        let set = apply::set_traffic(&services, &id.name, latest, mark(&service)).await?;
         self.settled(&set).await
     }
 }

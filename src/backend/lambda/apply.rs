@@ -298,6 +298,7 @@ pub async fn get_alias(aws: &Aws, name: &str) -> Result<Option<AliasConfiguratio
             AliasConfiguration::builder()
                 .set_alias_arn(output.alias_arn().map(str::to_owned))
                 .set_function_version(output.function_version().map(str::to_owned))
+                .set_description(output.description().map(str::to_owned))
                 .set_routing_config(output.routing_config().cloned())
                 .build(),
         )),
@@ -324,19 +325,20 @@ pub(super) async fn move_alias(
             Ok(_) => Ok(version.to_owned()),
             // Another run of ours was faster; it may have an older version.
             Err(error) if matches!(code(&error), "ResourceConflictException" | "ConflictException") => {
-                super::traffic::point(aws, name, version, None).await.map(|()| version.to_owned())
+                super::traffic::point(aws, name, version, None, None).await.map(|()| version.to_owned())
             }
             Err(error) => Err(fault(format!("can't make the alias {ALIAS} of {name}"), &error)),
         };
     };
     let weights = alias.routing_config().and_then(|routing| routing.additional_version_weights());
     let before = alias.function_version().unwrap_or_default();
+    let served = super::traffic::mark(alias);
     if let Some(share) = share.filter(|share| *share < 100 && before != version) {
         let weight = (share > 0).then(|| (version.to_owned(), f64::from(share) / 100.0));
-        return super::traffic::point(aws, name, before, weight).await.map(|()| before.to_owned());
+        return super::traffic::point(aws, name, before, weight, served).await.map(|()| before.to_owned());
     }
     if alias.function_version() != Some(version) || !weights.is_none_or(HashMap::is_empty) {
-        super::traffic::point(aws, name, version, None).await?;
+        super::traffic::point(aws, name, version, None, served).await?;
     }
     Ok(version.to_owned())
 }

@@ -2,14 +2,14 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use aws_sdk_lambda::types::AliasRoutingConfiguration;
+use aws_sdk_lambda::types::{AliasConfiguration, AliasRoutingConfiguration};
 
 use super::Lambda;
 use super::apply::{self, get_alias};
 use super::aws::Aws;
 use super::fault::fault;
 use super::name::{ALIAS, function_name, unescape};
-use crate::backend::{Change, Deployed, Revision, Traffic};
+use crate::backend::{Change, Deployed, Revision, Traffic, served};
 use crate::error::{Fault, Result};
 use crate::function::FunctionId;
 use crate::history::{RECORD_KEY, Record};
@@ -134,7 +134,22 @@ impl Traffic for Lambda {
 
     async fn set(&self, id: &FunctionId, shares: &[(String, u8)]) -> Result<()> {
         let (main, canary) = split(shares)?;
-        point(self.aws().await?, &function_name(id), &main, canary).await
+        let (aws, name) = (self.aws().await?, function_name(id));
+        let served = get_alias(aws, &name).await?.as_ref().and_then(mark);
+        point(aws, &name, &main, canary, served).await
+    }
+
+    async fn served(&self, id: &FunctionId) -> Result<Option<Vec<String>>> {
+        let alias = get_alias(self.aws().await?, &function_name(id)).await?;
+        Ok(alias.and_then(|alias| kept(&alias)))
+    }
+
+    async fn back(&self, id: &FunctionId, revision: &str) -> Result<()> {
+        let (aws, name) = (self.aws().await?, function_name(id));
+        let list = get_alias(aws, &name).await?.as_ref().and_then(mark).unwrap_or_default();
+        let left = served::back(served_by(&list).unwrap_or_default(), revision);
+        let left = (!list.is_empty()).then(|| format!("{SERVED}{}", served::write(&left)));
+        point(aws, &name, revision, None, left).await
     }
 
     async fn canary(&self, change: &Change, percent: u8, progress: &dyn Progress) -> Result<Deployed> {
@@ -142,15 +157,45 @@ impl Traffic for Lambda {
     }
 }
 
-/// Moves the alias: to one version, and by a weight between 0 and 1 also to a second one.
+/// What the alias' description begins with: the versions that had all of the calls follow.
+const SERVED: &str = "faas.dev/served=";
+
+fn served_by(description: &str) -> Option<Vec<String>> {
+    description.strip_prefix(SERVED).map(served::read)
+}
+
+/// The versions that had all of the calls before, where that was noted.
+fn kept(alias: &AliasConfiguration) -> Option<Vec<String>> {
+    served_by(alias.description().unwrap_or_default())
+}
+
+/// What the description is to say when calls move; `None` where somebody else wrote one.
+pub fn mark(alias: &AliasConfiguration) -> Option<String> {
+    let list = kept(alias);
+    if list.is_none() && alias.description().is_some_and(|text| !text.is_empty()) {
+        return None;
+    }
+    let weights = alias.routing_config().and_then(|routing| routing.additional_version_weights());
+    let alone = alias.function_version().filter(|_| weights.is_none_or(HashMap::is_empty));
+    Some(format!("{SERVED}{}", served::write(&served::noted(list.unwrap_or_default(), alone))))
+}
+
+/// Moves the alias: to one version, and by a weight between 0 and 1 also to a second one; `served` is what its description
+/// is to say.
 ///
 /// # Errors
 /// When Lambda refuses it.
-pub async fn point(aws: &Aws, name: &str, version: &str, other: Option<(String, f64)>) -> Result<()> {
+pub async fn point(
+    aws: &Aws,
+    name: &str,
+    version: &str,
+    other: Option<(String, f64)>,
+    served: Option<String>,
+) -> Result<()> {
     let weights: HashMap<String, f64> = other.into_iter().collect();
     let routing = AliasRoutingConfiguration::builder().set_additional_version_weights(Some(weights)).build();
-    let request =
-        aws.lambda.update_alias().function_name(name).name(ALIAS).function_version(version).routing_config(routing);
+    let request = aws.lambda.update_alias().function_name(name).name(ALIAS).function_version(version);
+    let request = request.routing_config(routing).set_description(served);
     let moved = apply::steadily(aws, name, || request.clone().send()).await;
     moved.map(|_| ()).map_err(|error| {
         let fault = fault(format!("can't move the alias {ALIAS} of {name}"), &error);

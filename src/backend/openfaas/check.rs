@@ -1,4 +1,5 @@
 //! What is wrong with a function on OpenFaaS, told before anything is changed.
+use crate::backend::quantity;
 use crate::function::{Function, UrlAccess};
 use crate::problem::Problem;
 
@@ -71,6 +72,7 @@ pub fn check(function: &Function) -> Vec<Problem> {
             }
         }
     }
+    problems.extend(quantity::beyond(function));
     problems
 }
 

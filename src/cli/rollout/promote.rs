@@ -4,7 +4,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::time::Instant;
 
-use super::{Open, Target, resolve};
+use super::{Open, Target, paused, resolve};
 use crate::backend::{Call, Revision};
 use crate::cli::Global;
 use crate::cli::values::duration;
@@ -119,11 +119,6 @@ impl Promote {
         }
         Ok(())
     }
-}
-
-fn paused(open: &Open) -> Fault {
-    Fault::failed(format!("the rollout of {} is paused: the traffic stays where it is", open.id))
-        .hint(format!("`faas rollout resume {}` ends that", open.id))
 }
 
 fn probe(path: &str) -> Call {

@@ -2,7 +2,7 @@
 use clap::Args;
 
 use super::restore::restore;
-use super::{Target, resolve};
+use super::{Target, paused, resolve};
 use crate::backend::Revision;
 use crate::cli::Global;
 use crate::context::Context;
@@ -33,15 +33,18 @@ impl Undo {
         let open = self.target.open(context, global)?;
         crate::runtime::block_on(async {
             let traffic = open.traffic()?;
+            if traffic.paused(&open.id).await? {
+                return Err(paused(&open));
+            }
             let there = traffic.revisions(&open.id).await?;
             let chosen = match &self.to {
                 Some(given) => resolve(&open.id, &there, given)?,
-                None => before(&there).ok_or_else(|| {
-                    Fault::not_found(format!("{} has no revision before the one that serves", open.id))
-                        .hint(format!("`faas revisions list {}` shows what there is", open.id))
+                None => before(&there, traffic.served(&open.id).await?.as_deref()).ok_or_else(|| {
+                    Fault::not_found(format!("{} has no revision that had all of the traffic before", open.id))
+                        .hint(format!("`faas revisions list {}` shows what there is; --to names one", open.id))
                 })?,
             };
-            traffic.set(&open.id, &[(chosen.name.clone(), 100)]).await?;
+            traffic.back(&open.id, &chosen.name).await?;
             context.out.note(format_args!(
                 "All traffic of {} goes to {} until the next deployment, or `faas rollout promote {}`.",
                 open.id, chosen.name, open.id
@@ -51,10 +54,16 @@ impl Undo {
     }
 }
 
-/// The revision before the newest that gets traffic.
-fn before(revisions: &[Revision]) -> Option<&Revision> {
-    let serving = revisions.iter().position(|r| r.share > 0)?;
-    revisions.get(serving + 1)
+/// The last one that had all of the traffic and hasn't now, by what was noted of that; where nothing was, the one before
+/// the newest that gets traffic.
+fn before<'a>(revisions: &'a [Revision], served: Option<&[String]>) -> Option<&'a Revision> {
+    let could = |revision: &&Revision| revision.ready != Some(false);
+    let Some(served) = served else {
+        let serving = revisions.iter().position(|r| r.share > 0)?;
+        return revisions[serving + 1..].iter().find(could);
+    };
+    let there = |name: &String| revisions.iter().find(|r| r.name == *name && r.share < 100);
+    served.iter().filter_map(there).find(could)
 }
 
 #[cfg(test)]
@@ -72,10 +81,20 @@ mod tests {
             };
             shares.iter().enumerate().map(one).collect::<Vec<_>>()
         };
-        let name = |shares| before(&there(shares)).map(|r| r.name.clone());
+        let name = |shares| before(&there(shares), None).map(|r| r.name.clone());
         assert_eq!(name([10, 90, 0]).as_deref(), Some("tax-2"));
         assert_eq!(name([0, 100, 0]).as_deref(), Some("tax-1"));
         assert_eq!(name([0, 0, 100]), None);
         assert_eq!(name([0, 0, 0]), None);
+
+        // What served is known: the canary in between never did.
+        let served = |shares, list: &[&str]| {
+            let list: Vec<String> = list.iter().map(ToString::to_string).collect();
+            before(&there(shares), Some(&list)).map(|r| r.name.clone())
+        };
+        assert_eq!(served([100, 0, 0], &["tax-1"]).as_deref(), Some("tax-1"));
+        assert_eq!(served([0, 100, 0], &["tax-2", "tax-0", "tax-1"]).as_deref(), Some("tax-1"));
+        assert_eq!(served([10, 90, 0], &["tax-2"]).as_deref(), Some("tax-2"));
+        assert_eq!(served([0, 0, 100], &[]), None);
     }
 }
