@@ -339,7 +339,11 @@ pub fn parse(subject: &str, image: &str) -> Result<Reference> {
         let fault = Fault::usage(format!("{subject}: `{image}` is no name for an image"));
         let (name, tag) = image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).unwrap_or((image, ""));
         if name.chars().any(char::is_uppercase) {
-            return fault.hint(format!("names are in lower case: {}", name.to_lowercase()));
+            let lower = name.to_lowercase();
+            return match Reference::try_from(lower.as_str()) {
+                Ok(_) => fault.hint(format!("names are in lower case: {lower}")),
+                Err(error) => fault.cause(error).hint("names are in lower case"),
+            };
         }
         if tag.len() > 128 || tag.starts_with(['-', '.']) {
             return fault

@@ -50,8 +50,11 @@ pub struct Deployed {
     pub replicas: u64,
     /// Replicas that answer; `None` when the platform did not tell (OpenFaaS's list).
     pub available: Option<u64>,
-    /// Calls so far.
-    pub invocations: f64,
+    /// Calls so far; `None` where the platform doesn't count them.
+    pub invocations: Option<f64>,
+    /// Whether it takes calls, where a list tells that already.
+    #[serde(skip)]
+    pub ready: Option<bool>,
     /// RFC 3339.
     pub created: Option<String>,
     /// Where it is called.

@@ -79,7 +79,7 @@ impl GatewayApi {
             let counted = client.functions(namespace).await?;
             for function in &mut found {
                 let count = counted.iter().find(|c| c.name == function.name).and_then(|c| c.invocation_count);
-                function.invocations = count.unwrap_or(function.invocations);
+                function.invocations = count.or(function.invocations);
             }
         }
         Ok(found)
@@ -138,7 +138,8 @@ impl GatewayApi {
             read_only: status.read_only_root_filesystem,
             replicas: status.replicas.unwrap_or(0),
             available: status.available_replicas,
-            invocations: status.invocation_count.unwrap_or(0.0),
+            invocations: Some(status.invocation_count.unwrap_or(0.0)),
+            ready: None,
             created: status.created_at.filter(|t| !t.starts_with("0001-01-01")),
             usage: status.usage.map(|u| Usage { cpu: u.cpu, memory: u.total_memory_bytes }),
             taken: None,

@@ -32,6 +32,7 @@ mod merge;
 mod namespaces;
 mod objects;
 mod observe;
+mod plugin;
 mod preview;
 mod refusal;
 mod rehearsal;
@@ -48,6 +49,7 @@ mod wait;
 
 pub use cluster::Settings;
 pub use manifest::of as manifest;
+pub use plugin::Tell;
 
 /// What Knative can do.
 pub const CAPABILITIES: Capabilities = Capabilities {

@@ -91,7 +91,10 @@ impl Sort {
         match self {
             // Stable, so that within a namespace they stay by name.
             Self::Name => functions.sort_by(|a, b| a.namespace.cmp(&b.namespace)),
-            Self::Invocations => functions.sort_by(|a, b| b.invocations.total_cmp(&a.invocations)),
+            Self::Invocations => {
+                let calls = |f: &Deployed| f.invocations.unwrap_or(0.0);
+                functions.sort_by(|a, b| calls(b).total_cmp(&calls(a)));
+            }
             Self::Creation => functions.sort_by(|a, b| a.created.cmp(&b.created)),
         }
     }

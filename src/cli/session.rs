@@ -243,7 +243,7 @@ impl Place {
         let kind = match stack {
             Some(stack) => stack.provider.kind,
             // Without a stack, what runs here is meant, unless an address says otherwise.
-            None if flags.context.is_some() || flags.kubeconfig.is_some() => ProviderKind::Knative,
+            None if is_knative(context, flags) => ProviderKind::Knative,
             None if running.is_some() && (given.is_none() || given == running) => ProviderKind::Local,
             None => ProviderKind::OpenFaas,
         };
@@ -252,6 +252,14 @@ impl Place {
         let gateway = given.or(here).or(in_stack).unwrap_or_else(|| DEFAULT_GATEWAY.into());
         Self { kind, gateway: gateway.trim().trim_end_matches('/').to_owned() }
     }
+}
+
+/// Whether a cluster is named without any stack file: by flags, or by variables that mean nothing else.
+fn is_knative(context: &Context, flags: &GatewayFlags) -> bool {
+    const NAMES: [&str; 3] = ["FAAS_KNATIVE_CONTEXT", "FAAS_KNATIVE_INGRESS", "FAAS_KNATIVE_NAMESPACE"];
+    let flagged = flags.context.is_some() || flags.kubeconfig.is_some() || flags.as_user.is_some();
+    let set = |name: &&str| context.env.get(name).is_some_and(|value| !value.is_empty());
+    flagged || flags.gateway.is_none() && NAMES.iter().any(|name| set(&name))
 }
 
 /// Whether an address is another way to write that of the embedded platform, which listens on this machine alone.

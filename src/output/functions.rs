@@ -20,7 +20,7 @@ pub struct View {
     #[serde(flatten)]
     status: FunctionStatus,
     #[serde(rename = "invocationCount")]
-    invocations: serde_json::Number,
+    invocations: Option<serde_json::Number>,
     #[serde(rename = "Status", skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
     #[serde(rename = "URL", skip_serializing_if = "Option::is_none")]
@@ -49,8 +49,8 @@ pub fn view(function: &Deployed, ready: Option<bool>) -> View {
 
 /// Calls as a whole number, which is what they are, though the gateway's type is not.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn count(function: &Deployed) -> serde_json::Number {
-    (function.invocations.max(0.0) as u64).into()
+fn count(function: &Deployed) -> Option<serde_json::Number> {
+    Some((function.invocations?.max(0.0) as u64).into())
 }
 
 /// Without what is told under other keys.
@@ -103,11 +103,22 @@ pub fn table(functions: &[Deployed], verbose: bool, namespaces: bool) -> String 
         }
     };
     place(&mut text, "Namespace");
+    let counted = functions.is_empty() || functions.iter().any(|f| f.invocations.is_some());
+    if !verbose && !counted {
+        let _ = writeln!(text, "{:<30}\t{:<8}\t{:<5}\tURL", "Function", "Replicas", "Ready");
+        for f in functions {
+            place(&mut text, &clean(f.namespace.as_deref().unwrap_or_default()));
+            let ready = f.ready.map_or("-", |ready| if ready { "yes" } else { "no" });
+            let url = clean(f.url.as_deref().unwrap_or_default());
+            let _ = writeln!(text, "{:<30}\t{:<8}\t{ready:<5}\t{url}", clean(&f.name), f.replicas);
+        }
+        return text;
+    }
     if !verbose {
         let _ = writeln!(text, "{:<30}\t{:<15}\t{:<5}", "Function", "Invocations", "Replicas");
         for f in functions {
             place(&mut text, &clean(f.namespace.as_deref().unwrap_or_default()));
-            let _ = writeln!(text, "{:<30}\t{:<15}\t{:<5}", clean(&f.name), f.invocations, f.replicas);
+            let _ = writeln!(text, "{:<30}\t{:<15}\t{:<5}", clean(&f.name), calls(f), f.replicas);
         }
         return text;
     }
@@ -122,11 +133,16 @@ pub fn table(functions: &[Deployed], verbose: bool, namespaces: bool) -> String 
             "{:<30}\t{:<width$}\t{:<15}\t{:<5}\t\t{created}",
             clean(&f.name),
             clean(&f.image),
-            f.invocations,
+            calls(f),
             f.replicas
         );
     }
     text
+}
+
+/// How often it was called, where that is counted.
+fn calls(function: &Deployed) -> String {
+    function.invocations.map_or_else(|| "-".into(), |calls| calls.to_string())
 }
 
 /// As Go prints times; anything that is no time stays as it is.
@@ -148,7 +164,9 @@ pub fn details(function: &Deployed, ready: Option<bool>, verbose: bool) -> Strin
     if let Some(available) = function.available {
         line("Available Replicas", &available.to_string());
     }
-    line("Invocations", &function.invocations.to_string());
+    if function.invocations.is_some() {
+        line("Invocations", &calls(function));
+    }
     line("Image", &function.image);
     line("Function Process", function.process.as_deref().unwrap_or("<default>"));
     line("URL", function.url.as_deref().unwrap_or("<none>"));
@@ -201,7 +219,7 @@ mod tests {
             image: "reg/tax:1".into(),
             replicas: 1,
             available: Some(1),
-            invocations: 3.0,
+            invocations: Some(3.0),
             created: Some("2026-11-23T22:46:04.655497978Z".into()),
             url: Some("http://g/function/tax".into()),
             async_url: Some("http://g/async-function/tax".into()),
@@ -217,6 +235,16 @@ mod tests {
             "Function                      \tImage                                   \tInvocations    \tReplicas\tCreatedAt\n\
              tax                           \treg/tax:1                               \t3              \t1    \t\t2026-11-23 22:46:04.655497978 +0000 UTC\n"
         );
+    }
+
+    #[test]
+    fn calls_that_nobody_counts_are_not_made_up() {
+        let knative = Deployed { invocations: None, ready: Some(true), url: Some("http://tax.a".into()), ..function() };
+        let text = table(std::slice::from_ref(&knative), false, false);
+        let lines: Vec<_> = text.lines().map(|line| line.split('\t').map(str::trim).collect::<Vec<_>>()).collect();
+        assert_eq!(lines, [["Function", "Replicas", "Ready", "URL"], ["tax", "1", "yes", "http://tax.a"]]);
+        assert!(!details(&knative, None, true).contains("Invocations"));
+        assert_eq!(serde_json::to_value(row(&knative)).unwrap()["invocationCount"], serde_json::Value::Null);
     }
 
     #[test]

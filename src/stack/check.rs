@@ -60,7 +60,11 @@ pub fn image(name: &str) -> Result<(), String> {
         _ => path,
     };
     if name.contains(|c: char| c.is_ascii_uppercase()) {
-        return Err(format!("names are in lower case: `{}`", name.to_ascii_lowercase()));
+        let lower = name.to_ascii_lowercase();
+        return Err(match image(&lower) {
+            Ok(()) => format!("names are in lower case: `{lower}`"),
+            Err(wrong) => format!("names are in lower case, and {wrong}"),
+        });
     }
     match tag {
         Some(tag) if tag.is_empty() || tag.starts_with(['.', '-']) => Err(format!("`{tag}` is no tag")),

@@ -224,4 +224,14 @@ fn without_a_cluster_it_says_where_it_looked() {
         .stderr_has("can't list the functions")
         .stderr_has("onnection refused")
         .run();
+
+    // Without a stack file, too: what means nothing but a cluster says that one is meant.
+    let list = || Test::new().file("config.json", kubeconfig).env("KUBECONFIG", "config.json").arg("list").status(1);
+    list().env("FAAS_KNATIVE_CONTEXT", "staging").stderr_has("the context staging").run();
+    for name in ["FAAS_KNATIVE_NAMESPACE", "FAAS_KNATIVE_INGRESS"] {
+        list().env(name, "here").stderr_has("https://127.0.0.1:1").run();
+    }
+    list().args(["--as", "joe"]).stderr_has("https://127.0.0.1:1").run();
+    let gateway = list().env("FAAS_KNATIVE_NAMESPACE", "here").args(["--gateway", "http://127.0.0.1:1"]);
+    assert!(!gateway.run().stderr.contains("https://"));
 }

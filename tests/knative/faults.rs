@@ -250,7 +250,10 @@ async fn certificates_and_plugins_that_are_no_good_are_told_apart() {
     let missing = |config: &mut Value| {
         config["users"][0]["user"] = json!({"client-certificate": "gone.crt", "client-key": "gone.key"});
     };
-    list(&missing).status(1).stderr_has("gone.").stderr_has("No such file").run();
+    let told = list(&missing).status(1).stderr_has("gone.").stderr_has("No such file");
+    told.stderr_has("look at client-certificate").stderr_has("of the user").run();
+    let broken = |config: &mut Value| config["users"][0]["user"]["client-key-data"] = json!("bm9uc2Vuc2U=");
+    list(&broken).status(1).stderr_has("look at client-key").run();
     let missing = |config: &mut Value| {
         let server = config["clusters"][0]["cluster"]["server"].clone();
         config["clusters"][0]["cluster"] = json!({"server": server, "certificate-authority": "gone-ca.crt"});
@@ -307,8 +310,16 @@ async fn certificates_and_plugins_that_are_no_good_are_told_apart() {
             "interactiveMode": "Never", "command": "no-such-plugin"}});
     };
     list(&absent).status(5).stderr_has("no-such-plugin").run();
-    let done: Done = list(&plugin("exec sleep 90")).status(124).stderr_has("gave no answer within 1m").run();
-    assert!(done.stderr.contains("run it by hand"), "{}", done.stderr);
+    // It is ended with all that it started.
+    let hangs = list(&plugin("echo $$ > shell; sleep 300 & echo $! > child; wait"));
+    let done: Done = hangs.status(124).stderr_has("waiting for the kubeconfig's credential plugin `sh`").run();
+    for words in ["gave no answer within 20s, and was ended", "run it by hand"] {
+        assert!(done.stderr.contains(words), "{words}: {}", done.stderr);
+    }
+    for file in ["shell", "child"] {
+        let running = std::fs::read(format!("/proc/{}/cmdline", done.read(file).trim())).unwrap_or_default();
+        assert!(running.is_empty(), "{file} is left: {}", String::from_utf8_lossy(&running));
+    }
 }
 
 /// A maker of certificates, by `openssl`.

@@ -89,8 +89,10 @@ async fn a_function_is_deployed_called_changed_rolled_back_and_removed() {
     let prompt = |args: &[&str]| place.prompt().args(args.iter().map(ToString::to_string));
     prompt(&["rollout", "promote", "echo"]).stdout_has("echo-00002  100%").run();
     prompt(&["rollout", "set", "echo", "v1=90,echo-00002=10"]).stdout_has("echo-00001  90%").run();
-    prompt(&["rollout", "undo", "echo"]).stdout_has("echo-00001  100%").stderr_has("until the next deployment").run();
-    prompt(&["rollout", "undo", "echo"]).status(4).stderr_has("no revision before").run();
+    // To what had all of it before it was split, then further.
+    prompt(&["rollout", "undo", "echo"]).stdout_has("echo-00002  100%").stderr_has("until the next deployment").run();
+    prompt(&["rollout", "undo", "echo"]).stdout_has("echo-00001  100%").run();
+    prompt(&["rollout", "undo", "echo"]).status(4).stderr_has("no revision that had all of the traffic").run();
     prompt(&["rollout", "status", "echo"]).stdout_has("echo-00001  100%").run();
     prompt(&["rollout", "set", "echo", "00001=90"]).status(2).stderr_has("sum to 90").run();
     prompt(&["rollout", "set", "echo", "00001=50,00001=50"]).status(2).stderr_has("named twice").run();

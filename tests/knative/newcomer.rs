@@ -136,3 +136,80 @@ async fn another_tools_scale_is_a_conflict_at_its_line() {
     let told = at(&place, "2", scale, &["deploy"]).status(1).stderr_has("stack.yml:8:").run().stderr;
     assert!(told.contains("kn set `9`, and the stack has `5`") && told.contains("set scale.max"), "{told}");
 }
+
+#[tokio::test]
+async fn what_is_for_callers_inside_is_called_and_what_never_started_says_so() {
+    let Some(bed) = bed() else { return };
+    let place = Place::new(bed, "inside").await;
+    let more = "    url: none\n    timeout: 30s\n";
+    let prompt = |args: &[&str]| at(&place, "1", more, args);
+    prompt(&["deploy", "--timeout", "5m"]).run();
+    prompt(&["invoke", "echo"]).stdin("psst").stdout_has("psst").run();
+
+    // Nobody counts calls here, and nobody makes them up.
+    let list = prompt(&["list"]).stdout_has("Ready").stdout_has("http://echo.").run().stdout;
+    assert!(!list.contains("Invocations"), "{list}");
+    let list = prompt(&["list", "--output", "json"]).run().json();
+    assert_eq!(list[0]["invocationCount"], serde_json::Value::Null);
+    assert!(!prompt(&["describe", "echo"]).run().stdout.contains("Invocations"));
+
+    // What the stack file says comes back, what is made of it does not; and the image is the one that runs.
+    let imported = prompt(&["import", "--service", "echo"]).stdout_has("timeout: 30s").run().stdout;
+    assert!(!imported.contains("exec_timeout") && imported.contains(&place.bed.image), "{imported}");
+
+    let crash = place.stack("never", "1").replace(&place.bed.image, &place.bed.crash);
+    let never = |args: &[&str]| place.prompt().file("stack.yml", &crash).args(args.iter().map(ToString::to_string));
+    never(&["deploy", "--no-wait"]).run();
+    let called = async || loop {
+        let called = never(&["invoke", "never"]).stdin("").status(1).run().stderr;
+        if !called.contains("has no URL yet") {
+            return called;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    let called = tokio::time::timeout(Duration::from_secs(60), called()).await.expect("it has a URL");
+    assert!(called.contains("never is not ready") && called.contains("faas describe never"), "{called}");
+}
+
+#[tokio::test]
+async fn who_was_overtaken_is_told_and_what_is_replaced_answers() {
+    let Some(bed) = bed() else { return };
+    let place = Place::new(bed, "race").await;
+    let deploy =
+        |version: &str, more: &[&str]| at(&place, version, "", &[&["deploy", "--timeout", "5m"], more].concat());
+    deploy("1", &[]).run();
+    let slower = deploy("2", &[]);
+    let mut slower = slower.command().stderr(std::process::Stdio::piped()).spawn().expect("it runs");
+    let sent = async {
+        let value = "jsonpath={.spec.template.spec.containers[0].env[0].value}";
+        while place.kubectl_output(&["get", "ksvc", "echo", "-o", value]) != "2" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), sent).await.expect("the first is sent");
+    deploy("3", &[]).stdout_has("updated").run();
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut slower.stderr.take().expect("stderr"), &mut said).expect("text");
+    assert_eq!(slower.wait().expect("it ends").code(), Some(1), "{said}");
+    assert!(said.contains("another deployment of echo") && said.contains("overtook"), "{said}");
+    assert_eq!(place.call("echo", "/", "").await.1["version"], serde_json::json!("3"));
+
+    deploy("4", &["--replace"]).stderr_has("removing the old one").run();
+    assert_eq!(place.call("echo", "/", "").await.1["version"], serde_json::json!("4"));
+    assert_eq!(place.revisions("echo").await, [("echo-00001".to_owned(), 100)]);
+}
+
+#[tokio::test]
+async fn the_doctor_prints_a_role_to_who_may_not_ask_for_types() {
+    let Some(bed) = bed() else { return };
+    let place = Place::new(bed, "types").await;
+    let relay = super::relay::Relay::new(&place);
+    relay.rule(|line| match ["GET /apis ", "GET /api ", "GET /version "].iter().any(|start| line.starts_with(start)) {
+        true => {
+            super::relay::Does::Answer(super::relay::status(403, "Forbidden", "forbidden: User \"x\" cannot get path"))
+        }
+        false => super::relay::Does::Pass,
+    });
+    let doctor = place.prompt().file("relay.yaml", relay.kubeconfig()).env("KUBECONFIG", "relay.yaml").arg("doctor");
+    doctor.stdout_has("kind: Role").run();
+}

@@ -52,7 +52,8 @@ pub async fn apply(cluster: &Cluster, change: &Change, progress: &dyn Progress) 
         if cluster.settings.wait.is_zero() {
             return Ok(applied);
         }
-        return wait::until_revision(cluster, &applied, cluster.settings.wait, progress).await;
+        let ready = wait::until_revision(cluster, &applied, cluster.settings.wait, progress).await?;
+        return not_overtaken(&applied, ready);
     }
     if cluster.settings.wait.is_zero() {
         if pinned {
@@ -61,16 +62,18 @@ pub async fn apply(cluster: &Cluster, change: &Change, progress: &dyn Progress) 
         return Ok(applied);
     }
     if !pinned {
-        return wait::until_ready(cluster, &applied, cluster.settings.wait, progress).await;
+        let ready = wait::until_ready(cluster, &applied, cluster.settings.wait, progress).await?;
+        return not_overtaken(&applied, ready);
     }
     // Not until all is ready: what is pinned to a revision that is gone never is.
     let ready = wait::until_revision(cluster, &applied, cluster.settings.wait, progress).await?;
+    let ready = not_overtaken(&applied, ready)?;
     // Only now: before, the latest ready revision could be one that somebody rolled back from.
     let shares = traffic::words(&ready.traffic());
     progress.warn(name, &format!("traffic was pinned ({shares}): all of it goes to the new revision now"));
     let latest = json!([{ "latestRevision": true, "percent": 100 }]);
     let moved = set_traffic(&services, name, latest, traffic::mark(&ready)).await?;
-    wait::until_ready(cluster, &moved, cluster.settings.wait, progress).await
+    not_overtaken(&applied, wait::until_ready(cluster, &moved, cluster.settings.wait, progress).await?)
 }
 
 /// Deploys so that the new revision has the name `tag` and a part of the traffic, and what served before the rest.
@@ -109,7 +112,7 @@ pub async fn tagged(
     let shares = before.status.traffic.iter().map(pinned).collect();
     set_traffic(&services, name, shares, traffic::mark(&before)).await?;
     let applied = template(cluster, &services, change, progress).await?;
-    let ready = wait::until_revision(cluster, &applied, limit, progress).await?;
+    let ready = not_overtaken(&applied, wait::until_revision(cluster, &applied, limit, progress).await?)?;
     let new = &ready.status.latest_ready_revision_name;
     let shares = if before.status.latest_created_revision_name == *new {
         progress.warn(name, "nothing changed that makes a new revision: the traffic stays as it is");
@@ -119,6 +122,17 @@ pub async fn tagged(
     };
     let split = set_traffic(&services, name, shares, traffic::mark(&ready)).await?;
     wait::until_ready(cluster, &split, limit, progress).await
+}
+
+/// What became ready, unless that is another's: somebody deployed the function since, too.
+fn not_overtaken(applied: &Service, ready: Service) -> Result<Service> {
+    if applied.spec["template"] == ready.spec["template"] {
+        return Ok(ready);
+    }
+    let id = FunctionId { name: ready.name().into(), namespace: ready.metadata.namespace.clone() };
+    Err(Fault::failed(format!("another deployment of {id} overtook this one: what was deployed here doesn't serve"))
+        .cause(format!("its newest revision is {} now", ready.status.latest_created_revision_name))
+        .hint(format!("`faas deployments list {}` says who deployed what; deploy again to have yours", id.name)))
 }
 
 /// A share as it is in force, by the revision's name.
@@ -252,7 +266,8 @@ pub async fn remove(cluster: &Cluster, id: &FunctionId) -> Result<()> {
 async fn replace(services: &Api<Service>, id: &FunctionId, progress: &dyn Progress) -> Result<()> {
     let what = format!("can't remove {id}");
     let gone = |error: &kube::Error| matches!(error, kube::Error::Api(status) if status.code == 404);
-    match services.delete(&id.name, &DeleteParams::foreground()).await {
+    // What it made goes in the background, while the new one is made: pods take as long to end as a call may.
+    match services.delete(&id.name, &DeleteParams::background()).await {
         Ok(_) => {}
         Err(error) if gone(&error) => return Ok(()),
         Err(error) => return Err(trouble::fault(&what, error)),

@@ -14,12 +14,10 @@ use tokio::sync::OnceCell;
 
 use super::manifest::OWNER_LABEL;
 use super::objects::{Revision, Service};
-use super::{busy, trouble};
+use super::{busy, plugin, trouble};
 use crate::error::{Code, Fault, OrFault, Result};
 use crate::function::FunctionId;
 
-/// How long a credential plugin that the kubeconfig names may take; some open a browser and wait.
-const PLUGIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long connecting to the API server may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -44,6 +42,8 @@ pub struct Settings {
     pub force: bool,
     /// How long `apply` waits until a function is ready; zero doesn't wait.
     pub wait: Duration,
+    /// Tells the user what is waited for.
+    pub tell: plugin::Tell,
 }
 
 /// `provider.knative` in the stack file.
@@ -97,6 +97,7 @@ impl Settings {
             force: keys.force,
             impersonate: None,
             wait,
+            tell: plugin::Tell::default(),
         })
     }
 
@@ -259,10 +260,12 @@ pub fn no_function(id: &FunctionId) -> Fault {
 
 async fn connect(settings: &Settings) -> Result<Reached> {
     crate::wire::client::install_tls();
+    let mut user = String::new();
     let mut config = match read(settings)? {
         Some(kubeconfig) => {
             let options = KubeConfigOptions { context: settings.context.clone(), ..KubeConfigOptions::default() };
             let contexts: Vec<_> = kubeconfig.contexts.iter().map(|c| c.name.clone()).collect();
+            user = user_of(&kubeconfig, settings.context.as_deref());
             Config::from_custom_kubeconfig(kubeconfig, &options)
                 .await
                 .map_err(|error| no_context(settings, &contexts, &error))?
@@ -278,31 +281,29 @@ async fn connect(settings: &Settings) -> Result<Reached> {
     }
     let address = config.cluster_url.to_string().trim_end_matches('/').to_owned();
     let namespace = settings.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-    let plugin = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone());
-    // A credential plugin is run right here, and kube waits for it on the thread.
-    let made = tokio::task::spawn_blocking(move || busy::client(config));
-    let client = match tokio::time::timeout(PLUGIN_TIMEOUT, made).await {
-        Ok(Ok(made)) => made.map_err(|e| {
-            let starts = !matches!(&e, kube::Error::Auth(kube::client::AuthError::AuthExecStart(_)));
-            let fault = trouble::fault(&format!("can't reach the cluster at {address}"), e);
-            match &plugin {
-                Some(name) if !starts => fault.hint(format!(
-                    "the kubeconfig's credential plugin `{name}` can't be started: is it installed, and on the PATH?"
-                )),
-                _ => fault,
-            }
-        })?,
-        Ok(Err(panicked)) => return Err(Fault::failed("can't make a client for the cluster").cause(panicked)),
-        Err(_) => {
-            return Err(Fault::timed_out(format!(
-                "the credential plugin `{}` gave no answer within {}",
-                plugin.as_deref().unwrap_or("?"),
-                humantime::format_duration(PLUGIN_TIMEOUT)
-            ))
-            .hint("run it by hand: it may want to ask something"));
+    let exec = config.auth_info.exec.clone();
+    let made = plugin::run(exec.as_ref(), &settings.tell, move || busy::client(config)).await?;
+    let client = made.map_err(|e| {
+        let starts = !matches!(&e, kube::Error::Auth(kube::client::AuthError::AuthExecStart(_)));
+        let fault = trouble::fault(&format!("can't reach the cluster at {address}"), e);
+        match exec.as_ref().and_then(|exec| exec.command.as_deref()) {
+            Some(name) if !starts => fault.hint(format!(
+                "the kubeconfig's credential plugin `{name}` can't be started: is it installed, and on the PATH?"
+            )),
+            _ => match trouble::login(&user, fault.cause.as_deref().unwrap_or_default()) {
+                Some(hint) => fault.hint(hint),
+                None => fault,
+            },
         }
-    };
+    })?;
     Ok(Reached { client, address, namespace })
+}
+
+/// The user of the context that counts.
+fn user_of(kubeconfig: &Kubeconfig, context: Option<&str>) -> String {
+    let name = context.or(kubeconfig.current_context.as_deref());
+    let found = kubeconfig.contexts.iter().find(|c| Some(c.name.as_str()) == name);
+    found.and_then(|c| c.context.as_ref()?.user.clone()).unwrap_or_default()
 }
 
 /// The kubeconfigs that are there, merged; `None` when there are none and this is a pod.

@@ -1,9 +1,11 @@
 //! A Knative Service as an entry of a stack file: what the stack has a word for, the rest under `knative:`.
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
-use super::func_file;
-use super::manifest::{IMAGE_KEY, OWNER_LABEL, SECRETS_PATH, VISIBILITY_LABEL};
+use super::manifest::{IMAGE_KEY, OWNER_LABEL, SECRETS_PATH, VISIBILITY_LABEL, WATCHDOG};
 use super::objects::GROUP;
+use super::{func_file, manifest};
 use crate::error::{Fault, Result};
 use crate::imported::Imported;
 
@@ -73,8 +75,10 @@ pub fn service(object: &Value) -> Result<Imported> {
         return Err(Fault::usage(format!("the container of `{name}` has no image")));
     }
     entry.insert("skip_build".into(), json!(true));
-    // By its tag, where ours said so: the digest is of one push.
-    entry.insert("image".into(), annotations.get(IMAGE_KEY).cloned().unwrap_or_else(|| json!(image)));
+    entry.insert("image".into(), json!(image));
+    if let Some(tag) = annotations.get(IMAGE_KEY).and_then(Value::as_str).filter(|_| image.contains('@')) {
+        notes.push(format!("the image is the one that runs; it was deployed as {tag}"));
+    }
     if let Some(namespace) = object.pointer("/metadata/namespace") {
         entry.insert("namespace".into(), namespace.clone());
     }
@@ -254,11 +258,33 @@ fn numbers(spec: &mut Map<String, Value>, entry: &mut Map<String, Value>) {
     }
     let timeout = spec.shift_remove("timeoutSeconds").and_then(|v| v.as_u64());
     spec.shift_remove("responseStartTimeoutSeconds");
+    if let Some(own) = timeout.and_then(|seconds| derived(entry, seconds)) {
+        entry.insert("timeout".into(), json!(own));
+        return;
+    }
     if let Some(seconds) = timeout.filter(|seconds| *seconds != DEFAULT_TIMEOUT) {
         // Of ours Knative has one second more, so that the watchdog's answer comes first.
         let ours = entry.get("environment").is_some_and(|e| e.get("exec_timeout").is_some());
         entry.insert("timeout".into(), json!(format!("{}s", seconds.saturating_sub(u64::from(ours)))));
     }
+}
+
+/// The timeout that the watchdog's variables were made of; they go, since it makes them again.
+fn derived(entry: &mut Map<String, Value>, seconds: u64) -> Option<String> {
+    let environment = entry.get_mut("environment")?.as_object_mut()?;
+    let own = |value: &Value| {
+        let time = Duration::from_millis(value.as_str()?.strip_suffix("ms")?.parse().ok()?);
+        (manifest::seconds(time) == seconds).then_some(time)
+    };
+    let time = WATCHDOG.iter().find_map(|name| own(environment.get(*name)?))?;
+    environment.retain(|name, value| !(WATCHDOG.contains(&name.as_str()) && own(value) == Some(time)));
+    if environment.is_empty() {
+        entry.shift_remove("environment");
+    }
+    Some(match time.subsec_millis() {
+        0 => format!("{}s", time.as_secs()),
+        _ => format!("{}ms", time.as_millis()),
+    })
 }
 
 fn scale(annotations: &Map<String, Value>, entry: &mut Map<String, Value>) {
@@ -308,105 +334,5 @@ fn is_default(key: &str, value: &Value) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    use crate::artifact::Artifact;
-    use crate::backend::{Change, How};
-    use crate::function::{Function, Resources, Scale, UrlAccess};
-
-    /// What comes in must go out again as the same Service.
-    #[test]
-    fn a_service_of_ours_is_the_entry_that_made_it() {
-        let function = Function {
-            name: "tax".into(),
-            namespace: Some("shop".into()),
-            process: Some("python3 index.py".into()),
-            environment: [("RATE".to_owned(), "4$".to_owned())].into(),
-            secrets: vec!["key".into(), "login".into()],
-            labels: [("team".to_owned(), "a".to_owned())].into(),
-            annotations: [("autoscaling.knative.dev/window".to_owned(), "10s".to_owned())].into(),
-            limits: Resources { memory: Some("128Mi".into()), cpu: None },
-            scale: Scale {
-                min: Some(1),
-                max: Some(5),
-                target: Some(50),
-                idle: Some(std::time::Duration::from_secs(60)),
-            },
-            timeout: Some(std::time::Duration::from_secs(30)),
-            concurrency: Some(10),
-            read_only: true,
-            url: Some(UrlAccess::None),
-            extra: [("knative".to_owned(), json!({"spec": {"template": {"spec": {"idleTimeoutSeconds": 20}}}}))].into(),
-            ..Function::default()
-        };
-        let change = Change {
-            spec: "s".into(),
-            artifact: Artifact::Image { reference: "r/tax:1".into(), digest: Some("sha256:a".into()) },
-            stack: "shop".into(),
-            how: How::Upsert,
-            force: false,
-            history: Vec::new(),
-            function,
-        };
-        let pull: BTreeSet<String> = ["login".to_owned()].into();
-        let imported = service(&super::super::manifest::of(&change, &pull).unwrap()).unwrap();
-        assert_eq!(imported.name, "tax");
-        assert_eq!(
-            Value::Object(imported.entry),
-            json!({
-                "skip_build": true, "image": "r/tax:1", "namespace": "shop",
-                "fprocess": "python3 index.py",
-                "environment": {"RATE": "4$$", "exec_timeout": "30000ms", "read_timeout": "30000ms", "write_timeout": "30000ms"},
-                "secrets": ["key", "login"],
-                "limits": {"memory": "128Mi"}, "readonly_root_filesystem": true,
-                "concurrency": 10, "timeout": "30s",
-                "scale": {"min": 1, "max": 5, "target": 50, "idle": "60s"},
-                "labels": {"team": "a"}, "annotations": {"autoscaling.knative.dev/window": "10s"},
-                "url": "none",
-                "knative": {"spec": {"template": {"spec": {"idleTimeoutSeconds": 20}}}},
-            })
-        );
-    }
-
-    #[test]
-    fn what_the_stack_has_no_word_for_stays_as_it_is() {
-        let object = json!({
-            "apiVersion": "serving.knative.dev/v1", "kind": "Service",
-            "metadata": {"name": "hi", "annotations": {"serving.knative.dev/creator": "me", "note": "x"}},
-            "spec": {
-                "template": {
-                    "metadata": {"name": "hi-1", "annotations": {"client.knative.dev/user-image": "i"}},
-                    "spec": {"containerConcurrency": 0, "timeoutSeconds": 300, "nodeSelector": {"a": "b"},
-                        "volumes": [{"name": "v", "configMap": {"name": "c"}}],
-                        "containers": [{"name": "user-container", "image": "img@sha256:1", "args": ["-v"],
-                            "env": [{"name": "A", "value": "1"},
-                                    {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
-                            "volumeMounts": [{"name": "v", "mountPath": "/v"}],
-                            "readinessProbe": {"successThreshold": 1, "tcpSocket": {"port": 0}},
-                            "resources": {}}]}},
-                "traffic": [{"revisionName": "hi-1", "percent": 100}]}
-        });
-        let imported = service(&object).unwrap();
-        assert_eq!(
-            Value::Object(imported.entry),
-            json!({
-                "skip_build": true, "image": "img@sha256:1", "environment": {"A": "1"}, "annotations": {"note": "x"},
-                "knative": {"spec": {"template": {"spec": {
-                    "nodeSelector": {"a": "b"},
-                    "volumes": [{"name": "v", "configMap": {"name": "c"}}],
-                    "containers": [{"args": ["-v"], "volumeMounts": [{"name": "v", "mountPath": "/v"}],
-                        "env": [{"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}],
-                }}}},
-            })
-        );
-        assert_eq!(imported.notes.len(), 2, "{:?}", imported.notes);
-    }
-
-    #[test]
-    fn other_objects_are_refused() {
-        let object = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}});
-        assert!(service(&object).unwrap_err().to_string().contains("no Knative Service"));
-    }
-}
+#[path = "import_tests.rs"]
+mod tests;

@@ -7,9 +7,10 @@ use http::{HeaderValue, header};
 use url::Url;
 
 use super::cluster::Cluster;
-use super::{broker, trouble, tunnel};
+use super::objects::{Condition, Service, condition};
+use super::{broker, diagnosis, trouble, tunnel};
 use crate::backend::{Call, Reply};
-use crate::error::{Fault, OrFault, Result};
+use crate::error::{Code, Fault, OrFault, Result};
 use crate::function::FunctionId;
 use crate::wire::client::{body, install_tls};
 
@@ -43,8 +44,12 @@ impl Caller {
                 .cause("it never became ready")
                 .hint(format!("`faas describe {id}` and `faas logs {id}` say more")));
         };
+        if service.status.latest_ready_revision_name.is_empty() {
+            return Err(never_ready(cluster, id, &service).await);
+        }
         let own = Url::parse(own).or_fault(|| format!("the cluster gives {id} a URL that can't be read: {own}"))?;
-        let reached = self.ingress.is_some() || resolves(&own).await;
+        // No ingress knows what is for callers inside the cluster only.
+        let reached = !service.is_local() && (self.ingress.is_some() || resolves(&own).await);
         if let Some(host) = own.host_str().filter(|_| !reached) {
             return tunnel::call(cluster, &service, host, call).await;
         }
@@ -122,6 +127,16 @@ impl Caller {
             }
         })
     }
+}
+
+/// Nobody would answer: no revision was ever ready.
+async fn never_ready(cluster: &Cluster, id: &FunctionId, service: &Service) -> Fault {
+    let found = diagnosis::of(cluster, service).await.ok().flatten().map(|found| found.cause);
+    let said = || condition(&service.status.conditions, "Ready").map(Condition::words);
+    Fault::failed(format!("{id} is not ready, and no revision of it ever was: nobody answers"))
+        .code(Code::NOT_READY)
+        .cause(found.or_else(said).unwrap_or_else(|| "Knative says nothing about it".into()))
+        .hint(format!("`faas describe {id}` and `faas logs {id}` say more"))
 }
 
 /// Whether a function's URL leads somewhere from here; the names of a cluster mostly don't.

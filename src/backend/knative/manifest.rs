@@ -30,6 +30,8 @@ pub const IMAGE_KEY: &str = "faas.dev/image";
 const ACCOUNT_KEY: &str = "com.openfaas.serviceaccount";
 /// Where functions find their secrets, as on OpenFaaS.
 pub const SECRETS_PATH: &str = "/var/openfaas/secrets";
+/// The watchdog's variables that are made of `timeout`.
+pub const WATCHDOG: [&str; 3] = ["exec_timeout", "read_timeout", "write_timeout"];
 /// The volume of the secrets.
 pub const SECRETS_VOLUME: &str = "faas-secrets";
 /// The longest timeout that a cluster takes unless its administrator says otherwise, in seconds.
@@ -200,7 +202,7 @@ fn environment(function: &Function) -> Vec<EnvVar> {
     }
     if let Some(timeout) = function.timeout {
         // The watchdog's own limits are shorter, and would cut the call.
-        for name in ["exec_timeout", "read_timeout", "write_timeout"] {
+        for name in WATCHDOG {
             all.entry(name.into()).or_insert_with(|| format!("{}ms", timeout.as_millis()));
         }
     }
@@ -208,7 +210,7 @@ fn environment(function: &Function) -> Vec<EnvVar> {
 }
 
 /// One second more than the function has, so that the watchdog's answer comes first.
-fn seconds(timeout: Duration) -> u64 {
+pub fn seconds(timeout: Duration) -> u64 {
     (timeout.as_millis().div_ceil(1000) as u64 + 1).min(LONGEST_TIMEOUT.max(timeout.as_secs()))
 }
 

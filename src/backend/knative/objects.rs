@@ -7,6 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::manifest::VISIBILITY_LABEL;
+
 /// The API group.
 pub const GROUP: &str = "serving.knative.dev";
 /// The API group with its version.
@@ -184,6 +186,12 @@ impl Service {
     /// Shares of traffic as asked for.
     pub fn traffic(&self) -> Vec<Share> {
         self.spec.get("traffic").and_then(|t| serde_json::from_value(t.clone()).ok()).unwrap_or_default()
+    }
+
+    /// Whether it is for callers inside the cluster only.
+    pub fn is_local(&self) -> bool {
+        let labels = self.metadata.labels.as_ref();
+        labels.and_then(|all| all.get(VISIBILITY_LABEL.0)).is_some_and(|value| value == VISIBILITY_LABEL.1)
     }
 
     /// Whether its rollout is paused.

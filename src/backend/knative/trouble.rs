@@ -21,6 +21,21 @@ pub fn fault(what: &str, error: kube::Error) -> Fault {
     }
 }
 
+/// What to do about a login of the kubeconfig that can't be read: which field of which user it is.
+pub fn login(user: &str, words: &str) -> Option<String> {
+    let has = |signs: &[&str]| signs.iter().any(|sign| words.contains(sign));
+    let field = if has(&["client certificate", "missing certificate"]) {
+        "client-certificate (or client-certificate-data)"
+    } else if has(&["client key", "private key"]) {
+        "client-key (or client-key-data)"
+    } else if has(&["identity PEM", "KeyMismatch", "InconsistentKeys", "keys may not be consistent"]) {
+        "client-certificate and client-key (or their -data)"
+    } else {
+        return None;
+    };
+    Some(format!("look at {field} of the user {user} in the kubeconfig"))
+}
+
 /// What to do when the API server could not be asked, by what was said of it.
 fn unreachable(words: &str) -> &'static str {
     let has = |sign: &str| words.contains(sign);
@@ -152,6 +167,17 @@ mod tests {
 
     fn status(code: u16, message: &str) -> Status {
         Status::failure(message, "").with_code(code)
+    }
+
+    #[test]
+    fn a_login_that_is_no_good_names_its_user_and_field() {
+        let hint = |words| login("jane", words);
+        let missing = hint("failed to load client certificate: failed to read file '\"/no/such.crt\"': No such file");
+        assert!(
+            missing.unwrap().starts_with("look at client-certificate (or client-certificate-data) of the user jane")
+        );
+        assert!(hint("failed to load client key: failed to decode base64 data").unwrap().contains("client-key"));
+        assert_eq!(hint("connection refused"), None);
     }
 
     #[test]

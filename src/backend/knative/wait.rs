@@ -225,7 +225,10 @@ impl Wait<'_> {
             return Ok(true);
         }
         let is = |kind: &str, value: &str| condition(&status.conditions, kind).is_some_and(|c| c.status == value);
-        let step = if !service.is_observed() {
+        let left = condition(&status.conditions, "Ready").is_some_and(|c| c.reason == "NotOwned");
+        let step = if left && service.is_observed() {
+            "waiting until what the one before made is gone".to_owned()
+        } else if !service.is_observed() {
             "deploying".to_owned()
         } else if is("ConfigurationsReady", "True") {
             "routing".to_owned()

@@ -53,7 +53,7 @@ pub fn describe(
     line("Status", &state);
     line("Replicas", &function.replicas);
     line("Available Replicas", &function.available.unwrap_or(0));
-    line("Invocations", &function.invocations);
+    line("Invocations", &function.invocations.unwrap_or(0.0));
     line("Image", &function.image);
     line("Function Process", &function.process.as_deref().unwrap_or("<default>"));
     line("URL", &address(&function.url));
@@ -133,7 +133,7 @@ fn fields(function: &Deployed) -> Map<String, Value> {
 }
 
 fn count(function: &Deployed) -> Value {
-    number(function.invocations)
+    number(function.invocations.unwrap_or(0.0))
 }
 
 /// A whole number without a point, as Go prints it.
