@@ -48,6 +48,7 @@ fn main() {
     let targets =
         format!("{plain}targets:\n  prod: {{prefix: example.com/x, environment: {{A: b}}, scale: {{max: 3}}}}\n");
     let new = faas::stack::NewFunction {
+        lambda_image: false,
         name: "new".into(),
         lang: "python3".into(),
         handler: "./new".into(),

@@ -23,6 +23,7 @@ pub mod lambda;
 pub mod local;
 mod log;
 mod namespaces;
+pub mod near;
 #[cfg(feature = "openfaas")]
 pub mod openfaas;
 #[cfg(any(feature = "knative", feature = "openfaas"))]

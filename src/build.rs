@@ -204,6 +204,12 @@ impl<'a> Project<'a> {
 }
 
 impl Project<'_> {
+    /// Whether the invoker needs a C library wherever it runs.
+    #[must_use]
+    pub fn watchdog_is_dynamic(&self) -> bool {
+        self.watchdog.as_deref().is_some_and(watchdog::is_dynamic)
+    }
+
     /// Uses a login that the platform gave, rather than docker's.
     pub fn log_in(&self, login: crate::backend::RegistryLogin) {
         #[cfg(feature = "image")]

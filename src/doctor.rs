@@ -15,6 +15,8 @@ use crate::function::Function;
 use crate::stack::{ProviderKind, Stack};
 
 #[cfg(feature = "image")]
+mod base;
+#[cfg(feature = "image")]
 mod engine;
 mod local;
 mod machine;
@@ -88,6 +90,8 @@ pub async fn examine(patient: &Patient<'_>, fix: bool) -> Vec<Finding> {
         Box::pin(async { templates::looks(patient).await }),
         #[cfg(feature = "image")]
         Box::pin(async { engine::looks(patient).await }),
+        #[cfg(feature = "image")]
+        Box::pin(async { base::looks(patient).await }),
         #[cfg(feature = "image")]
         Box::pin(async { registry::looks(patient).await }),
         Box::pin(async { local::looks(patient) }),

@@ -37,6 +37,25 @@ mod store;
 pub use launch::{Running, Settings, Stopped, check_free, ensure_awake, log_path, running, start, stop};
 pub use leftovers::{Leftovers, clear_leftovers, leftovers};
 
+/// Whether the database of a platform that does not run can be read; it is only looked at.
+///
+/// # Errors
+/// What is wrong with it, and what to do.
+pub fn look_at_state(dirs: &Dirs) -> Result<()> {
+    store::look(&dirs.local().join(STATE))
+}
+
+/// Moves the database out of the way, beside where it was; the next start begins with an empty one. Where it is now.
+///
+/// # Errors
+/// When it can't be moved.
+pub fn set_state_aside(dirs: &Dirs) -> Result<std::path::PathBuf> {
+    let (path, now) = (dirs.local().join(STATE), jiff::Timestamp::now().as_second());
+    let aside = path.with_file_name(format!("{STATE}.damaged-{now}"));
+    std::fs::rename(&path, &aside).or_fault(|| format!("can't move {}", path.display()))?;
+    Ok(aside)
+}
+
 /// The namespace of functions that name none.
 pub const DEFAULT_NAMESPACE: &str = "openfaas-fn";
 

@@ -185,7 +185,8 @@ impl Output {
         if self.log == LogFormat::Json {
             let place = problem.place.as_ref().map(|p| format!("{}:{}:{}: ", p.file, p.line, p.column));
             let level = if problem.is_error() { "error" } else { "warning" };
-            return log_json(level, None, &format!("{}{}", place.unwrap_or_default(), problem.message));
+            let more = [("code", problem.code.map(|code| code.to_string())), ("hint", problem.hint.clone())];
+            return log_json_with(level, None, &format!("{}{}", place.unwrap_or_default(), problem.message), more);
         }
         eprint_line(diagnostic::problem(problem, self.colour).trim_end());
     }
@@ -194,8 +195,10 @@ impl Output {
     pub fn fault(&self, fault: &Fault) {
         let fault = &self.by_its_name(fault);
         if self.log == LogFormat::Json {
-            let hint = fault.hint.as_ref().map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
-            return log_json("error", None, &format!("{fault}{hint} [{}]", fault.code));
+            let problems = fault.problems.iter();
+            problems.for_each(|problem| self.problem(problem));
+            let more = [("code", Some(fault.code.to_string())), ("hint", fault.hint.clone())];
+            return log_json_with("error", None, &fault.to_string(), more);
         }
         match self.format {
             Format::Json => eprint_line(&serde_json::json!({ "error": fault }).to_string()),
@@ -239,6 +242,16 @@ pub fn plain(text: &str) -> std::borrow::Cow<'_, str> {
 
 /// Writes a line of the log as JSON to stderr; `function` is the one that it is about.
 pub fn log_json(level: &str, function: Option<&str>, message: &str) {
+    log_json_with(level, function, message, []);
+}
+
+/// The same with more fields, those of them that there are.
+fn log_json_with<const N: usize>(
+    level: &str,
+    function: Option<&str>,
+    message: &str,
+    more: [(&str, Option<String>); N],
+) {
     let mut line = serde_json::json!({
         "time": jiff::Timestamp::now().to_string(),
         "level": level,
@@ -246,6 +259,9 @@ pub fn log_json(level: &str, function: Option<&str>, message: &str) {
     });
     if let Some(function) = function {
         line["function"] = function.into();
+    }
+    for (field, value) in more.into_iter().filter_map(|(field, value)| Some((field, value?))) {
+        line[field] = console::strip_ansi_codes(&value).into();
     }
     eprint_line(&line.to_string());
 }

@@ -3,6 +3,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::error::Code;
+
 /// How bad a problem is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -47,6 +49,9 @@ pub struct Problem {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Of which class it is, where that is another than a file that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
     /// Where, when the thing stands in a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
@@ -55,7 +60,8 @@ pub struct Problem {
 impl Problem {
     /// An error at a field.
     pub fn error(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, field: field.into(), message: message.into(), hint: None, place: None }
+        let (field, message) = (field.into(), message.into());
+        Self { severity: Severity::Error, field, message, hint: None, code: None, place: None }
     }
 
     /// A warning at a field.
@@ -77,9 +83,38 @@ impl Problem {
         self
     }
 
+    /// Says of which class it is, unless that is said already.
+    #[must_use]
+    pub fn code(mut self, code: Code) -> Self {
+        self.code.get_or_insert(code);
+        self
+    }
+
     /// Whether the command can't go on.
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
+    }
+}
+
+/// The class of a stack file with these problems, whichever command meets it: that of its errors, or, where they are of
+/// several, that of a file that is wrong.
+#[must_use]
+pub fn class(problems: &[Problem]) -> Code {
+    let mut errors = problems.iter().filter(|problem| problem.is_error()).map(|problem| problem.code);
+    let first = errors.next().flatten();
+    first.filter(|code| errors.all(|other| other == Some(*code))).unwrap_or(Code::STACK_INVALID)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_of_the_class_of_its_errors_where_they_are_of_one() {
+        let refused = |field: &str| Problem::error(field, "no").code(Code::PROVIDER_REFUSES);
+        assert_eq!(class(&[refused("a"), Problem::warning("b", "odd"), refused("c")]), Code::PROVIDER_REFUSES);
+        assert_eq!(class(&[refused("a"), Problem::error("b", "no")]), Code::STACK_INVALID);
+        assert_eq!(class(&[Problem::error("b", "no"), refused("a")]), Code::STACK_INVALID);
     }
 }

@@ -34,6 +34,10 @@ pub trait Progress: Send + Sync {
     }
     /// A line that the work printed: a build log line, a platform's event.
     fn line(&self, subject: &str, line: &str);
+    /// A line that the work printed and that is told again with its result: only for whoever watches.
+    fn passing(&self, subject: &str, line: &str) {
+        let _ = (subject, line);
+    }
     /// Something that the user asked to be told: it stays on the screen.
     fn note(&self, subject: &str, message: &str) {
         self.line(subject, message);

@@ -146,6 +146,8 @@ pub struct NewFunction {
     pub limits: Resources,
     /// What it is given at least.
     pub requests: Resources,
+    /// Whether it goes to Lambda as an image although its template could be packed otherwise, or not at all.
+    pub lambda_image: bool,
 }
 
 /// A stack file, read.

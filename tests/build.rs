@@ -256,7 +256,7 @@ fn a_missing_handler_and_a_missing_template() {
         .run();
     shrinkwrap(project())
         .layout(|dir| std::fs::remove_dir_all(dir.join("template")).unwrap())
-        .status(4)
+        .status(2)
         .stderr_has("there is no template `mine`")
         .run();
 }
@@ -386,7 +386,7 @@ fn a_dockerfile_has_no_native_run() {
         .file("stack.yml", "provider: {name: local}\nfunctions: {d: {lang: dockerfile, handler: ./d}}\n")
         .file("d/Dockerfile", "FROM scratch\n")
         .arg("build")
-        .status(6)
+        .status(2)
         .stderr_has("d: lang dockerfile needs a container engine; provider local runs processes")
         .run();
 }

@@ -344,7 +344,8 @@ fn a_negative_number_of_replicas_is_told_before_anything_is_asked() {
 fn a_number_of_replicas_that_the_platform_changes_is_told() {
     let server = gateway("{\"name\":\"tax\",\"replicas\":1}");
     run(&server, &["scale", "tax", "3"])
-        .stdout("Scaled tax to 1.\n")
+        .status(6)
+        .stdout("")
         .stderr_has("3 replicas were asked for, the platform keeps 1")
         .run();
     let body: serde_json::Value = serde_json::from_slice(&server.asked()[0].body).expect("JSON");

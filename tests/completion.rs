@@ -24,6 +24,22 @@ fn names_of_functions_targets_templates_and_keys_are_completed() {
     assert_eq!(candidates(&["up", "--target", "eu,"]), ["eu,eu", "eu,us"]);
     assert!(candidates(&["new", "x", "--lang", "py"]).contains(&"python3".to_owned()));
     assert_eq!(candidates(&["explain", "provider.g"]), ["provider.gateway"]);
+    for (words, expected) in [
+        (&["explain", "scale.mi"][..], "scale.min"),
+        (&["explain", "targets.NAME.p"], "targets.NAME.prefix"),
+        (&["explain", "E010"], "E0102"),
+        (&["scale", "ta"], "tax"),
+        (&["completion", "z"], "zsh"),
+        (&["completion", "--shell", "f"], "fish"),
+        (&["generate", "--api", "serving"], "serving.knative.dev/v1"),
+        (&["template", "store", "pull", "pyth"], "python3-http"),
+        (&["template", "pull", "st"], "stack"),
+        (&["new", "x", "--lang", "python3", "--shape", "l"], "lambda"),
+        (&["new", "x", "--shape", "ev"], "event"),
+    ] {
+        let found = candidates(words);
+        assert!(found.contains(&expected.to_owned()), "{words:?}: {found:?}");
+    }
     assert!(candidates(&["do"]).contains(&"doctor".to_owned()));
 }
 
@@ -54,6 +70,8 @@ fn what_the_platform_has_is_completed_secrets_and_deployments() {
         words.filter(|word| !word.starts_with('-')).collect()
     };
     assert_eq!(asked(&["secret", "remove", "api"]), ["api-key", "api-word"]);
+    up.then().args(["namespace", "create", "eu"]).run();
+    assert_eq!(asked(&["namespace", "remove", "e"]), ["eu"]);
     assert_eq!(asked(&["rollout", "undo", "tax", "--to", ""]), ["2", "1"]);
     assert_eq!(asked(&["deployments", "show", "tax", ""]), ["2", "1"]);
 }

@@ -1,5 +1,5 @@
 //! The documentation, typed in as it stands: blocks marked `<!-- tested -->` are run in a folder, block after block, and
-//! what they print is compared; `<!-- file NAME -->` writes one. `...` stands for anything.
+//! what they print is compared; those marked `<!-- run -->` are only run; `<!-- file NAME -->` writes one. `...` stands for anything.
 use std::path::Path;
 use std::process::Command;
 
@@ -12,11 +12,14 @@ enum Step {
     Run { line: usize, command: String, expected: Vec<String> },
 }
 
+/// Marks a block whose commands are run, whatever they print.
+const RUN: &str = "<!-- run -->";
+
 fn steps(page: &str) -> Vec<Step> {
     let (mut steps, mut lines) = (Vec::new(), page.lines().enumerate());
     while let Some((_, line)) = lines.next() {
         let file = line.strip_prefix("<!-- file ").and_then(|rest| rest.strip_suffix(" -->"));
-        if file.is_none() && line != "<!-- tested -->" {
+        if file.is_none() && line != "<!-- tested -->" && line != RUN {
             continue;
         }
         let (_, fence) = lines.next().expect("a block follows the mark");
@@ -26,10 +29,11 @@ fn steps(page: &str) -> Vec<Step> {
             steps.push(Step::File(name.into(), block.iter().map(|(_, line)| format!("{line}\n")).collect()));
             continue;
         }
+        let shown: Vec<String> = if line == RUN { vec!["...".into()] } else { Vec::new() };
         for (number, line) in block {
             match (line.strip_prefix("$ "), steps.last_mut()) {
                 (Some(command), _) => {
-                    steps.push(Step::Run { line: number + 1, command: command.into(), expected: Vec::new() });
+                    steps.push(Step::Run { line: number + 1, command: command.into(), expected: shown.clone() });
                 }
                 (None, Some(Step::Run { expected, .. })) => expected.push(line.into()),
                 _ => panic!("line {}: what is printed stands before any command", number + 1),
@@ -122,6 +126,11 @@ fn typed_in(name: &str, text: &str, start: &Done, url: &str) {
         );
     };
     type_in(name, text, &start.dir(), shell, |said| said.replace(url, "http://127.0.0.1:8080"));
+}
+
+#[test]
+fn the_readme_works_as_it_stands() {
+    typed("../README.md");
 }
 
 #[test]

@@ -149,3 +149,57 @@ fn a_real_gateway_is_looked_at_with_and_without_its_login() {
     assert!(finding(&with.json(), "login")["found"].as_str().expect("text").starts_with("it knows admin: "));
     assert_eq!(finding(&with.json(), "clock")["state"], "ok");
 }
+
+#[test]
+fn a_database_that_is_damaged_is_told_and_moved_away_by_fix() {
+    let first = Test::new().file("stack.yml", local()).args(["doctor", "--output", "json"]).run();
+    let folder = first.faas_home().join("data/local");
+    std::fs::create_dir_all(&folder).expect("made");
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).expect("closed");
+    std::fs::write(folder.join("state.redb"), "this is no database").expect("written");
+    let told = first.then().args(["doctor", "--output", "json"]).status(1).run();
+    let platform = finding(&told.json(), "embedded platform").clone();
+    assert!(platform["found"].as_str().expect("text").contains("can't read the database"), "{platform}");
+    assert!(platform["hint"].as_str().expect("a hint").contains("move it away"), "{platform}");
+    assert!(folder.join("state.redb").is_file());
+    first.then().args(["doctor", "--fix"]).stdout_has("mended: moved it to ").run();
+    assert!(!folder.join("state.redb").exists());
+    let aside = std::fs::read_dir(&folder).expect("the folder").flatten();
+    let aside: Vec<String> = aside.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    assert!(aside.iter().any(|name| name.starts_with("state.redb.damaged-")), "{aside:?}");
+    first.then().args(["doctor"]).stdout_has("`faas up` starts it").run();
+}
+
+#[test]
+fn a_data_folder_that_nothing_can_be_written_to_is_told() {
+    let test = Test::new().file("stack.yml", local()).file("taken", "a file");
+    let done = test.env("FAAS_HOME", "taken").args(["doctor", "--output", "json"]).status(1).run();
+    let folder = finding(&done.json(), "data folder").clone();
+    assert!(folder["found"].as_str().expect("text").contains("is in the way"), "{folder}");
+    assert!(folder["hint"].as_str().expect("a hint").contains("FAAS_HOME"), "{folder}");
+    // Not even root can write there.
+    let done = done.then().env("FAAS_HOME", "/proc/faas").args(["doctor", "--output", "json"]).status(1).run();
+    let folder = finding(&done.json(), "data folder").clone();
+    assert!(folder["found"].as_str().expect("text").contains("nothing can be written to /proc"), "{folder}");
+}
+
+#[test]
+fn a_base_image_that_no_registry_gives_and_an_invoker_that_is_not_static_are_told() {
+    let port = free_port();
+    let stack = format!(
+        "provider: {{name: openfaas, gateway: \"http://127.0.0.1:{port}\"}}\nfunctions:\n  img: {{lang: dockerfile, handler: ./img, image: 127.0.0.1:1/me/img}}\n"
+    );
+    let done = Test::new()
+        .file("stack.yml", stack)
+        .file("img/Dockerfile", "FROM 127.0.0.1:1/no/base:1\nRUN true\n")
+        .env("FAAS_WATCHDOG", "/bin/bash")
+        .args(["doctor", "--output", "json"])
+        .status(1)
+        .run();
+    let base = finding(&done.json(), "base image 127.0.0.1:1/no/base:1").clone();
+    assert_eq!(base["state"], "broken", "{base}");
+    let invoker = finding(&done.json(), "invoker").clone();
+    assert_eq!(invoker["state"], "warning", "{invoker}");
+    assert!(invoker["found"].as_str().expect("text").contains("/bin/bash is not static"), "{invoker}");
+    assert!(invoker["hint"].as_str().expect("a hint").contains("FAAS_WATCHDOG"), "{invoker}");
+}

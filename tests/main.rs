@@ -71,6 +71,7 @@ mod logs;
 #[cfg(feature = "local")]
 mod misbehaving;
 mod new;
+mod newcomer;
 mod openfaas;
 mod parity;
 #[cfg(feature = "local")]

@@ -62,9 +62,12 @@ fn a_function_for_lambda_names_no_image_unless_it_becomes_one() {
     let named = new().args(["tax", "--lang", "python3", "--provider", "lambda", "--prefix", prefix]).run();
     assert!(named.read("stack.yml").contains(&format!("image: {prefix}/tax:latest")));
     for lang in ["dockerfile", "php"] {
-        let test = new().args(["tax", "--lang", lang, "--provider", "lambda"]);
-        let done = test.stderr_has(format!("to Lambda, `{lang}` goes as an image alone")).run();
-        assert!(done.read("stack.yml").contains("image: tax:latest"));
+        let make = || new().args(["tax", "--lang", lang, "--provider", "lambda"]);
+        let refused = make().status(2).stderr_has(format!("to Lambda, `{lang}` goes as an image alone"));
+        assert!(refused.stderr_has("--prefix ACCOUNT.dkr.ecr.REGION.amazonaws.com").run().list(".").is_empty());
+        let done = make().args(["--prefix", prefix]).stderr("").run();
+        assert!(done.read("stack.yml").contains(&format!("image: {prefix}/tax:latest")), "{}", done.read("stack.yml"));
+        done.then().arg("validate").stdout("stack.yml: 1 function, valid\n").stderr("").run();
     }
 }
 
@@ -440,5 +443,41 @@ fn a_platform_that_the_stack_file_has_not_is_told_of() {
         first.then().args(["new", name, "--lang", "python3", "--append", "stack.yml", "--provider", provider])
     };
     add("vat", "lambda").stderr_has("--provider lambda is left out: stack.yml is for openfaas").run();
-    add("post", "openfaas").stderr("").run();
+    add("post", "openfaas").args(["--prefix", "me"]).stderr("").run();
+}
+
+#[test]
+fn what_is_made_for_a_platform_is_valid_there_or_it_is_said_what_it_lacks() {
+    for provider in ["local", "openfaas", "knative", "lambda"] {
+        for lang in ["python3", "node", "bash", "dockerfile"] {
+            let make = || new().args(["tax", "--lang", lang, "--provider", provider]);
+            let images = ["openfaas", "knative"].contains(&provider);
+            if lang == "dockerfile" && !images {
+                assert!(make().status(2).run().list(".").is_empty(), "{provider}");
+                continue;
+            }
+            let done = make().run();
+            assert_eq!(done.stderr.contains("the image `tax:latest` names no registry"), images, "{}", done.stderr);
+            let stack = done.read("stack.yml");
+            assert_eq!(stack.contains("gateway:"), ["local", "openfaas"].contains(&provider), "{stack}");
+            for command in ["validate", "plan"] {
+                if !images && command == "plan" {
+                    continue;
+                }
+                let told = done.then().arg(command).command().output().expect("it runs");
+                let told = String::from_utf8_lossy(&told.stderr).into_owned();
+                let line =
+                    "warning: `tax:latest` names no registry, and so means docker.io/library/tax\n --> stack.yml:";
+                assert_eq!(told.contains(line), images, "{provider} {lang}: {told}");
+            }
+            let named = make().args(["--prefix", "registry.example/me"]);
+            if images {
+                let named = named.stderr("").run();
+                named.then().arg("validate").stdout("stack.yml: 1 function, valid\n").stderr("").run();
+            }
+        }
+    }
+    // Where nobody names a platform, it is one that can run it.
+    let done = new().args(["tax", "--lang", "dockerfile"]).stderr_has("the stack file is for provider openfaas").run();
+    assert!(done.read("stack.yml").contains("name: openfaas"));
 }

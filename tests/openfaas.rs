@@ -338,7 +338,10 @@ fn a_number_of_replicas_that_is_not_kept_is_told() {
     bed.deploy();
     bed.faas(&["scale", &bed.name, "1"]).stdout(format!("Scaled {} to 1.\n", bed.name)).stderr("").run();
     // faasd, and the stand-in after it, keep one replica whatever they are told.
-    bed.faas(&["scale", &bed.name, "3"]).stderr_has("3 replicas were asked for, the platform keeps 1").run();
+    for asked in ["0", "3"] {
+        let told = format!("{asked} replicas were asked for, the platform keeps 1");
+        bed.faas(&["scale", &bed.name, asked]).status(6).stdout("").stderr_has(told).run();
+    }
     bed.faas(&["scale", "t-no-such-function", "1"]).status(4).run();
 }
 

@@ -305,3 +305,32 @@ fn targets_that_can_not_go_together_are_told_before_anything_is_deployed() {
     start.then().args(["up", "--target", "st,st"]).stdout_has("keep      created").run();
     start.then().args(["up", "--target", "st,same,far"]).stderr_has("far: 1 created\n").run();
 }
+
+#[test]
+fn a_plan_runs_nothing_of_the_users_and_knows_what_would_be_built() {
+    let port = free_port();
+    let bundles = |done: &Done| {
+        let folder = std::fs::read_dir(done.faas_home().join("data/bundles")).into_iter().flatten().flatten();
+        folder.filter(|entry| entry.file_name().to_string_lossy().starts_with("keep-")).count()
+    };
+    let test = Test::new().file("stack.yml", stack(port, &one("keep", ""))).file("echo/handler.py", ECHO);
+    // What a build could not install, nor compile.
+    let test = test.file("echo/requirements.txt", "none @ file:///nowhere/at/all\n");
+    let first = test.args(["plan"]).stdout("+ create keep (not deployed yet)\n").run();
+    assert_eq!(bundles(&first), 0);
+    let ready = first.then().file("echo/requirements.txt", "").args(["up"]).run();
+    let _stop = Local::of(&ready);
+    ready.then().args(["plan", "--exit-code"]).stdout("= leave keep (nothing changed)\n").run();
+    let changed = ready.then().file("echo/handler.py", "def handle(req):\n    return (\n").args(["plan"]);
+    let changed = changed.stdout_has("~ update keep (the code changed)\n").run();
+    assert_eq!(bundles(&changed), 1);
+    changed.then().args(["deploy", "--dry-run"]).stdout_has("the code changed").run();
+    assert_eq!(bundles(&changed), 1);
+    // What changes the result of `up` is taken here, too, and refused alike.
+    changed.then().file("echo/handler.py", ECHO).file("more/rates.txt", "6").args(["plan", "--exit-code"]).run();
+    changed.then().args(["plan", "--exit-code", "--copy-extra", "more"]).status(3).stdout_has("the code changed").run();
+    for command in ["plan", "up"] {
+        changed.then().args([command, "-o", "nope"]).status(2).stderr_has("has no build option `nope`").run();
+        changed.then().args([command, "-b", "nope"]).status(2).stderr_has("`--build-arg nope` is no KEY=VALUE").run();
+    }
+}

@@ -119,6 +119,10 @@ fn tests_that_fail_are_shown_and_end_with_1() {
     let run = done.then().args(["test"]).status(1).stderr_has("the tests of 1 of 1 functions failed").run();
     assert!(run.stdout.starts_with("tax: failed (exit code 1, "), "{}", run.stdout);
     assert!(run.stdout.contains("AssertionError: 'other' != 'hello'"), "{}", run.stdout);
+    // Once, and with the paths of the user's own files.
+    assert!(!run.stderr.contains("AssertionError"), "{}", run.stderr);
+    assert!(run.stdout.contains("File \"tax/test_handler.py\", line"), "{}", run.stdout);
+    assert!(!run.stdout.contains("bundles/"), "{}", run.stdout);
     let lines = done.then().args(["test", "tax", "--output", "json"]).status(1).run().json();
     assert_eq!((&lines[0]["outcome"], &lines[0]["code"]), (&"failed".into(), &1.into()));
     done.then().args(["test", "vat"]).status(4).stderr_has("no function `vat`").run();

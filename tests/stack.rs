@@ -377,6 +377,7 @@ proptest! {
         text in near_stack(), known in prop::collection::vec("[a-z]{1,6}", 0..4), spaces in 1..6_usize, crlf in any::<bool>(),
     ) {
         let new = stack::NewFunction {
+        lambda_image: false,
             name: "new".into(), lang: "python3".into(), handler: "./new".into(), image: Some("new:latest".into()),
             limits: Resources::default(), requests: Resources::default(),
         };

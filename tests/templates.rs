@@ -124,7 +124,7 @@ fn the_stack_names_templates_and_builds_pull_what_is_missing() {
     test()
         .args(["build", "--shrinkwrap", "--disable-stack-pull"])
         .env("OPENFAAS_TEMPLATE_STORE_URL", "none.json")
-        .status(4)
+        .status(2)
         .run();
 }
 

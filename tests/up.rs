@@ -114,7 +114,7 @@ fn what_can_not_be_built_is_told_with_its_line_and_nothing_is_deployed() {
         .file("good/handler.py", ECHO)
         .file("img/Dockerfile", "FROM scratch\n")
         .args(["up", "-o", "json"])
-        .status(6)
+        .status(2)
         .stdout("")
         .stderr_has("error: the handler `gone` of `gone` isn't there\n --> stack.yml:6:")
         .stderr_has(

@@ -10,7 +10,7 @@ functions:
   tax:
     lang: python3
     handler: ./tax
-    image: tax:latest
+    image: shop/tax:latest
 ";
 
 fn stack(text: impl AsRef<[u8]>) -> Test {
@@ -244,12 +244,12 @@ error: stack.yml is not valid: 2 errors
 fn crlf_and_a_byte_order_mark() {
     let text = format!("\u{feff}{}", GOOD.replace('\n', "\r\n"));
     stack(&text).stdout("stack.yml: 1 function, valid\n").stderr("").run();
-    stack(text.replace("image: tax", "imagge: tax"))
+    stack(text.replace("image: shop/tax", "imagge: shop/tax"))
         .stderr(
             "\
 warning: a function has no key `imagge`
  --> stack.yml:9:5
-9 |     imagge: tax:latest
+9 |     imagge: shop/tax:latest
   |     ^^^^^^
   hint: did you mean `image`?
 ",
@@ -516,7 +516,8 @@ error: stack.yml is not valid: 2 errors
 
 #[test]
 fn a_missing_handler_is_told_but_not_where_nothing_is_built() {
-    let text = "provider: {name: openfaas}\nfunctions:\n  post:\n    lang: node\n    handler: ./post\n    image: x\n";
+    let text =
+        "provider: {name: openfaas}\nfunctions:\n  post:\n    lang: node\n    handler: ./post\n    image: shop/x\n";
     stack(text)
         .status(2)
         .stderr(
@@ -661,6 +662,11 @@ fn what_up_would_refuse_is_not_valid() {
         .status(2)
         .stderr_has("which is outside the project")
         .stderr_has(" --> stack.yml:10:")
+        .run();
+    stack(GOOD.replace("shop/tax", "tax"))
+        .stdout("stack.yml: 1 function, valid, 1 warning\n")
+        .stderr_has("warning: `tax:latest` names no registry, and so means docker.io/library/tax\n --> stack.yml:9:12")
+        .stderr_has("`REGISTRY/ACCOUNT/tax:latest`")
         .run();
     function("build_options: [nope]").status(2).stderr_has("has no build option `nope`").run();
 }

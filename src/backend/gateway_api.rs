@@ -183,6 +183,7 @@ impl GatewayApi {
             }
             if said.starts_with("error finding function") {
                 return Err(Fault::not_found(format!("there is no function {id}"))
+                    .code(Code::NO_FUNCTION)
                     .cause(said.trim())
                     .hint("`faas list` shows what is deployed"));
             }

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::folder::Temporary;
+use super::foreseen::Foreseen;
 use super::index::{Record, now};
 use super::tree::{self, Tree};
 use super::{Built, Options, Project, requires, step};
@@ -34,20 +35,11 @@ pub(super) async fn build(
     let key = format!("{name}/bundle");
     let stamp = tree.stamp()?.to_hex().to_string();
     let content = project.index.content(&key, &stamp, || tree.digest())?;
-    let fingerprint = |content: &str| {
-        let mut hasher = blake3::Hasher::new_derive_key("faas 1 native bundle");
-        hasher.update(content.as_bytes());
-        for program in &programs {
-            hasher.update(program.identity().as_bytes());
-            hasher.update(&[0]);
-        }
-        hasher.finalize().to_hex().to_string()
-    };
     let built = |digest: String, rebuilt, reason: String| {
         let dir = folder(project, name, &digest);
         Built { artifact: Artifact::Bundle { dir, digest, run: native.run_spec() }, rebuilt, reason }
     };
-    let digest = fingerprint(&content);
+    let digest = fingerprint(&content, &programs);
     let dir = folder(project, name, &digest);
     if !options.no_cache && complete(&dir) {
         touch(&dir);
@@ -68,7 +60,7 @@ pub(super) async fn build(
     mark(&temporary.path)?;
     // What is written counts, not what was there when it was looked at before.
     let content = tree.write(&temporary.path)?.to_hex().to_string();
-    let digest = fingerprint(&content);
+    let digest = fingerprint(&content, &programs);
     let dir = folder(project, name, &digest);
     if dir.exists() {
         // Killed half-way, or to be built again. Whoever runs it keeps its open files; the marker tells the rest.
@@ -96,6 +88,31 @@ pub(super) async fn build(
     prune(project, name);
     let reason = format!("built in {}", said(started.elapsed()));
     Ok(built(digest, true, reason))
+}
+
+/// What [`build()`] would make, and whether it is there already. Nothing is run.
+pub(super) fn foresee(function: &Function, project: &Project<'_>, options: &Options) -> Result<Foreseen> {
+    let tree = tree::assemble(function, project, options, false)?;
+    let native = native(function, &tree)?;
+    let programs = requires::find(native, &function.name, project.env)?;
+    let stamp = tree.stamp()?.to_hex().to_string();
+    let content = project.index.content(&format!("{}/bundle", function.name), &stamp, || tree.digest())?;
+    let digest = fingerprint(&content, &programs);
+    let dir = folder(project, &function.name, &digest);
+    let kept = complete(&dir) && !options.no_cache;
+    let artifact = Artifact::Bundle { dir, digest, run: native.run_spec() };
+    Ok(if kept { Foreseen::Kept(artifact) } else { Foreseen::Built(artifact) })
+}
+
+/// Of everything that decides what the bundle will be.
+fn fingerprint(content: &str, programs: &[requires::Program]) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key("faas 1 native bundle");
+    hasher.update(content.as_bytes());
+    for program in programs {
+        hasher.update(program.identity().as_bytes());
+        hasher.update(&[0]);
+    }
+    hasher.finalize().to_hex().to_string()
 }
 
 /// A duration as people like it: `35ms`, `1.2s`.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Options, Project, tree};
 use crate::artifact::ArtifactKind;
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::function::Function;
 use crate::problem::Problem;
 use crate::stack::nearest;
@@ -41,6 +41,15 @@ pub fn check(
         let kind = kind(function);
         if function.lang.is_empty() || function.build.skip {
             continue;
+        }
+        if let (ArtifactKind::Image, Some(image)) = (kind, function.build.image.as_deref())
+            && !image.is_empty()
+            && !image.contains('/')
+        {
+            let name = image.split([':', '@']).next().unwrap_or(image);
+            let message = format!("`{image}` names no registry, and so means docker.io/library/{name}");
+            let hint = format!("put the registry that the platform pulls from before it: `REGISTRY/ACCOUNT/{image}`");
+            add(Kind::Usage, Problem::warning(at("image"), message).hint(hint));
         }
         let missing = |path: &Path| if path.exists() { "is no folder" } else { "isn't there" };
         let handler = &function.build.handler;
@@ -100,7 +109,7 @@ fn language(
                 let name = lang.split('@').next().unwrap_or(lang);
                 let near =
                     nearest(name, names.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
-                let mut problem = Problem::error(field, &fault.message);
+                let mut problem = Problem::error(field, &fault.message).code(fault.code);
                 problem.hint = near.or(fault.hint);
                 return add(fault.kind, problem);
             }
@@ -110,7 +119,7 @@ fn language(
     if kind == ArtifactKind::Bundle && !native {
         let message = format!("`lang: {lang}` needs a container engine; provider local runs processes");
         let hint = "choose another `lang`, give the template a `native:` block, or use provider openfaas";
-        add(Kind::Unsupported, Problem::error(field, message).hint(hint));
+        add(Kind::Unsupported, Problem::error(field, message).hint(hint).code(Code::PROVIDER_REFUSES));
     }
 }
 

@@ -1,6 +1,9 @@
 //! The unit tests of a function's handler: the template's `test:` steps, run in the native bundle.
-use std::path::Path;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use regex::Regex;
 
 use super::{Built, Options, Project, bundle, step};
 use crate::artifact::Artifact;
@@ -55,7 +58,8 @@ pub async fn test(
     let Artifact::Bundle { dir, .. } = artifact else { return Ok(Outcome::None("it is no bundle".into())) };
     let cache = step::cache(project, name);
     progress.step(name, "testing");
-    run(&template.manifest.test, &dir, name, &cache, progress).await
+    let paths = Paths::of(&dir, template.manifest.handler_folder(), function, project);
+    run(&template.manifest.test, &dir, name, &cache, &paths, progress).await
 }
 
 async fn run(
@@ -63,6 +67,7 @@ async fn run(
     dir: &Path,
     name: &str,
     cache: &str,
+    paths: &Paths,
     progress: &dyn Progress,
 ) -> Result<Outcome> {
     let started = Instant::now();
@@ -74,9 +79,10 @@ async fn run(
         }
         any = true;
         let (status, _) = step::execute(&one.run, dir, name, None, &mut |line| {
-            progress.line(name, line);
+            let line = paths.own(line);
+            progress.passing(name, &line);
             if done.output.len() + line.len() < KEPT {
-                done.output += line;
+                done.output += &line;
                 done.output.push('\n');
             } else {
                 left_out += 1;
@@ -96,4 +102,43 @@ async fn run(
     }
     done.took = started.elapsed();
     Ok(if done.code == Some(0) { Outcome::Passed(done) } else { Outcome::Failed(done) })
+}
+
+/// The files of the bundle that are the user's own, by the names that the user knows them by.
+struct Paths {
+    /// A file below the handler's folder in the bundle; `None` where no expression can be made of that.
+    inside: Option<Regex>,
+    /// The handler's folder, absolute.
+    handler: PathBuf,
+    /// The same from the project's folder.
+    shown: PathBuf,
+}
+
+impl Paths {
+    fn of(bundle: &Path, folder: &str, function: &Function, project: &Project<'_>) -> Self {
+        let handler = project.root.join(&function.build.handler);
+        let shown = handler.strip_prefix(project.root).unwrap_or(&handler).to_owned();
+        let bundle = regex::escape(&bundle.display().to_string());
+        let (start, below) = match folder {
+            "" => (format!("{bundle}/"), String::new()),
+            folder => (format!(r"(?:{bundle}/|\./)?"), format!("{}/", regex::escape(folder))),
+        };
+        let inside = Regex::new(&format!(r#"(^|[^\w./-])(file://)?{start}{below}([^\s"'`:,()\[\]]+)"#)).ok();
+        Self { inside, handler, shown }
+    }
+
+    /// The line with the user's own paths.
+    fn own<'l>(&self, line: &'l str) -> Cow<'l, str> {
+        let Some(inside) = &self.inside else { return line.into() };
+        inside.replace_all(line, |found: &regex::Captures<'_>| {
+            let (before, file) = (&found[1], &found[3]);
+            if !self.handler.join(file).exists() {
+                return found[0].to_owned();
+            }
+            match found.get(2) {
+                Some(scheme) => format!("{before}{}{}", scheme.as_str(), self.handler.join(file).display()),
+                None => format!("{before}{}", self.shown.join(file).display()),
+            }
+        })
+    }
 }

@@ -14,6 +14,7 @@ mod container;
 mod invoker;
 
 use super::folder::Temporary;
+use super::foreseen::Foreseen;
 use super::index::{Record, now};
 use super::tree::{self, Tree};
 use super::watchdog::{Machine, NAME as WATCHDOG, is_dynamic};
@@ -76,26 +77,17 @@ pub(super) async fn build(
     let started = Instant::now();
     let looked = now();
     let tree = tree::assemble(function, project, options, false)?;
-    let lambda = lambda(function, &tree)?.clone();
-    let processor = Processor::of(function);
-    let invoker = invoker(name, project, processor)?;
+    let Inputs { lambda, processor, invoker, invoker_digest, container, key } =
+        Inputs::of(function, &tree, project, options)?;
     let native = Native { requires: lambda.requires.clone(), ..Native::default() };
     let programs = requires::find(&native, name, project.env)?;
-    let key = format!("{name}/zip");
     let stamp = tree.stamp()?.to_hex().to_string();
     let content = project.index.content(&key, &stamp, || tree.digest())?;
-    let invoker_digest = invoker.digest()?;
-    let container = container::image(function, options, &lambda)?;
-    let fingerprint = |content: &str| {
-        let mut hasher = blake3::Hasher::new_derive_key("faas 1 zip archive");
-        hasher.update(content.as_bytes());
-        hasher.update(invoker_digest.as_bytes());
-        hasher.update(processor.names().0.as_bytes());
-        hasher.update(container.as_deref().unwrap_or_default().as_bytes());
-        hasher.finalize().to_hex().to_string()
-    };
     let archives = project.cache.join("archives");
-    let place = |content: &str| archives.join(format!("{name}-{}.zip", &fingerprint(content)[..16]));
+    let place = |content: &str| {
+        let fingerprint = fingerprint(content, &invoker_digest, processor, container.as_deref());
+        archives.join(format!("{name}-{}.zip", &fingerprint[..16]))
+    };
     let built = |path: PathBuf, rebuilt, reason: String| -> Result<Built> {
         let sha256 = sha256(&path)?;
         let (entry, runtime) = (LAMBDA_ENTRY.to_owned(), lambda.runtime.clone());
@@ -165,6 +157,59 @@ pub(super) async fn build(
     project.index.set(&key, Record { stamp, content, output: String::new() }, tree.newest(), looked);
     prune(&archives, name);
     built(path, true, format!("built in {}", bundle::said(started.elapsed())))
+}
+
+/// What an archive is made of besides the function's files.
+struct Inputs {
+    lambda: Lambda,
+    processor: Processor,
+    invoker: crate::template::file::File,
+    invoker_digest: blake3::Hash,
+    container: Option<String>,
+    /// The archive's in the index.
+    key: String,
+}
+
+impl Inputs {
+    fn of(function: &Function, tree: &Tree, project: &Project<'_>, options: &Options) -> Result<Self> {
+        let lambda = lambda(function, tree)?.clone();
+        let processor = Processor::of(function);
+        let invoker = invoker(&function.name, project, processor)?;
+        let invoker_digest = invoker.digest()?;
+        let container = container::image(function, options, &lambda)?;
+        Ok(Self { lambda, processor, invoker, invoker_digest, container, key: format!("{}/zip", function.name) })
+    }
+}
+
+/// Of everything that decides what the archive will be.
+fn fingerprint(content: &str, invoker: &blake3::Hash, processor: Processor, container: Option<&str>) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key("faas 1 zip archive");
+    hasher.update(content.as_bytes());
+    hasher.update(invoker.as_bytes());
+    hasher.update(processor.names().0.as_bytes());
+    hasher.update(container.unwrap_or_default().as_bytes());
+    hasher.finalize().to_hex().to_string()
+}
+
+/// What [`build()`] would make, and whether it is there already. Nothing is run.
+pub(super) fn foresee(function: &Function, project: &Project<'_>, options: &Options) -> Result<Foreseen> {
+    let tree = tree::assemble(function, project, options, false)?;
+    let inputs = Inputs::of(function, &tree, project, options)?;
+    let native = Native { requires: inputs.lambda.requires.clone(), ..Native::default() };
+    requires::find(&native, &function.name, project.env)?;
+    let stamp = tree.stamp()?.to_hex().to_string();
+    let content = project.index.content(&inputs.key, &stamp, || tree.digest())?;
+    let fingerprint = fingerprint(&content, &inputs.invoker_digest, inputs.processor, inputs.container.as_deref());
+    let path = project.cache.join("archives").join(format!("{}-{}.zip", function.name, &fingerprint[..16]));
+    let is_there = path.is_file() && !options.no_cache;
+    let sha256 = if is_there { sha256(&path)? } else { String::new() };
+    let (entry, runtime) = (LAMBDA_ENTRY.to_owned(), inputs.lambda.runtime);
+    let artifact = Artifact::Archive { path, sha256, entry, runtime };
+    Ok(match project.index.get(&inputs.key) {
+        _ if is_there => Foreseen::Kept(artifact),
+        Some(known) if known.content != content => Foreseen::Built(artifact),
+        _ => Foreseen::Unseen(artifact),
+    })
 }
 
 fn lambda<'t>(function: &Function, tree: &'t Tree) -> Result<&'t Lambda> {

@@ -1,5 +1,7 @@
 //! Questions at the terminal that Ctrl-C, SIGTERM and SIGHUP end as any other work: the terminal is left as it was, its
 //! cursor too.
+use std::sync::Mutex;
+
 use dialoguer::theme::ColorfulTheme;
 use dialoguer::{FuzzySelect, Select};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
@@ -40,6 +42,18 @@ pub fn at_terminal<T: Send + 'static>(question: impl FnOnce() -> dialoguer::Resu
         eprintln!();
     }
     asked
+}
+
+/// Whether it may be done, which is no unless somebody says yes.
+///
+/// # Errors
+/// When nobody can be asked; [`crate::error::Kind::Interrupted`] on Ctrl-C and Esc.
+pub fn may(question: String) -> Result<bool> {
+    // Several targets ask one after the other.
+    static ASKS: Mutex<()> = Mutex::new(());
+    let _one = ASKS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let asked = dialoguer::Confirm::new().with_prompt(question).default(false).interact_opt();
+    asked.map_err(failed)?.ok_or_else(Fault::interrupted)
 }
 
 /// Ctrl-C, where it is a key that was read and no signal yet; else that it can't be asked.

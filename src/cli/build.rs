@@ -1,7 +1,6 @@
 //! `faas build`: functions to what their platform runs, or with `--shrinkwrap` to their context folders.
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -12,17 +11,20 @@ use super::{Global, compat, stack_file};
 use crate::artifact::{Artifact, ArtifactKind};
 use crate::build::{self, Memo, Options, Project, Shrinkwrapped, TagMode};
 use crate::context::Context;
-use crate::error::{Fault, Result};
+use crate::error::{Code, Fault, Kind, Result};
 use crate::function::Function;
 use crate::output::progress;
+use crate::problem::class;
 use crate::runtime;
 use crate::stack::{Configuration, ProviderKind, Stack};
 use crate::template::Catalogue;
 
 #[cfg(feature = "image")]
 mod buildkit;
+mod content;
 #[cfg(feature = "image")]
 use buildkit::BuildKitFlags;
+pub use content::Content;
 
 /// Build the functions of the stack; those that did not change are left alone
 #[derive(Args)]
@@ -56,21 +58,11 @@ pub struct TagFlag {
     pub tag: TagMode,
 }
 
-/// What makes images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum Engine {
-    /// The container engine that is there.
-    #[default]
-    Auto,
-    /// None: a base image, and layers over it, by the registry alone.
-    None,
-}
-
 /// Flags of every command that builds.
 #[derive(Args, Clone, Default)]
 pub struct BuildFlags {
     #[command(flatten)]
-    tag: TagFlag,
+    content: Content,
     /// Build even when nothing changed, without the engine's cache
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
@@ -82,26 +74,10 @@ pub struct BuildFlags {
     /// How many at a time
     #[arg(long, value_name = "N")]
     parallel: Option<usize>,
-    /// A build argument of the image, before those of the stack
-    #[arg(short = 'b', long = "build-arg", value_name = "KEY=VALUE")]
-    build_args: Vec<String>,
-    /// A set of packages that the template has a name for
-    #[arg(short = 'o', long = "build-option", value_name = "NAME")]
-    build_options: Vec<String>,
-    /// A label of the image
-    #[arg(long = "build-label", value_name = "KEY=VALUE")]
-    build_labels: Vec<String>,
     /// Say why each image is built: which file or argument changed
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     explain: bool,
-    /// What makes images: the container engine, or `none`, which puts them together without one
-    #[arg(long, env = "FAAS_ENGINE", value_enum, default_value_t, value_name = "ENGINE")]
-    engine: Engine,
-    /// Lambda: install the dependencies of archives in a container of this image [default: the template's]
-    #[cfg(feature = "lambda")]
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "", value_name = "IMAGE")]
-    container: Option<String>,
     /// Give up the others when one failed
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
@@ -109,9 +85,6 @@ pub struct BuildFlags {
     #[cfg(feature = "image")]
     #[command(flatten)]
     buildkit: BuildKitFlags,
-    /// A file or folder of the project to copy into each handler's folder
-    #[arg(long, value_name = "PATH")]
-    copy_extra: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) templates: TemplateFlags,
     #[cfg(feature = "image")]
@@ -151,25 +124,14 @@ impl BuildFlags {
     /// # Errors
     /// When a `KEY=VALUE` has no `=`.
     pub fn options(&self, context: &Context) -> Result<Options> {
-        let mut args = pairs("--build-arg", &self.build_args)?;
-        let packages = args.extract_if(.., |(key, _)| key == "ADDITIONAL_PACKAGE").map(|(_, value)| value).collect();
         let options = Options {
             no_cache: self.no_cache,
             pull: self.pull,
-            tag: self.tag.tag,
-            args: args.into_iter().collect(),
-            packages,
-            options: self.build_options.clone(),
-            labels: pairs("--build-label", &self.build_labels)?.into_iter().collect::<BTreeMap<_, _>>(),
-            copy_extra: self.copy_extra.iter().map(|path| context.absolute(path)).collect(),
             explain: self.explain,
             fail_fast: self.fail_fast,
-            engineless: self.engine == Engine::None,
-            #[cfg(feature = "lambda")]
-            container: self.container.clone(),
             #[cfg(feature = "image")]
             remote: self.remote(context)?,
-            ..Options::default()
+            ..self.content.options(context)?
         };
         #[cfg(feature = "image")]
         let options = self.buildkit.lay_over(options, context)?;
@@ -199,14 +161,6 @@ impl BuildFlags {
     }
 }
 
-fn pairs(flag: &str, given: &[String]) -> Result<Vec<(String, String)>> {
-    let pair = |text: &String| match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(Fault::usage(format!("`{flag} {text}` is no KEY=VALUE"))),
-    };
-    given.iter().map(pair).collect()
-}
-
 /// The fault, and what shows of it in the stack file, each thing at its place there.
 fn placed(mut fault: Fault, stack: &Stack, provider: ProviderKind, options: &Options, context: &Context) -> Fault {
     let root = &stack.origin.root;
@@ -214,11 +168,23 @@ fn placed(mut fault: Fault, stack: &Stack, provider: ProviderKind, options: &Opt
     let project = Project::new(context, root, &stack.configuration.copy, &catalogue);
     let built: Vec<&Function> = stack.functions.iter().filter(|function| !function.build.skip).collect();
     let found = build::check(&built, |function| kind(provider, function), &project, options);
+    if !found.iter().any(|wrong| wrong.problem.is_error()) {
+        return fault;
+    }
     for wrong in found {
         let place = stack.place(&wrong.problem.field);
         fault.problems.push(wrong.problem.at(place));
     }
-    fault
+    let code = class(&fault.problems);
+    Fault { kind: Kind::Usage, ..fault.code(code) }
+}
+
+/// The same of a template that is nowhere; what can't be fetched is no fault of the file.
+pub(super) fn unknown(fault: Fault, stack: &Stack, options: &Options, context: &Context) -> Fault {
+    match fault.code {
+        Code::TEMPLATE_MISSING => placed(fault, stack, stack.provider.kind, options, context),
+        _ => fault,
+    }
 }
 
 /// What a function is built as for a platform.
@@ -287,7 +253,8 @@ impl Build {
         if functions.is_empty() {
             context.out.note(format_args!("there are no functions in {}: nothing to do", origin.name));
         }
-        self.flags.templates.complete(functions, configuration, &origin.root, context)?;
+        let pulled = self.flags.templates.complete(functions, configuration, &origin.root, context);
+        pulled.map_err(|fault| unknown(fault, &stack, &options, context))?;
         self.build(functions, &origin.root, &configuration.copy, provider.kind, &options, context)
             .map_err(|fault| placed(fault, &stack, provider.kind, &options, context))
     }
@@ -305,7 +272,8 @@ impl Build {
         }
         let files = RefCell::new(Vec::new());
         let stack = stack_file::load_noting(context, global, &document, &files)?;
-        self.flags.templates.complete(&stack.functions, &stack.configuration, &root, context)?;
+        let pulled = self.flags.templates.complete(&stack.functions, &stack.configuration, &root, context);
+        pulled.map_err(|fault| unknown(fault, &stack, options, context))?;
         let catalogue = Catalogue::new(&root);
         let project = Project::new(context, &root, &stack.configuration.copy, &catalogue);
         let progress = progress::for_output(&context.out);

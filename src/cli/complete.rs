@@ -10,9 +10,10 @@ use super::session::{GatewayFlags, Session};
 use super::{Global, stack_file};
 use crate::backend::Scope;
 use crate::context::{Context, Dirs, Env};
+use crate::error::Code;
 use crate::output::{Format, Output};
 use crate::stack::Stack;
-use crate::template::Catalogue;
+use crate::template::{Catalogue, store};
 
 /// Nobody waits longer for a completion.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -56,6 +57,14 @@ pub fn live(tree: Command) -> Command {
                 "deployments" => command = everywhere(command, "deployment", deployments),
                 "target" => command = everywhere(command, "name", targets),
                 "explain" => command = with(command, "key", keys),
+                "completion" => command = with(with(command, "shell", shells), "shell_flag", shells),
+                "generate" => command = with(command, "api", apis),
+                "namespace" => command = everywhere(command, "name", namespaces),
+                "template" => {
+                    command = below(command, "pull", |c| with(c, "repository", repositories));
+                    command = below(command, "store", |c| everywhere(c, "name", store_templates));
+                }
+                "new" => command = with(command, "shape", shapes),
                 _ => {}
             }
             with(command, "lang", templates)
@@ -69,7 +78,8 @@ fn with(command: Command, argument: &str, values: fn() -> Vec<CompletionCandidat
         return command;
     }
     let completer = ArgValueCompleter::new(move |current: &OsStr| starting(current, values));
-    command.mut_arg(argument, |arg| arg.add(completer))
+    // Each in its place: one that is taken out and put back would be the last of the positional ones.
+    command.mut_args(|arg| if arg.get_id() == argument { arg.add(completer.clone()) } else { arg })
 }
 
 /// The same in the command and all below it.
@@ -212,8 +222,71 @@ fn deployments() -> Vec<CompletionCandidate> {
     all.unwrap_or_default().into_iter().map(|one| candidate(one.id, words(&one.record).join(" "))).collect()
 }
 
+/// By its whole path, and by the end of it that people say.
 fn keys() -> Vec<CompletionCandidate> {
-    crate::stack::schema::explain::paths().into_iter().map(|path| candidate(path, "")).collect()
+    let paths = crate::stack::schema::explain::paths();
+    let ends = paths.iter().filter_map(|path| path.strip_prefix("functions.NAME.")).map(str::to_owned);
+    let mut all: Vec<String> = ends.chain(paths.iter().cloned()).collect();
+    all.extend(Code::ALL.iter().map(|code| code.short()));
+    all.into_iter().map(|key| candidate(key, "")).collect()
+}
+
+fn shells() -> Vec<CompletionCandidate> {
+    clap_complete::env::Shells::builtins().names().map(|name| candidate(name, "")).collect()
+}
+
+fn apis() -> Vec<CompletionCandidate> {
+    super::generate::APIS.into_iter().map(|name| candidate(name, "")).collect()
+}
+
+fn namespaces() -> Vec<CompletionCandidate> {
+    let Some(line) = Line::read() else { return Vec::new() };
+    let all = line.ask(async |session| session.backend.namespaces()?.list().await.ok());
+    all.unwrap_or_default().into_iter().map(|name| candidate(name, "")).collect()
+}
+
+/// Those of the template that the line names, else all that there are.
+fn shapes() -> Vec<CompletionCandidate> {
+    let Some(line) = Line::read() else { return Vec::new() };
+    let catalogue = Catalogue::new(&line.context.cwd);
+    let named = line.words.iter().position(|word| word == "--lang").and_then(|at| line.words.get(at + 1));
+    let names = match named {
+        Some(lang) => vec![lang.clone()],
+        None => catalogue.list().into_iter().map(|one| one.name).collect(),
+    };
+    let templates = names.iter().filter_map(|name| catalogue.get(name).ok());
+    let mut all: Vec<(String, String)> = templates
+        .flat_map(|one| one.shapes().iter().map(|s| (s.name.clone(), s.description.clone())).collect::<Vec<_>>())
+        .collect();
+    all.sort();
+    all.dedup_by(|one, before| one.0 == before.0);
+    all.into_iter().map(|(name, about)| candidate(name, if named.is_some() { about } else { String::new() })).collect()
+}
+
+/// What the catalogues have, or those inside this binary where the others don't answer in a moment.
+fn catalogued() -> Vec<store::Entry> {
+    let Some(line) = Line::read() else { return Vec::new() };
+    let listed = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        let store = super::template::catalogues(&line.context);
+        let listed = runtime.block_on(async { tokio::time::timeout(PATIENCE, store.list()).await });
+        runtime.shutdown_background();
+        Some(listed.ok()?.ok()?.entries)
+    };
+    listed().unwrap_or_else(store::built_in)
+}
+
+fn store_templates() -> Vec<CompletionCandidate> {
+    catalogued().into_iter().map(|entry| candidate(entry.name, entry.description)).collect()
+}
+
+/// What can be pulled as a whole: what the stack file names, and the repositories of the catalogues.
+fn repositories() -> Vec<CompletionCandidate> {
+    let mut all: Vec<String> = catalogued().into_iter().filter(|one| !one.built_in).map(|one| one.repository).collect();
+    all.sort();
+    all.dedup();
+    let stack = candidate("stack", "those under configuration.templates");
+    [stack].into_iter().chain(all.into_iter().map(|repository| candidate(repository, ""))).collect()
 }
 
 #[cfg(test)]
@@ -228,7 +301,19 @@ mod tests {
                 || command.get_subcommands().any(|below| has(below, argument))
         }
         let tree = super::super::command();
-        for (name, argument) in FUNCTIONS.into_iter().chain([("new", "lang"), ("explain", "key"), ("target", "name")]) {
+        let others = [
+            ("new", "lang"),
+            ("new", "shape"),
+            ("explain", "key"),
+            ("target", "name"),
+            ("completion", "shell"),
+            ("completion", "shell_flag"),
+            ("generate", "api"),
+            ("namespace", "name"),
+            ("template", "repository"),
+            ("template", "name"),
+        ];
+        for (name, argument) in FUNCTIONS.into_iter().chain(others) {
             let command = tree.find_subcommand(name).unwrap_or_else(|| panic!("no {name}"));
             assert!(has(command, argument), "{name} has no {argument}");
         }

@@ -17,6 +17,9 @@ mod knative;
 #[cfg(feature = "lambda")]
 mod lambda;
 
+/// All that there are; what a platform newer than this calls its own is taken as well.
+pub(super) const APIS: [&str; 4] = ["openfaas.com/v1", KNATIVE, SAM, TERRAFORM];
+
 /// Knative's API.
 const KNATIVE: &str = "serving.knative.dev/v1";
 /// What is no API: a template of AWS SAM, in YAML.

@@ -12,9 +12,9 @@ use super::Global;
 use super::password::in_arguments;
 use super::session::{GatewayFlags, Session};
 use super::values::duration;
-use crate::backend::{Call, CallOptions, LogTail, Reply};
+use crate::backend::{Call, CallOptions, LogTail, Reply, near};
 use crate::context::Context;
-use crate::error::{Fault, Kind, OrFault, Result};
+use crate::error::{Code, Fault, Kind, OrFault, Result};
 use crate::function::FunctionId;
 use crate::output::{Dialect, Output};
 use crate::wire::page;
@@ -149,7 +149,13 @@ impl Invoke {
                 options,
             };
             let answered = async {
-                let reply = session.backend.invoke(&id, call).await?;
+                let names = session.stack.as_ref().map_or(&[][..], |stack| stack.names.as_slice());
+                let reply = match session.backend.invoke(&id, call).await {
+                    Err(fault) if fault.code == Code::NO_FUNCTION => {
+                        return Err(fault.hint(near::hint(session.backend.as_ref(), &id, names).await));
+                    }
+                    answered => answered?,
+                };
                 if !reply.status.is_success() {
                     return Err(refused(&id, reply, &context.out).await);
                 }
@@ -302,6 +308,9 @@ async fn refused(id: &FunctionId, reply: Reply, out: &Output) -> Fault {
         _ if wants.contains("IAM function invoke") => fault.hint("--auth exchanges the login's token for one it takes"),
         _ if text.contains("Can't reach service") => {
             fault.hint(format!("it doesn't listen (yet): `faas logs {id}` may say why"))
+        }
+        _ if status == StatusCode::NOT_FOUND => {
+            fault.hint("the function may have said so itself; `faas list` shows what is deployed")
         }
         _ if status.is_server_error() => fault.hint(format!("`faas logs {id}` may say why")),
         _ => fault,

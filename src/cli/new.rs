@@ -12,9 +12,11 @@ use crate::output::Dialect;
 use crate::problem::Problem;
 use crate::stack::{self, NewFunction, ProviderKind, edit, find};
 use crate::template::{Catalogue, Template};
+use platform::Fit;
 use write::Wanted;
 
 mod ask;
+mod platform;
 mod write;
 
 /// Make a function from a template, and its stack file
@@ -132,12 +134,19 @@ impl New {
         if dialect == Dialect::Faas {
             is_free(&handler, name)?;
         }
-        let image = self.image(name, &stack, &template, context);
+        let prefix = self.prefix.as_deref().map(|prefix| prefix.trim_end_matches('/')).filter(|p| !p.is_empty());
+        let appends = self.append.is_some();
+        let fit = Fit { named: self.named(&stack), name, prefix, template: &template, appends };
+        let platform = fit.platform(context);
+        let image = fit.image(platform, context)?;
         let function = NewFunction {
             name: name.to_owned(),
             lang: lang.clone(),
             handler: handler.clone(),
             image: image.clone(),
+            lambda_image: platform == ProviderKind::Lambda
+                && template.manifest.lambda.is_none()
+                && template.name != "dockerfile",
             limits: Resources { memory: self.memory_limit.clone(), cpu: self.cpu_limit.clone() },
             requests: Resources { memory: self.memory_request.clone(), cpu: self.cpu_request.clone() },
         };
@@ -147,7 +156,7 @@ impl New {
         }
         // Held until the end: of two that add to one file at once, the second reads what the first has written.
         let lock = write::lock(&root);
-        let text = self.stack_text(&stack, &function, context)?;
+        let text = self.stack_text(&stack, platform, &function, context)?;
         self.check(&text, &stack, &function, context)?;
         let folder = root.join(&handler);
         let named = shape.map(|shape| shape.name.as_str());
@@ -185,7 +194,7 @@ impl New {
     /// Says that a stack file which is added to has its platform already.
     fn other_provider(&self, stack: &Path, context: &Context) {
         let Some(asked) = self.provider.as_deref().filter(|_| self.append.is_some()) else { return };
-        let there = self.platform(stack);
+        let there = self.named(stack).unwrap_or(ProviderKind::Local);
         if ProviderKind::from_name(asked) != Some(there) && stack.is_file() {
             let shown = stack.strip_prefix(&context.cwd).unwrap_or(stack).display();
             let there = there.as_str();
@@ -193,36 +202,22 @@ impl New {
         }
     }
 
-    /// The platform that the function is for: that of the stack file, where one is added to.
-    fn platform(&self, stack: &Path) -> ProviderKind {
-        let named = match &self.append {
+    /// The platform that is named for the function: by the stack file, where one is added to.
+    fn named(&self, stack: &Path) -> Option<ProviderKind> {
+        match &self.append {
             Some(_) => std::fs::read_to_string(stack).ok().and_then(|text| edit::provider(&text)),
             None => self.provider.as_deref().and_then(ProviderKind::from_name),
-        };
-        named.unwrap_or(ProviderKind::Local)
-    }
-
-    /// The image's name. What goes to Lambda as a zip archive becomes none.
-    fn image(&self, name: &str, stack: &Path, template: &Template, context: &Context) -> Option<String> {
-        let prefix = self.prefix.as_deref().map(|prefix| prefix.trim_end_matches('/')).filter(|p| !p.is_empty());
-        let plain =
-            || Some(prefix.map_or_else(|| format!("{name}:latest"), |prefix| format!("{prefix}/{name}:latest")));
-        match self.platform(stack) {
-            ProviderKind::Lambda if template.manifest.lambda.is_some() => prefix.and_then(|_| plain()),
-            ProviderKind::Lambda => {
-                context.out.warn(format!(
-                    "to Lambda, `{}` goes as an image alone: give the function `lambda: {{package: image}}`, and an \
-                     `image` in the account's registry, as ACCOUNT.dkr.ecr.REGION.amazonaws.com/{name}",
-                    template.name
-                ));
-                plain()
-            }
-            _ => plain(),
         }
     }
 
     /// The text of the stack file with the function in it.
-    fn stack_text(&self, stack: &Path, function: &NewFunction, context: &Context) -> Result<String> {
+    fn stack_text(
+        &self,
+        stack: &Path,
+        platform: ProviderKind,
+        function: &NewFunction,
+        context: &Context,
+    ) -> Result<String> {
         let shown = stack.strip_prefix(&context.cwd).unwrap_or(stack).display();
         if self.append.is_some() {
             let text = std::fs::read_to_string(stack).map_err(|error| match error.kind() {
@@ -238,7 +233,7 @@ impl New {
                 function.name, function.lang
             )));
         }
-        Ok(edit::fresh(self.platform(stack), &self.gateway, function))
+        Ok(edit::fresh(platform, &self.gateway, function))
     }
 
     /// That `faas validate` will take what is about to be written. What was wrong in the file before is not looked at.

@@ -125,7 +125,8 @@ impl Pipeline {
     /// The platform of a stack, ready to be deployed to.
     fn session(&self, context: &Context, stack: Stack) -> Result<Session> {
         if let Some(templates) = &self.templates {
-            templates.complete(&stack.functions, &stack.configuration, &stack.origin.root, context)?;
+            let pulled = templates.complete(&stack.functions, &stack.configuration, &stack.origin.root, context);
+            pulled.map_err(|fault| super::build::unknown(fault, &stack, &self.options, context))?;
         }
         let wait = self.deploy.wait(stack.provider.kind);
         if self.deploys && self.dry {
@@ -280,17 +281,11 @@ fn may_prune(context: &Context, target: Option<&str>, stale: &[Deployed]) -> Res
     if !context.out.may_ask() {
         return Ok(true);
     }
-    // Several targets ask one after the other.
-    static ASKS: Mutex<()> = Mutex::new(());
-    let _one = ASKS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let one_place = stale.iter().all(|one| one.namespace == stale[0].namespace);
     let name = |one: &Deployed| if one_place { one.name.clone() } else { one.id().to_string() };
     let names: Vec<String> = stale.iter().map(name).collect();
     let of = target.map(|target| format!(" of target {target}")).unwrap_or_default();
-    let question = format!("Remove {}{of}, which the stack names no longer?", names.join(", "));
-    let asked = dialoguer::Confirm::new().with_prompt(question).default(false).interact_opt();
-    let answer = asked.map_err(super::ask::failed)?;
-    answer.ok_or_else(Fault::interrupted)
+    super::ask::may(format!("Remove {}{of}, which the stack names no longer?", names.join(", ")))
 }
 
 /// What becomes of deployments that are under way when somebody ends the command.

@@ -1,11 +1,10 @@
-//! `faas plan`: what `faas up` would change, without building or changing anything.
+//! `faas plan`: what `faas up` would change, without building, running or changing anything.
 use clap::Args;
 
-use super::build::TagFlag;
+use super::build::Content;
 use super::deploy::DeployFlags;
 use super::session::GatewayFlags;
 use super::{Global, pipeline};
-use crate::build::Options;
 use crate::context::Context;
 use crate::error::{Fault, Kind, Result};
 use crate::plan::Action;
@@ -22,7 +21,7 @@ pub struct Plan {
     #[command(flatten)]
     flags: DeployFlags,
     #[command(flatten)]
-    tag: TagFlag,
+    content: Content,
     /// How many at a time
     #[arg(long, default_value_t = 8, value_name = "N")]
     parallel: usize,
@@ -40,7 +39,7 @@ impl Plan {
         let pipeline = pipeline::Pipeline {
             gateway: self.gateway,
             deploy: self.flags,
-            options: Options { tag: self.tag.tag, ..Options::default() },
+            options: self.content.options(context)?,
             parallel: self.parallel,
             builds: super::build::parallel(),
             build: true,

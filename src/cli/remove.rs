@@ -7,17 +7,21 @@ use futures_util::StreamExt;
 use serde_json::json;
 
 use super::session::{GatewayFlags, Session};
-use super::{Global, compat, several};
+use super::{Global, ask, compat, several};
 use crate::backend::Scope;
 use crate::context::Context;
-use crate::error::{Fault, Result};
+use crate::error::{Fault, Kind, Result};
 use crate::function::FunctionId;
+use crate::output::Dialect;
 use crate::plan::{self, Outcome};
 
 /// How many are removed at once.
 const AT_ONCE: usize = 8;
 
 /// Remove functions: those named, or all of the stack file
+///
+/// On a terminal, all of a stack is only removed once somebody said so; --yes says it beforehand. Of a stack, what is not
+/// there is told and is no failure, unless none of it is there; a function that is named has to be there.
 #[derive(Args)]
 #[command(visible_aliases = ["rm", "delete"])]
 #[command(
@@ -46,10 +50,10 @@ impl Remove {
         }
         let open = if self.names.is_empty() { Session::open } else { Session::beside };
         let session = open(context, global, &self.gateway)?;
-        let (ids, outcomes) = self.removed(context, &session)?;
+        let (ids, outcomes) = self.removed(context, &session, None)?;
         let removed = names(&outcomes);
         let gone: Vec<&FunctionId> =
-            ids.iter().zip(&outcomes).filter(|(_, o)| o.error.is_none()).map(|(id, _)| id).collect();
+            ids.iter().filter(|id| outcomes.iter().any(|o| o.name == id.name && o.error.is_none())).collect();
         context.out.answer(
             &json!({ "removed": removed }),
             || removed.iter().map(|name| format!("Removed {name}.\n")).collect(),
@@ -64,7 +68,8 @@ impl Remove {
         let open = |stack| Session::with(context, &self.gateway, Some(stack), Duration::ZERO);
         let ready = stacks.into_iter().map(|(target, stack)| (target, open(stack))).collect();
         let (mut told, mut faults) = (Vec::new(), Vec::new());
-        for (target, result) in several::at_once(ready, |_, session| self.removed(context, &session)) {
+        for (target, result) in several::at_once(ready, |target, session| self.removed(context, &session, Some(target)))
+        {
             let verdict = match result {
                 Ok((_, outcomes)) => {
                     let removed = names(&outcomes);
@@ -89,7 +94,12 @@ impl Remove {
     }
 
     /// Which were to be removed, and what became of each.
-    fn removed(&self, context: &Context, session: &Session) -> Result<(Vec<FunctionId>, Vec<Outcome>)> {
+    fn removed(
+        &self,
+        context: &Context,
+        session: &Session,
+        target: Option<&str>,
+    ) -> Result<(Vec<FunctionId>, Vec<Outcome>)> {
         let mut ids: Vec<FunctionId> = if self.names.is_empty() {
             session.functions().iter().map(crate::function::Function::id).collect()
         } else {
@@ -107,6 +117,11 @@ impl Remove {
                 ));
             }
             ids.retain(|id| !others.iter().any(|(other, _)| other == id));
+            let asks = context.out.may_ask() && context.out.dialect == Dialect::Faas && !ids.is_empty();
+            if asks && !ask::may(question(&ids, target))? {
+                context.out.note("Nothing was removed.");
+                return Ok((ids, Vec::new()));
+            }
         }
         let one = async |id: &FunctionId| {
             let removed = match self.keep_logs {
@@ -119,9 +134,28 @@ impl Remove {
             }
         };
         let all = async { Ok(futures_util::stream::iter(&ids).map(one).buffered(AT_ONCE).collect().await) };
-        let outcomes = crate::runtime::block_on(all)?;
+        let mut outcomes: Vec<Outcome> = crate::runtime::block_on(all)?;
+        let missing = |outcome: &Outcome| outcome.error.as_ref().is_some_and(|fault| fault.kind == Kind::NotFound);
+        let any_there = outcomes.iter().any(|outcome| outcome.error.is_none());
+        if self.names.is_empty() && any_there && context.out.dialect == Dialect::Faas {
+            for outcome in outcomes.extract_if(.., |outcome| missing(outcome)) {
+                let name = target.map_or_else(|| outcome.name.clone(), |target| format!("{target}/{}", outcome.name));
+                context.out.note(format_args!("{name} was not there."));
+            }
+        }
         Ok((ids, outcomes))
     }
+}
+
+/// How many functions a question names.
+const NAMED: usize = 10;
+
+fn question(ids: &[FunctionId], target: Option<&str>) -> String {
+    let names: Vec<String> = ids.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = ids.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let of = target.map(|target| format!(" of target {target}")).unwrap_or_default();
+    format!("Remove {}{more}{of}?", names.join(", "))
 }
 
 /// Those of the stack's functions that bear the mark of another stack, where this one has a name of its own and not

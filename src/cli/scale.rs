@@ -5,7 +5,7 @@ use super::Global;
 use super::session::{GatewayFlags, Session};
 use crate::backend::Scope;
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Fault, Result};
 
 /// Set the number of a function's replicas
 #[derive(Args)]
@@ -42,28 +42,29 @@ impl Scale {
         })?;
         let now = there.as_ref().map(|there| there.replicas);
         let another = now.filter(|now| *now != u64::from(self.replicas));
-        let shown = match another {
+        let asked = self.replicas;
+        match another {
             Some(now) if backend.scales_by_itself() => {
                 context.out.note(format_args!("{id} has {now} now; the platform ends what has nothing to do"));
-                self.replicas.into()
             }
-            // Community editions take any number, and keep their own.
+            // Community editions and faasd answer "done" to any number, and keep their own.
             Some(now) => {
-                context.out.warn(format!("{id}: {} replicas were asked for, the platform keeps {now}", self.replicas));
-                now
+                return Err(Fault::unsupported(format!(
+                    "{id}: {asked} replicas were asked for, the platform keeps {now}"
+                ))
+                .cause("it took the call and did not do it")
+                .hint("faasd keeps one of each function, and OpenFaaS's community edition has a most: `faas info`"));
             }
-            None => self.replicas.into(),
-        };
+            None => {}
+        }
         if let Some(shares) = there.and_then(|there| there.pinned) {
             context.out.warn(format!(
                 "{id}: the traffic stays where it was put ({shares}), and what was scaled gets none: `faas rollout promote {}`",
                 id.name
             ));
         }
-        context
-            .out
-            .result(&serde_json::json!({ "name": id.name, "requested": self.replicas, "replicas": shown }), || {
-                format!("Scaled {id} to {shown}.\n")
-            })
+        context.out.result(&serde_json::json!({ "name": id.name, "requested": asked, "replicas": asked }), || {
+            format!("Scaled {id} to {asked}.\n")
+        })
     }
 }

@@ -41,3 +41,8 @@ impl Template {
         }
     }
 }
+
+/// The catalogues that commands use unless told otherwise.
+pub(super) fn catalogues(context: &Context) -> crate::template::store::Store<'_> {
+    store::open(context, None)
+}

@@ -8,10 +8,10 @@ use super::{Global, backends, several, stack_file};
 use crate::artifact::ArtifactKind;
 use crate::build::{self, Options, Project};
 use crate::context::Context;
-use crate::error::{Fault, Kind, Result};
+use crate::error::{Code, Fault, Kind, Result};
 use crate::function::Function;
 use crate::output::Format;
-use crate::problem::{Problem, Severity};
+use crate::problem::{self, Problem, Severity};
 use crate::stack::{ProviderKind, Stack};
 use crate::template::Catalogue;
 
@@ -78,7 +78,8 @@ impl Validate {
         let errors = verdict.problems.iter().filter(|p| p.is_error()).count();
         if fault.is_none() && errors > 0 {
             let plural = if errors == 1 { "" } else { "s" };
-            fault = Some(Fault::usage(format!("{} is not valid: {errors} error{plural}", verdict.file)));
+            let said = format!("{} is not valid: {errors} error{plural}", verdict.file);
+            fault = Some(Fault::usage(said).code(problem::class(&verdict.problems)));
         }
         verdict.valid = fault.is_none();
         if context.out.format == Format::Json {
@@ -121,7 +122,7 @@ fn refused(stack: &Stack, context: &Context) -> Vec<Problem> {
             }
             Err(_) => Vec::new(),
         };
-    placed(stack, problems)
+    placed(stack, problems.into_iter().map(|problem| problem.code(Code::PROVIDER_REFUSES)).collect())
 }
 
 fn placed(stack: &Stack, problems: Vec<Problem>) -> Vec<Problem> {

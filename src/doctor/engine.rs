@@ -74,6 +74,11 @@ fn with_group(finding: Finding, said: &str) -> Finding {
 
 fn invoker(patient: &Patient<'_>, wanted: bool) -> Finding {
     match &patient.project.watchdog {
+        Some(path) if patient.project.watchdog_is_dynamic() => Finding::warning(
+            "invoker",
+            format!("{} is not static: in an image it only starts where this machine's C library is", path.display()),
+        )
+        .hint("put the program faas-watchdog of the release beside faas, or name it by FAAS_WATCHDOG"),
         Some(path) => Finding::ok("invoker", format!("{}", path.display())),
         None => {
             let finding = Finding::broken("invoker", "there is no faas-watchdog to put into images");

@@ -51,6 +51,17 @@ pub fn looks(patient: &Patient<'_>) -> Vec<Checked> {
         };
         return vec![Checked::mended_by(finding, "clear away what it left".into(), fix)];
     }
+    if let (None, Err(fault)) = (gateway::running(&dirs), gateway::look_at_state(&dirs)) {
+        let fix = move || {
+            let aside = gateway::set_state_aside(&dirs)?;
+            Ok(format!("moved it to {}; `faas up` in each project deploys again what was there", aside.display()))
+        };
+        return vec![Checked::mended_by(
+            Finding::of_fault(about, &fault),
+            "move the database out of the way".into(),
+            fix,
+        )];
+    }
     let wanted = patient.kind == ProviderKind::Local;
     let Some(running) = gateway::running(&dirs) else {
         if !wanted {

@@ -1,7 +1,9 @@
 //! The machine itself: versions, disk space, and the stack file that was found.
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{Checked, Patient};
+use crate::error::OrFault;
 use crate::finding::Finding;
 
 /// Less is no room to work in, in bytes.
@@ -20,6 +22,7 @@ pub async fn looks(patient: &Patient<'_>) -> Vec<Checked> {
         ("temporary files", std::env::temp_dir()),
     ];
     all.extend(disks(&places).into_iter().map(Into::into));
+    all.extend([&dirs.data, &dirs.cache].into_iter().find_map(|dir| unwritable(dir)));
     all
 }
 
@@ -85,6 +88,34 @@ fn disks(places: &[(&str, PathBuf)]) -> Vec<Finding> {
         });
     }
     all
+}
+
+/// What is wrong with a folder of ours that nothing can be written to; one that is not there is made when it is needed.
+fn unwritable(dir: &Path) -> Option<Checked> {
+    let there = nearest(dir)?;
+    let about = "data folder";
+    if !there.is_dir() {
+        let found = format!("{} is in the way: {} goes below it", there.display(), dir.display());
+        return Some(Finding::broken(about, found).hint("move it away, or name another folder by FAAS_HOME").into());
+    }
+    // A file without a name: nothing is left of it.
+    let error = tempfile::tempfile_in(there).err()?;
+    let shown = there.display().to_string();
+    let finding = Finding::broken(about, format!("nothing can be written to {shown}: {error}"));
+    let metadata = std::fs::metadata(there).ok()?;
+    let own = metadata.uid() == rustix::process::geteuid().as_raw();
+    let mode = metadata.permissions().mode() & 0o7777;
+    if !own || mode & 0o300 == 0o300 {
+        return Some(finding.hint("make it yours, or name another folder by FAAS_HOME").into());
+    }
+    let (path, wanted) = (there.to_owned(), mode | 0o700);
+    let fix = move || {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(wanted))
+            .or_fault(|| format!("can't change the mode of {}", path.display()))?;
+        Ok(format!("set its mode to {wanted:o}"))
+    };
+    let way = format!("chmod u+rwx {shown}");
+    Some(Checked::mended_by(finding.hint(way.clone()), way, fix))
 }
 
 /// The path, or the nearest folder above it that is there.

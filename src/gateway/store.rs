@@ -108,6 +108,38 @@ impl Reopened {
     }
 }
 
+/// Whether the file at `path` is one that [`Store::open`] would take; it is read, and nothing more.
+///
+/// # Errors
+/// What is wrong with it, and what to do.
+pub fn look(path: &Path) -> Result<()> {
+    let Ok(metadata) = std::fs::metadata(path) else { return Ok(()) };
+    if metadata.len() == 0 {
+        return match path.parent().is_some_and(super::logs::any) {
+            true => Err(emptied(path)),
+            false => Ok(()),
+        };
+    }
+    let read = caught(|| {
+        let transaction = redb::ReadOnlyDatabase::open(path)?.begin_read()?;
+        match transaction.open_table(FUNCTIONS) {
+            Ok(_) | Err(redb::TableError::TableDoesNotExist(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    });
+    match read {
+        // One that was cut off is mended when it is opened to be written; one that is open is somebody's.
+        Ok(()) | Err(redb::Error::RepairAborted | redb::Error::DatabaseAlreadyOpen) => Ok(()),
+        Err(error) => {
+            Err(Fault::failed(format!("can't read the database {}", path.display())).cause(error).hint(DAMAGED))
+        }
+    }
+}
+
+fn emptied(path: &Path) -> Fault {
+    Fault::failed(format!("the database {} is empty, and there were functions", path.display())).hint(DAMAGED)
+}
+
 /// Whether the disk, or what this user may have of it, is full.
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
@@ -124,8 +156,7 @@ impl Store {
         // Opened, it would be filled as a new one, and nobody would be told what was lost.
         let emptied = std::fs::metadata(path).is_ok_and(|m| m.len() == 0);
         if emptied && path.parent().is_some_and(super::logs::any) {
-            return Err(Fault::failed(format!("the database {} is empty, and there were functions", path.display()))
-                .hint(DAMAGED));
+            return Err(self::emptied(path));
         }
         let cannot = |what: &str, e: &redb::Error| {
             let fault = Fault::failed(format!("{what} the database {}", path.display())).cause(e);

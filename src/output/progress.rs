@@ -195,6 +195,9 @@ impl Progress for Live {
             None => node.bar.set_message(line),
         });
     }
+    fn passing(&self, subject: &str, line: &str) {
+        self.line(subject, line);
+    }
     fn note(&self, subject: &str, message: &str) {
         self.bars.suspend(|| eprint_line(&format!("{subject}: {message}")));
     }

@@ -9,20 +9,23 @@ use tokio::sync::Semaphore;
 
 use super::{Action, Decision, Outcome, changed, decide, hide, other_owner, prune, rehearsal, said, spec_hash};
 use crate::artifact::{Artifact, ArtifactKind};
-use crate::backend::{Backend, Change, Deployed, How, Scope};
+use crate::backend::{Backend, Change, Deployed, Difference, How, Scope};
 use crate::build::foreseen::Foreseen;
 use crate::build::{self, Project};
 use crate::error::{Code, Fault, Kind, Result};
 use crate::function::{Function, FunctionId};
 use crate::history::{self, Record};
-use crate::problem::Problem;
+use crate::problem::{Problem, Severity, class};
 use crate::progress::{Progress, Silent};
 
 /// How long a registry may take to tell which image is behind a tag.
 const REGISTRY_WAIT: std::time::Duration = std::time::Duration::from_secs(20);
 
-/// What a plan says of an image that is to be built before it is deployed.
+/// What a plan says of what is to be built before it is deployed.
 const TO_BUILD: &str = "to be built";
+
+/// What it says where only the build shows whether that changes anything.
+const TO_SEE: &str = "to be built and compared";
 
 /// Asks whether what the stack names no longer may be removed.
 pub type Confirm<'a> = dyn Fn(&[Deployed]) -> Result<bool> + Sync + 'a;
@@ -33,8 +36,8 @@ pub struct Steps<'a> {
     pub project: &'a Project<'a>,
     /// How to build.
     pub options: &'a build::Options,
-    /// Build images, or when it is dry foresee whether they would be; without it, images are taken as the stack names
-    /// them. Bundles are always built: they stay here.
+    /// Build images; without it, images are taken as the stack names them. Bundles and archives are always built: they
+    /// stay here. When it is dry, nothing is: what would become of it is foreseen.
     pub build_images: bool,
     /// Push images.
     pub push: bool,
@@ -91,13 +94,21 @@ pub fn check(
     if steps.is_some_and(|steps| !steps.options.attestations.is_empty()) {
         capabilities.require("SBOM and no provenance beside images", capabilities.attestations)?;
     }
-    let mut problems: Vec<Problem> = functions.iter().flat_map(|function| backend.check(function)).collect();
-    let unbuildable = steps.map_or_else(Vec::new, |steps| {
+    let refused = functions.iter().flat_map(|function| backend.check(function));
+    let mut problems: Vec<Problem> = refused.map(|problem| problem.code(Code::PROVIDER_REFUSES)).collect();
+    if let Some(steps) = steps {
         let built: Vec<&Function> = functions.iter().filter(|f| is_built(f, backend.wants(f), steps)).collect();
-        build::check(&built, |f| backend.wants(f), steps.project, steps.options)
-    });
-    let worst = unbuildable.iter().map(|wrong| wrong.kind).chain([Kind::Usage]).max_by_key(|kind| kind.exit_code());
-    problems.extend(unbuildable.into_iter().map(|wrong| wrong.problem));
+        let unbuildable = build::check(&built, |f| backend.wants(f), steps.project, steps.options);
+        problems.extend(unbuildable.into_iter().map(|wrong| {
+            let mut problem = wrong.problem;
+            // An image can be planned with, as it can be deployed, without the template that it was built from.
+            let is_image = || built.iter().any(|f| f.name == wrong.function && backend.wants(f) == ArtifactKind::Image);
+            if steps.dry && wrong.kind == Kind::NotFound && is_image() {
+                problem.severity = Severity::Warning;
+            }
+            problem
+        }));
+    }
     for problem in &mut problems {
         if problem.place.is_none() {
             problem.place = place(&problem.field);
@@ -108,7 +119,7 @@ pub fn check(
         let errors = problems.iter().filter(|p| p.is_error()).count();
         let said = if errors == 1 { "one problem".into() } else { format!("{errors} problems") };
         let said = format!("{said} for provider `{provider}`, nothing was changed");
-        return Err(Fault::new(worst.unwrap_or(Kind::Usage), said).code(Code::PROVIDER_REFUSES).problems(problems));
+        return Err(Fault::usage(said).code(class(&problems)).problems(problems));
     }
     Ok(problems)
 }
@@ -225,7 +236,7 @@ async fn secrets_are_there(functions: &[Function], backend: &dyn Backend, steps:
 
 /// Whether the function is built on the way.
 fn is_built(function: &Function, kind: ArtifactKind, steps: &Steps<'_>) -> bool {
-    kind != ArtifactKind::Image || (!steps.dry && builds_image(function, steps))
+    kind != ArtifactKind::Image || builds_image(function, steps)
 }
 
 fn builds_image(function: &Function, steps: &Steps<'_>) -> bool {
@@ -338,8 +349,14 @@ async fn prepare(
     if decision.action == Action::Unchanged && (steps.force || matches!(steps.how, How::Replace | How::Adopt)) {
         decision = Decision { action: Action::Updated, reason: "forced".into() };
     }
-    if built == TO_BUILD && decision.action == Action::Updated {
-        decision.reason = said("the code changed", owner);
+    if decision.action == Action::Updated {
+        match built.as_str() {
+            TO_BUILD => decision.reason = said("the code changed", owner),
+            TO_SEE if decision.reason == said("the code changed", owner) => {
+                decision.reason = said("nothing here knows its code: it is built and compared", owner);
+            }
+            _ => {}
+        }
     }
     if let Some(owner) = owner {
         progress.warn(name, &format!("it bears the mark of stack {owner}: stack {} takes it over", steps.stack));
@@ -384,8 +401,9 @@ async fn finish(
     if steps.dry {
         let preview = if steps.unborn { None } else { backend.preview(&change).await? };
         let mut changes = preview.unwrap_or_default();
-        if built == TO_BUILD {
-            changes.iter_mut().filter(|one| one.path == "artifact").for_each(|one| one.after = Some(TO_BUILD.into()));
+        if [TO_BUILD, TO_SEE].contains(&built.as_str()) {
+            let of_code = |one: &&mut Difference| ["artifact", "CodeSha256"].contains(&one.path.as_str());
+            changes.iter_mut().filter(of_code).for_each(|one| one.after = Some(built.as_str().into()));
         }
         hide::secrets(&mut changes);
         if decision.action == Action::Unchanged && !changes.is_empty() {
@@ -458,7 +476,7 @@ async fn artifact(
     progress: &dyn Progress,
 ) -> Result<(Artifact, String)> {
     let kind = backend.wants(function);
-    if is_built(function, kind, steps) {
+    if is_built(function, kind, steps) && !steps.dry {
         let built = build::build(function, kind, steps.project, steps.options, progress).await?;
         if kind == ArtifactKind::Image && steps.push {
             if let Artifact::Image { reference, .. } = &built.artifact
@@ -473,13 +491,17 @@ async fn artifact(
         return Ok((pinned(function, named, backend, steps, progress).await, built.reason));
     }
     let reference = build::tag::reference(function, steps.options.tag, steps.project.root)?;
-    if builds_image(function, steps) {
-        match build::foreseen::image(function, steps.project, steps.options).await {
+    if is_built(function, kind, steps) && !function.build.skip {
+        match build::foreseen::foresee(function, kind, steps.project, steps.options).await {
             Ok(Foreseen::Kept(artifact)) => {
                 let named = by_digest(function, artifact, false, steps, progress).await?;
                 return Ok((named, "unchanged".into()));
             }
-            Ok(Foreseen::Built) => return Ok((Artifact::Image { reference, digest: None }, TO_BUILD.into())),
+            // A bundle goes by what goes into it, so all is known of it that there is to know.
+            Ok(Foreseen::Built(artifact)) if kind == ArtifactKind::Bundle => return Ok((artifact, "not built".into())),
+            Ok(Foreseen::Built(artifact)) => return Ok((artifact, TO_BUILD.into())),
+            Ok(Foreseen::Unseen(artifact)) => return Ok((artifact, TO_SEE.into())),
+            Err(fault) if kind != ArtifactKind::Image => return Err(fault),
             // What can't be told here goes by its name.
             Ok(Foreseen::Unknown) | Err(_) => {}
         }

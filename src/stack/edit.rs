@@ -12,8 +12,8 @@ use crate::function::Resources;
 #[must_use]
 pub fn fresh(provider: ProviderKind, gateway: &str, function: &NewFunction) -> String {
     let mut text = format!("version: 1.0\nprovider:\n  name: {}\n", provider.as_str());
-    // AWS is found by region and credentials.
-    if !gateway.is_empty() && provider != ProviderKind::Lambda {
+    // AWS is found by region and credentials, a cluster by the kubeconfig.
+    if !gateway.is_empty() && !matches!(provider, ProviderKind::Lambda | ProviderKind::Knative) {
         text += &format!("  gateway: {}\n", quoted(gateway));
     }
     text + "functions:\n" + &block(function, 2, 2)
@@ -134,6 +134,12 @@ fn resources(name: &str, resources: &Resources) -> Option<(String, Vec<(&'static
     (!fields.is_empty()).then(|| (name.into(), fields))
 }
 
+/// Its fields that have fields of their own.
+fn nested(function: &NewFunction) -> impl Iterator<Item = (String, Vec<(&'static str, String)>)> {
+    let package = function.lambda_image.then(|| ("lambda".to_owned(), vec![("package", "image".to_owned())]));
+    [resources("limits", &function.limits), resources("requests", &function.requests), package].into_iter().flatten()
+}
+
 /// Its fields that are a word each.
 fn plain(function: &NewFunction) -> impl Iterator<Item = (&'static str, &str)> {
     let image = function.image.as_deref().map(|image| ("image", image));
@@ -146,9 +152,7 @@ fn block(function: &NewFunction, outer: usize, inner: usize) -> String {
     for (key, value) in plain(function) {
         text += &format!("{inner}{key}: {}\n", quoted(value));
     }
-    for (name, fields) in
-        [resources("limits", &function.limits), resources("requests", &function.requests)].into_iter().flatten()
-    {
+    for (name, fields) in nested(function) {
         text += &format!("{inner}{name}:\n");
         for (key, value) in fields {
             text += &format!("{inmost}{key}: {}\n", quoted(&value));
@@ -160,9 +164,7 @@ fn block(function: &NewFunction, outer: usize, inner: usize) -> String {
 fn flow(function: &NewFunction) -> String {
     let value = |text: &str| if text.contains([',', '[', ']', '{', '}']) { single(text) } else { quoted(text) };
     let mut fields: Vec<String> = plain(function).map(|(key, text)| format!("{key}: {}", value(text))).collect();
-    for (name, inner) in
-        [resources("limits", &function.limits), resources("requests", &function.requests)].into_iter().flatten()
-    {
+    for (name, inner) in nested(function) {
         let inner: Vec<String> = inner.iter().map(|(key, text)| format!("{key}: {}", value(text))).collect();
         fields.push(format!("{name}: {{{}}}", inner.join(", ")));
     }
@@ -174,9 +176,7 @@ fn is_as_meant(new: &str, before: serde_json::Value, function: &NewFunction) -> 
     let mut expected = before;
     let mut added: serde_json::Value =
         plain(function).map(|(key, value)| (key.to_owned(), serde_json::Value::from(value))).collect();
-    for (name, fields) in
-        [resources("limits", &function.limits), resources("requests", &function.requests)].into_iter().flatten()
-    {
+    for (name, fields) in nested(function) {
         added[name] = fields.into_iter().map(|(k, v)| (k.to_owned(), serde_json::Value::from(v))).collect();
     }
     if !expected["functions"].is_object() {
@@ -204,9 +204,7 @@ fn after(text: &str, last: usize, new: &str) -> String {
 fn json(function: &NewFunction) -> String {
     let text = |text: &str| serde_json::Value::from(text).to_string();
     let mut fields: Vec<String> = plain(function).map(|(key, value)| format!("\"{key}\": {}", text(value))).collect();
-    for (name, inner) in
-        [resources("limits", &function.limits), resources("requests", &function.requests)].into_iter().flatten()
-    {
+    for (name, inner) in nested(function) {
         let inner: Vec<String> = inner.iter().map(|(key, value)| format!("\"{key}\": {}", text(value))).collect();
         fields.push(format!("\"{name}\": {{{}}}", inner.join(", ")));
     }
@@ -248,6 +246,7 @@ mod tests {
 
     fn function(name: &str) -> NewFunction {
         NewFunction {
+            lambda_image: false,
             name: name.into(),
             lang: "python3".into(),
             handler: format!("./{name}"),

@@ -22,7 +22,7 @@ pub mod trust;
 
 pub use address::parse as parse_address;
 pub use answer::{Answer, is_about_namespace};
-pub use call::{Request, body};
+pub use call::{Request, body, told};
 pub use exchange::Exchanged;
 pub use logs::LogsRequest;
 pub use renewal::{EARLY, Renewal};

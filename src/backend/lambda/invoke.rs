@@ -18,7 +18,7 @@ use super::fault::{code, fault, said};
 use super::name::{ALIAS, function_name};
 use super::{stream, url_call};
 use crate::backend::{Body, Call, LogTail, Reply};
-use crate::error::{Fault, OrFault, Result};
+use crate::error::{Code, Fault, OrFault, Result};
 use crate::function::FunctionId;
 
 /// How often a call is tried again that AWS did not take because of the account's rate.
@@ -81,10 +81,15 @@ async fn send(aws: &Aws, name: &str, call: Call) -> Result<Reply> {
     let mut tries = 0;
     let output = loop {
         let error = match request.clone().customize().config_override(once.clone()).send().await {
-            Ok(output) => break output,
+            Ok(output) => {
+                let (status, region) = (output.status_code(), &aws.region);
+                tracing::debug!("POST functions/{name}/invocations?Qualifier={qualifier} in {region}: {status}");
+                break output;
+            }
             Err(error) => error,
         };
         tries += 1;
+        tracing::debug!("POST functions/{name}/invocations?Qualifier={qualifier} in {}: refused", aws.region);
         // The account asked too often: the function was not called, so it may be again.
         if tries <= TRIES && is_rate(&error) {
             tokio::time::sleep(Duration::from_millis(250) * tries).await;
@@ -142,6 +147,7 @@ fn refused(name: &str, region: &str, error: &SdkError<InvokeError>) -> Fault {
 #[must_use]
 pub fn no_function(name: &str, region: &str) -> Fault {
     Fault::not_found(format!("there is no function {name} in {region}"))
+        .code(Code::NO_FUNCTION)
         .hint("`faas list` shows what is deployed, `faas deploy` deploys")
 }
 

@@ -36,11 +36,11 @@ pub fn restore(context: &Context, global: &Global, target: &Target, to: Option<&
     let artifact = artifact(context, &session, &function, &root, &chosen.record, &chosen.id)?;
     let spec = spec_hash(&function);
     if chosen.record.spec.as_ref().is_some_and(|then| !history::same_spec(then, &spec)) {
-        let commit = chosen.record.commit.as_deref().map(|c| format!(" of commit {c}")).unwrap_or_default();
         context.out.warn(format!(
-            "deployment {} had another configuration; what runs now is configured by {}, not by that{commit}",
+            "deployment {} had another configuration; what runs now is configured by {}; for that of then: {}",
             chosen.id,
-            stack.map_or("the flags", |stack| stack.origin.name.as_str())
+            stack.map_or("the flags", |stack| stack.origin.name.as_str()),
+            as_then(&chosen.record)
         ));
     }
     let image = match &artifact {
@@ -89,11 +89,18 @@ fn chosen<'a>(id: &FunctionId, all: &'a [Deployment], to: Option<&str>) -> Resul
     };
     let found = find(id, all, given)?;
     if Some(runs(found)) == now {
-        let commit = found.record.commit.as_deref().unwrap_or("the commit of then");
         return Err(Fault::usage(format!("deployment {} of {id} ran what runs now", found.id))
-            .hint(format!("for its configuration: `git checkout {commit}`, then `faas deploy`")));
+            .hint(format!("for its configuration: {}", as_then(&found.record))));
     }
     Ok(found)
+}
+
+/// How to have a deployment's configuration again.
+fn as_then(record: &Record) -> String {
+    match &record.commit {
+        Some(commit) => format!("`git checkout {commit} && faas up`"),
+        None => "set it in the stack file, then `faas up` (it was deployed from no git commit)".into(),
+    }
 }
 
 /// What it ran, where that is still there.
@@ -106,7 +113,7 @@ fn artifact(
     number: &str,
 ) -> Result<Artifact> {
     let again = match &record.commit {
-        Some(commit) => format!("`git checkout {commit}`, then `faas up`"),
+        Some(commit) => format!("`git checkout {commit} && faas up`"),
         None => "build and deploy it from its source: `faas up`".into(),
     };
     let identity = record.artifact.clone().unwrap_or_default();

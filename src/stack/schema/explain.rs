@@ -1,7 +1,7 @@
 //! What a key of the stack file means: found by its whole path, or by as much of its end as tells it.
 use serde::Serialize;
 
-use super::{Key, Level, STACK, Shape, nearest};
+use super::{Key, Level, STACK, Shape, TARGET, nearest};
 
 /// All that there is to tell of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -107,12 +107,35 @@ pub fn explain(asked: &str) -> Result<Vec<Explained>, Option<String>> {
         let own = found.iter().any(|(path, _)| !path.starts_with("targets."));
         found.retain(|(path, _)| !own || !path.starts_with("targets."));
     }
+    if let (true, Some(explained)) = (found.is_empty(), in_target(asked, &all)) {
+        return Ok(vec![explained]);
+    }
     if found.is_empty() {
         let last = asked.rsplit('.').next().unwrap_or(asked);
         let near = nearest(last, all.iter().map(|(_, key)| key.name));
         return Err(near.map(str::to_owned));
     }
     Ok(found.into_iter().map(|(path, key)| explained(path, key)).collect())
+}
+
+/// A key that a target has from elsewhere: from the top of the file, or from functions, for all of which it may set it.
+fn in_target(asked: &str, all: &[(String, &'static Key)]) -> Option<Explained> {
+    let (_name, rest) = asked.strip_prefix("targets.")?.split_once('.')?;
+    let first = rest.split('.').next().unwrap_or(rest);
+    let above = match first {
+        first if TARGET.has(first) => "",
+        first if super::for_all_functions(first) => "functions.NAME.",
+        _ => return None,
+    };
+    let wanted = format!("{above}{rest}");
+    let is_it = |path: &str| {
+        let (path, wanted): (Vec<&str>, Vec<&str>) = (path.split('.').collect(), wanted.split('.').collect());
+        let alike = |(have, want): (&&str, &&str)| have == want || *have == "NAME";
+        path.len() == wanted.len() && path.iter().zip(&wanted).all(alike)
+    };
+    let (path, key) = all.iter().find(|(path, _)| is_it(path))?;
+    let below = path.strip_prefix(above).unwrap_or(path);
+    Some(explained(&format!("targets.NAME.{below}"), key))
 }
 
 fn explained(path: &str, key: &'static Key) -> Explained {
@@ -141,7 +164,7 @@ fn example(path: &str, key: &Key) -> String {
     let in_list = path.starts_with("configuration.templates.");
     for (depth, part) in parts.iter().enumerate() {
         let name = match (*part, parts.first()) {
-            ("NAME", Some(&"targets")) => "prod",
+            ("NAME", Some(&"targets")) if depth == 1 => "prod",
             ("NAME", _) => "tax",
             (part, _) => part,
         };
@@ -191,6 +214,13 @@ mod tests {
         assert_eq!(paths_of("memory"), ["functions.NAME.limits.memory", "functions.NAME.requests.memory"]);
         assert_eq!(paths_of("functions"), ["functions"]);
         assert_eq!(paths_of("prefix"), ["targets.NAME.prefix"]);
+        for path in ["targets.NAME.timeout", "targets.NAME.limits.memory", "targets.NAME.functions.NAME.scale.min"] {
+            let named = path.replacen("NAME", "prod", 1);
+            assert_eq!((paths_of(path), paths_of(&named)), (vec![path.to_owned()], vec![path.to_owned()]));
+        }
+        assert_eq!(paths_of("targets.prod.provider.gateway"), ["targets.NAME.provider.gateway"]);
+        // What one function is, no target says of all.
+        assert!(explain("targets.prod.handler").is_err());
         assert_eq!(explain("timout"), Err(Some("timeout".into())));
         assert_eq!(explain("qqqqqq"), Err(None));
     }

@@ -61,7 +61,34 @@ pub async fn send(client: &Client, function: &str, asynchronous: bool, request: 
     }
     let what = format!("can't call {function}");
     let request = builder.build().or_fault(|| what.clone())?;
-    client.relay()?.execute(request).await.map_err(|e| trouble::unanswered(client, &what, &e))
+    let (shown, started) = (told(&request), std::time::Instant::now());
+    let answered = client.relay()?.execute(request).await;
+    if let Some(shown) = shown {
+        let status = answered.as_ref().map_or_else(|_| "no answer".into(), |answer| answer.status().to_string());
+        tracing::debug!("{shown}: {status} after {:.0?}", started.elapsed());
+    }
+    answered.map_err(|e| trouble::unanswered(client, &what, &e))
+}
+
+/// The request in a line, its headers without what lets the caller in; `None` when nobody reads it.
+#[must_use]
+pub fn told(request: &reqwest::Request) -> Option<String> {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return None;
+    }
+    let secret = |name: &str| ["auth", "token", "key", "secret", "cookie", "password"].iter().any(|w| name.contains(w));
+    let header = |(name, value): (&http::HeaderName, &HeaderValue)| {
+        let hidden = value.is_sensitive() || secret(name.as_str());
+        let value = if hidden { "[left out]".into() } else { String::from_utf8_lossy(value.as_bytes()) };
+        format!("{name}: {value}")
+    };
+    let headers: Vec<String> = request.headers().iter().map(header).collect();
+    let (method, url) = (request.method(), request.url());
+    Some(if headers.is_empty() {
+        format!("{method} {url}")
+    } else {
+        format!("{method} {url} ({})", headers.join(", "))
+    })
 }
 
 /// The answer's body; an error in it means that the answer was cut.
