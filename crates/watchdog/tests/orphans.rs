@@ -14,7 +14,8 @@ async fn orphans_are_taken_and_own_children_are_not() {
     // Makes this process inherit orphans as process 1 does.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
     let (http, log) = started(server()).await;
-    let script = "(sleep 0; exec true) >/dev/null 2>&1 & echo $!";
+    // It outlives its parent, which otherwise may be there to take it.
+    let script = "(while kill -0 $$; do sleep 0.01; done; exec true) >/dev/null 2>&1 & echo $!";
     let (classic, _) = started(config(Mode::Classic, &["sh", "-c", script])).await;
     let mut taken = 0;
     for _ in 0..20 {
