@@ -3,7 +3,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use crate::artifact::ArtifactKind;
-use crate::error::{Code, Fault, Result};
+use crate::error::{Code, Fault, Kind, Result};
 use crate::finding;
 use crate::function::{Function, FunctionId};
 use crate::history::{self, Deployment};
@@ -40,7 +40,7 @@ pub use change::{Change, Difference, How};
 pub use deployed::{Condition, Deployed, Detail, Scope, Usage};
 pub use log::{LogEntry, LogQuery, LogStream};
 pub use namespaces::{Namespace, Namespaces};
-pub use secrets::{Secret, SecretName, Secrets, Written};
+pub use secrets::{Existing, Secret, SecretName, Secrets, Written};
 pub use traffic::{Revision, Traffic};
 
 /// Annotation: hash of the neutral spec that was applied last.
@@ -68,6 +68,13 @@ pub trait Backend: Send + Sync {
     fn image_platform(&self, function: &Function) -> Option<&'static str> {
         let _ = function;
         None
+    }
+
+    /// Whether an update ends the function that runs before the new image was pulled, so that one which is not there costs
+    /// it. A registry `on_this_machine` may be another one to the platform.
+    fn ends_for_images(&self, on_this_machine: bool) -> bool {
+        let _ = on_this_machine;
+        false
     }
 
     /// Everything wrong with `function` on this platform, all at once, before anything is changed.
@@ -168,6 +175,14 @@ pub trait Backend: Send + Sync {
 
     /// Whether the function answers calls now: `Ok(true)` once at least one replica is available.
     async fn ready(&self, id: &FunctionId) -> Result<bool>;
+
+    /// Whether the platform itself answers; an error when it doesn't. One that wants a login is there.
+    async fn is_up(&self) -> Result<()> {
+        match self.info().await {
+            Err(fault) if fault.kind != Kind::Unauthorized => Err(fault),
+            _ => Ok(()),
+        }
+    }
 
     /// The platform itself: name, version, address. An error when it can't be reached.
     async fn info(&self) -> Result<Info>;

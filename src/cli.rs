@@ -12,6 +12,7 @@ use crate::error::{OrFault, Result};
 use crate::output::{Dialect, Format, LogFormat, Output};
 use commands::Entry;
 
+mod ahead;
 mod ask;
 #[cfg(feature = "openfaas")]
 mod auth;
@@ -156,8 +157,9 @@ pub fn run() -> ExitCode {
     }
     // There, `-v` is a command's own.
     let (args, verbose) = if dialect == Dialect::FaasCli { (args, 0) } else { verbose::taken_out(args) };
+    let args = ahead::in_order(args, dialect);
     let exit = |code: u8| ExitCode::from(if dialect == Dialect::FaasCli { compat::exit_code(code) } else { code });
-    let (global, command) = match parse(&args, dialect) {
+    let (global, command) = match parse(&args, dialect).map_err(|error| usage::discreet(error, &args)) {
         Ok(parsed) => parsed,
         Err(error) => {
             // Help and version go to stdout and are no failure; all else is a usage error.
@@ -247,14 +249,14 @@ fn parse(args: &[OsString], dialect: Dialect) -> Result<(Global, commands::Run),
     if dialect == Dialect::FaasCli {
         let named = args.get(1).and_then(|name| name.to_str()).and_then(compat::find);
         let tree = match named {
-            Some(entry) => compat::adapt(Cli::command().subcommand(entry.whole()), dialect),
+            Some(entry) => compat::adapt(root().subcommand(entry.whole()), dialect),
             None if args.len() == 2 && (args[1] == "--help" || args[1] == "-h") => compat::list(),
             None => compat::command(),
         };
         return parsed(tree, args);
     }
     let tree = match named {
-        Some(entry) => Cli::command().subcommand(entry.whole()),
+        Some(entry) => root().subcommand(entry.whole()),
         // No command is needed for it.
         None if args.len() == 2 && (args[1] == "--version" || args[1] == "-V") => Cli::command(),
         None if args.len() == 2 => alone(Cli::command()).subcommands(commands::ALL.iter().map(Entry::stub)),
@@ -300,11 +302,11 @@ fn alone(root: clap::Command) -> clap::Command {
 
 /// The clap tree without any command.
 fn root() -> clap::Command {
-    Cli::command()
+    commands::taking_any_value(Cli::command())
 }
 
 /// The clap tree, for completions, man pages and the reference.
 #[must_use]
 pub fn command() -> clap::Command {
-    Cli::command().subcommands(commands::ALL.iter().map(Entry::whole))
+    root().subcommands(commands::ALL.iter().map(Entry::whole))
 }

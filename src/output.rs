@@ -1,4 +1,5 @@
 //! The way to the user: results to stdout, everything else to stderr; tables or JSON; colour only where it is wanted.
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
@@ -158,8 +159,8 @@ impl Output {
     pub fn note(&self, line: impl std::fmt::Display) {
         match self.log {
             _ if self.quiet => {}
-            LogFormat::Text => eprint_line(&line.to_string()),
-            LogFormat::Json => log_json("info", None, &line.to_string()),
+            LogFormat::Text => eprint_line(&self.by_its_name(&line.to_string())),
+            LogFormat::Json => log_json("info", None, &self.by_its_name(&line.to_string())),
         }
     }
 
@@ -174,8 +175,10 @@ impl Output {
 
     /// A warning on stderr.
     pub fn warn(&self, line: impl std::fmt::Display) {
+        let line = line.to_string();
+        let line = self.by_its_name(&line);
         if self.log == LogFormat::Json {
-            return log_json("warning", None, &line.to_string());
+            return log_json("warning", None, &line);
         }
         eprint_line(&format!("{}: {line}", diagnostic::paint(self.colour, diagnostic::Tone::Warning, "warning")));
     }
@@ -188,12 +191,18 @@ impl Output {
             let more = [("code", problem.code.map(|code| code.to_string())), ("hint", problem.hint.clone())];
             return log_json_with(level, None, &format!("{}{}", place.unwrap_or_default(), problem.message), more);
         }
-        eprint_line(diagnostic::problem(problem, self.colour).trim_end());
+        eprint_line(self.by_its_name(&diagnostic::problem(problem, self.colour)).trim_end());
     }
 
     /// The error that ends the command: as text on stderr, or as JSON on stderr with `--output json`.
     pub fn fault(&self, fault: &Fault) {
-        let fault = &self.by_its_name(fault);
+        let named = |text: &Option<String>| text.as_deref().map(|text| self.by_its_name(text).into_owned());
+        let fault = &Fault {
+            message: self.by_its_name(&fault.message).into_owned(),
+            cause: named(&fault.cause),
+            hint: named(&fault.hint),
+            ..fault.clone()
+        };
         if self.log == LogFormat::Json {
             let problems = fault.problems.iter();
             problems.for_each(|problem| self.problem(problem));
@@ -211,13 +220,14 @@ impl Output {
         }
     }
 
-    /// A way out that names this program names it as it was called: who has a link named `faas-cli` may have no `faas`.
-    fn by_its_name<'a>(&self, fault: &'a Fault) -> std::borrow::Cow<'a, Fault> {
-        match (self.dialect, &fault.hint) {
-            (Dialect::FaasCli, Some(hint)) if hint.contains("`faas ") => {
-                std::borrow::Cow::Owned(fault.clone().hint(hint.replace("`faas ", "`faas-cli ")))
+    /// A text that names this program names it as it was called: who has a link named `faas-cli` may have no `faas`.
+    #[must_use]
+    pub fn by_its_name<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.dialect {
+            Dialect::FaasCli if text.contains("faas ") => {
+                text.replace("`faas ", "`faas-cli ").replace("| faas ", "| faas-cli ").into()
             }
-            _ => std::borrow::Cow::Borrowed(fault),
+            _ => text.into(),
         }
     }
 }

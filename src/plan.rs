@@ -179,6 +179,14 @@ fn by_marks(function: &Function, artifact: &Artifact, observed: Option<&Deployed
 /// # Errors
 /// When any of them failed.
 pub fn sum_up(what: &str, outcomes: &[Outcome]) -> Result<()> {
+    sum_up_of(what, "functions", outcomes)
+}
+
+/// The same of other things than functions, by what many of them are called.
+///
+/// # Errors
+/// When any of them failed.
+pub fn sum_up_of(what: &str, things: &str, outcomes: &[Outcome]) -> Result<()> {
     let failures: Vec<(&str, &Fault)> =
         outcomes.iter().filter_map(|o| o.error.as_ref().map(|e| (o.name.as_str(), e))).collect();
     match failures.as_slice() {
@@ -192,7 +200,7 @@ pub fn sum_up(what: &str, outcomes: &[Outcome]) -> Result<()> {
         }
         many => {
             let kind = many.iter().map(|(_, f)| f.kind).max_by_key(|k| k.exit_code()).unwrap_or(Kind::Failed);
-            let mut text = format!("{what}: {} of {} functions failed", many.len(), outcomes.len());
+            let mut text = format!("{what}: {} of {} {things} failed", many.len(), outcomes.len());
             for (name, fault) in many {
                 let _ = write!(text, "\n  {name}: {}", fault.without(name));
                 if let Some(hint) = &fault.hint {

@@ -14,12 +14,14 @@ use secrecy::ExposeSecret;
 use tokio::sync::{Mutex, OnceCell};
 
 pub mod login;
+mod presence;
 pub mod single;
 mod trouble;
 mod trust;
 mod upload;
 
 pub use oci_client::Reference;
+pub use presence::is_here;
 
 use crate::error::{Fault, OrFault, Result};
 use crate::progress::Progress;
@@ -86,6 +88,8 @@ pub struct Remote {
     plain: bool,
     /// Tokens for pushes, by repository; none where the registry wants none.
     tokens: Mutex<HashMap<String, Option<String>>>,
+    /// Whether it answers, whatever it says; asked once.
+    answers: OnceCell<bool>,
 }
 
 impl Registries {
@@ -170,7 +174,7 @@ impl Registries {
         if auth != RegistryAuth::Anonymous || !trust::is_local(&host) {
             client.store_auth_if_needed(&host, &auth).await;
         }
-        Ok(Remote { client, http, auth, host, plain, tokens: Mutex::default() })
+        Ok(Remote { client, http, auth, host, plain, tokens: Mutex::default(), answers: OnceCell::new() })
     }
 }
 

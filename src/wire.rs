@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::RunSpec;
 
 pub mod client;
+mod null;
 pub mod page;
 mod retry_after;
 
@@ -20,8 +21,10 @@ pub type Map = BTreeMap<String, String>;
 #[serde(rename_all = "camelCase", default)]
 pub struct FunctionDeployment {
     /// The function's name.
+    #[serde(deserialize_with = "null::nothing")]
     pub service: String,
     /// The image; for a bundle, `bundle:` and its digest.
+    #[serde(deserialize_with = "null::nothing")]
     pub image: String,
     /// `None` is the gateway's default.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,17 +34,22 @@ pub struct FunctionDeployment {
     pub env_process: Option<String>,
     /// Environment variables.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "null::texts")]
     pub env_vars: Option<Map>,
     /// Placement constraints.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "null::names")]
     pub constraints: Option<Vec<String>>,
     /// Names of secrets.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "null::names")]
     pub secrets: Option<Vec<String>>,
     /// Labels.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "null::texts")]
     pub labels: Option<Map>,
     /// Annotations.
+    #[serde(deserialize_with = "null::texts")]
     pub annotations: Option<Map>,
     /// Limits.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,6 +59,7 @@ pub struct FunctionDeployment {
     pub requests: Option<Quantities>,
     /// Whether the root file system is read-only.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(deserialize_with = "null::nothing")]
     pub read_only_root_filesystem: bool,
     /// Ours: a folder on this machine to run as a process, instead of an image. Other gateways ignore it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,8 +119,10 @@ pub struct Quantities {
 #[serde(rename_all = "camelCase", default)]
 pub struct FunctionStatus {
     /// The function's name.
+    #[serde(deserialize_with = "null::nothing")]
     pub name: String,
     /// The image.
+    #[serde(deserialize_with = "null::nothing")]
     pub image: String,
     /// Its namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,16 +132,21 @@ pub struct FunctionStatus {
     pub env_process: Option<String>,
     /// Environment variables: faasd answers the image's and the deployment's together.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "null::texts")]
     pub env_vars: Option<Map>,
     /// Placement constraints.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "null::names")]
     pub constraints: Option<Vec<String>>,
     /// Names of secrets.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "null::names")]
     pub secrets: Option<Vec<String>>,
     /// Labels.
+    #[serde(deserialize_with = "null::texts")]
     pub labels: Option<Map>,
     /// Annotations.
+    #[serde(deserialize_with = "null::texts")]
     pub annotations: Option<Map>,
     /// Limits.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,6 +156,7 @@ pub struct FunctionStatus {
     pub requests: Option<Quantities>,
     /// Whether the root file system is read-only.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(deserialize_with = "null::nothing")]
     pub read_only_root_filesystem: bool,
     /// Calls so far; left out at 0.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -187,8 +204,10 @@ impl FunctionStatus {
 #[serde(rename_all = "camelCase", default)]
 pub struct FunctionUsage {
     /// Thousandths of a core.
+    #[serde(deserialize_with = "null::nothing")]
     pub cpu: f64,
     /// Bytes.
+    #[serde(deserialize_with = "null::nothing")]
     pub total_memory_bytes: f64,
 }
 
@@ -197,6 +216,7 @@ pub struct FunctionUsage {
 #[serde(rename_all = "camelCase", default)]
 pub struct DeleteFunction {
     /// The function's name.
+    #[serde(deserialize_with = "null::nothing")]
     pub function_name: String,
     /// Its namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -208,8 +228,10 @@ pub struct DeleteFunction {
 #[serde(rename_all = "camelCase", default)]
 pub struct ScaleFunction {
     /// The function's name.
+    #[serde(deserialize_with = "null::nothing")]
     pub service_name: String,
     /// Replicas wanted.
+    #[serde(deserialize_with = "null::nothing")]
     pub replicas: u64,
     /// Its namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -221,6 +243,7 @@ pub struct ScaleFunction {
 #[serde(rename_all = "camelCase", default)]
 pub struct Secret {
     /// Its name.
+    #[serde(deserialize_with = "null::nothing")]
     pub name: String,
     /// Its namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -244,12 +267,15 @@ impl std::fmt::Debug for Secret {
 #[serde(default)]
 pub struct FunctionNamespace {
     /// Its name.
+    #[serde(deserialize_with = "null::nothing")]
     pub name: String,
     /// Labels; the gateway wants `openfaas: "1"` among them.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "null::texts")]
     pub labels: Option<Map>,
     /// Annotations.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "null::texts")]
     pub annotations: Option<Map>,
 }
 

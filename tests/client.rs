@@ -126,9 +126,10 @@ fn secrets_go_as_bytes_and_text_is_trimmed() {
     let create = |args: &[&str]| run(&server, &["secret", "create", "s"]).args(args);
     let body = sent(create(&["--from-file", "k"]).file("k", [0xff, 0x00, b'\n']));
     assert_eq!((body["rawValue"].as_str(), body.get("value")), (Some("/wAK"), None));
-    assert_eq!(sent(create(&["--from-file", "k"]).file("k", " pw\n"))["rawValue"], "cHc=");
-    assert_eq!(sent(create(&[]).stdin("pw\n"))["rawValue"], "cHc=");
-    assert_eq!(sent(create(&["--trim=false"]).stdin("pw\n"))["rawValue"], "cHcK");
+    let body = sent(create(&["--from-file", "k"]).file("k", " pw\n"));
+    assert_eq!((body["value"].as_str(), body.get("rawValue")), (Some("pw"), None));
+    assert_eq!(sent(create(&[]).stdin("pw\n"))["value"], "pw");
+    assert_eq!(sent(create(&["--trim=false"]).stdin("pw\n"))["value"], "pw\n");
     assert_eq!(sent(create(&["-n", "dev", "--from-literal", "pw"]))["namespace"], "dev");
 }
 
@@ -146,11 +147,15 @@ fn a_secret_that_is_wrong_is_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn a_secret_that_exists_is_only_replaced_when_asked() {
+fn a_secret_that_exists_gets_the_new_value_unless_that_is_forbidden() {
     let server = gateway("[{\"name\":\"s\"}]");
-    run(&server, &["secret", "create", "s", "--from-literal", "v"]).status(1).stderr_has("exists already").run();
-    assert_eq!(server.lines(), ["GET /system/secrets"]);
-    run(&server, &["secret", "create", "s", "--from-literal", "v", "--replace"]).stdout("Updated secret s.\n").run();
+    let create = ["secret", "create", "s", "--from-literal", "v"];
+    for no in ["--no-replace", "--replace=false"] {
+        run(&server, &create).arg(no).status(1).stderr_has("the secret s exists already").run();
+    }
+    assert_eq!(server.lines(), ["GET /system/secrets"; 2]);
+    run(&server, &create).stdout("Updated secret s.\n").run();
+    run(&server, &create).arg("--replace").stdout("Updated secret s.\n").run();
     run(&server, &["secret", "update", "t", "--from-literal", "v"]).status(4).stderr_has("there is no secret t").run();
 }
 

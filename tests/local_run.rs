@@ -174,3 +174,16 @@ fn plugins_come_out_of_a_registry_and_become_commands() {
     get(&["--version", "2"]).status(4).run();
     done.then().args(["plugin", "get", "../x"]).status(2).stderr_has("can't be a plugin's name").run();
 }
+
+#[test]
+fn one_function_is_run_without_a_stack_file() {
+    let args = ["local-run", "--image", "i:1", "--name", "foo", "--lang", "dockerfile", "--handler", "./fn", "--print"];
+    let run = || Test::new().args(args).file("fn/Dockerfile", "FROM scratch\n");
+    run().stdout_has("docker run").stdout_has("--name foo").stdout_has("i:1").run();
+    run().called("faas-cli").stdout_has("--name foo").run();
+    // What is in a stack file is what is run.
+    let stack = "provider: {name: openfaas}\nfunctions:\n  tax: {lang: dockerfile, handler: ./tax, image: tax:1}\n";
+    let done = run().file("stack.yml", stack).stdout_has("tax:1").run();
+    assert!(!done.stdout.contains("foo"), "{}", done.stdout);
+    Test::new().args(["local-run", "--image", "i:1", "--name", "foo"]).status(2).stderr_has("no stack.yaml").run();
+}

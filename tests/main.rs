@@ -10,6 +10,7 @@ mod bytes;
 mod ci;
 mod client;
 mod client_faults;
+mod command_line;
 mod completion;
 mod config;
 #[cfg(feature = "local")]
@@ -29,6 +30,7 @@ mod foreseen;
 mod gateway;
 #[cfg(feature = "local")]
 mod gateway_contract;
+mod gateway_quirks;
 mod generated;
 mod help;
 #[cfg(feature = "local")]
@@ -91,6 +93,7 @@ mod shim;
 mod sign_in;
 mod stack;
 mod store;
+mod template_faults;
 mod templates;
 mod tls;
 mod up;

@@ -284,8 +284,10 @@ fn fault_logs_give_the_newest_lines_and_follow() {
 fn secrets_are_made_changed_seen_by_the_function_and_removed() {
     let Some(bed) = Bed::new("secret") else { return };
     let secret = "t-secret-key";
-    bed.faas(&["secret", "create", secret, "--replace", "--from-literal", "one"]).run();
-    bed.faas(&["secret", "create", secret, "--from-literal", "two"]).status(1).stderr_has("exists already").run();
+    bed.faas(&["secret", "create", secret, "--from-literal", "zero"]).run();
+    bed.faas(&["secret", "create", secret, "--from-literal", "one"]).stdout_has("Updated secret").run();
+    let refuse = bed.faas(&["secret", "create", secret, "--no-replace", "--from-literal", "two"]);
+    refuse.status(1).stderr_has("exists already").run();
     bed.faas(&["secret", "list"]).stdout_has(secret).run();
     let function = Function { secrets: vec![secret.into()], ..bed.function() };
     bed.apply(&bed.change(function)).expect("deployed");

@@ -78,3 +78,31 @@ fn the_terminal_shows_what_is_typed_again_after_ctrl_c_at_a_hidden_prompt() {
         assert!(modes.contains(" echo ") && !modes.contains("-echo "), "{args}: {modes}");
     }
 }
+
+#[test]
+fn what_is_no_secret_in_the_folder_is_passed_over() {
+    let server = gateway();
+    let apply = || run(&server, &["secret", "apply"]).file(".secrets/.gitignore", "*\n").file(".secrets/key", "v");
+    apply().stdout("Created secret key.\n").stderr(".secrets/.gitignore is hidden, and no secret\n").run();
+    // A name that can't be a secret's is a slip, which faas-cli passes over with a word.
+    let slip = || apply().file(".secrets/Bad_Name", "v");
+    slip().status(2).stdout("Created secret key.\n").stderr_has("`Bad_Name` is no name for a secret").run();
+    let theirs = slip().called("faas-cli").stdout("Creating secret: key.\nCreated: 202 Accepted\n");
+    theirs.stderr_has("`Bad_Name` is no name for a secret").run();
+    let several = slip().file(".secrets/Worse_Name", "v").status(2);
+    several.stderr_has("can't write the secret: 2 of 3 secrets failed").run();
+}
+
+#[test]
+fn a_key_that_is_there_is_not_lost_to_a_new_one() {
+    let first = Test::new().called("faas-cli").args(["secret", "keygen"]).run();
+    let key = first.read("key");
+    let again = || first.then().called("faas-cli").args(["secret", "keygen"]);
+    again().stderr_has("the key that was in key is in key.old now").run();
+    assert_eq!(first.read("key.old"), key);
+    assert_ne!(first.read("key"), key);
+    again().stderr_has("key.old.1").run();
+    again().arg("--overwrite").stderr("").run();
+    first.then().args(["secret", "keygen"]).status(2).stderr_has("key is there already").run();
+    assert_eq!(first.list(""), ["key", "key.old", "key.old.1", "key.pub"]);
+}

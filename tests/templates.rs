@@ -173,8 +173,22 @@ fn without_the_network_the_commit_of_last_time_does() {
     let first = pull().arg(&url).run();
     drop(daemon);
     fs::remove_dir_all(first.dir().join("template")).unwrap();
-    first.then().args(["template", "pull", &url]).stderr_has("the commit of last time is used").run();
+    // Who pulls wants what is there now; what the lock names is in the cache.
+    let again = first.then().args(["template", "pull", &url]).status(1).stderr_has("can't fetch git://").run();
+    assert!(again.stderr.contains("`--frozen`") && !first.dir().join("template").exists(), "{}", again.stderr);
+    first.then().args(["template", "pull", "--frozen"]).stdout("Wrote 1 template(s) : [one]\n").run();
     assert_eq!(first.list("template"), ["one/"]);
+    // Who builds wants to build.
+    for kept in ["template", "template.lock"] {
+        let kept = first.dir().join(kept);
+        let _ = fs::remove_dir_all(&kept).or_else(|_| fs::remove_file(&kept));
+    }
+    let stack = format!(
+        "provider: {{name: openfaas}}\nfunctions:\n  f: {{lang: one, handler: ./f, image: f:1}}\nconfiguration:\n  \
+         templates: [{{name: one, source: \"{url}\"}}]\n"
+    );
+    let build = first.then().file("stack.yml", stack).file("f/handler.txt", "f\n").args(["build", "--shrinkwrap"]);
+    build.stderr_has("the commit of last time is used").run();
     pull().arg(&url).status(1).stderr_has("can't fetch git://").run();
 }
 

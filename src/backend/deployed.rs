@@ -66,6 +66,9 @@ pub struct Deployed {
     /// The HTTP status that the platform took it with, where it has just been applied and the platform speaks HTTP.
     #[serde(skip)]
     pub taken: Option<u16>,
+    /// Whether the platform told labels and annotations, be it that there are none.
+    #[serde(skip)]
+    pub tells: (bool, bool),
     /// Which revisions get calls, in words, when these are others than the newest, as somebody said by hand.
     #[serde(skip)]
     pub pinned: Option<String>,

@@ -9,13 +9,13 @@ use http::{Method, StatusCode};
 use secrecy::ExposeSecret;
 
 use super::{
-    Body, Call, Deployed, Info, LogEntry, LogQuery, LogStream, Namespace, Namespaces, Reply, Scope, Secret, SecretName,
-    Secrets, Usage, Written,
+    Body, Call, Deployed, Existing, Info, LogEntry, LogQuery, LogStream, Namespace, Namespaces, Reply, Scope, Secret,
+    SecretName, Secrets, Usage, Written,
 };
 use crate::error::{Code, Fault, Kind, Result};
 use crate::function::{FunctionId, Resources};
-use crate::wire::client::{Client, LogsRequest, Request, body, is_about_namespace};
-use crate::wire::{self, FunctionStatus, LogMessage, Quantities};
+use crate::wire::client::{Answer, Client, LogsRequest, Request, body, is_about_namespace};
+use crate::wire::{self, FunctionStatus, LogMessage, Map, Quantities};
 
 pub mod deployment;
 pub mod examine;
@@ -65,7 +65,7 @@ impl GatewayApi {
         let found: Vec<Option<FunctionStatus>> = futures_util::stream::iter(scope.names.clone())
             .map(|name| async move {
                 match client.function(&name, namespace, usage).await {
-                    Ok(status) => Ok(Some(status)),
+                    Ok(status) => Ok(Some(counted(status))),
                     Err(fault) if fault.code == Code::NO_FUNCTION => Ok(None),
                     Err(fault) => Err(fault),
                 }
@@ -91,7 +91,7 @@ impl GatewayApi {
     /// [`Kind::NotFound`] when there is none.
     pub async fn describe(&self, id: &FunctionId) -> Result<Deployed> {
         let status = self.client.function(&id.name, id.namespace.as_deref(), false).await?;
-        Ok(self.deployed(status))
+        Ok(self.deployed(counted(status)))
     }
 
     /// What a deployment of `wanted` would change; see [`preview::differences`].
@@ -119,6 +119,7 @@ impl GatewayApi {
         let place = FunctionId { name: status.name.clone(), namespace };
         let resources =
             |q: Option<Quantities>| q.map(|q| Resources { memory: q.memory, cpu: q.cpu }).unwrap_or_default();
+        let tells = (status.labels.is_some(), status.annotations.is_some());
         let mut annotations = status.annotations.unwrap_or_default();
         marks::unpack(&mut annotations, &status.image);
         Deployed {
@@ -143,6 +144,7 @@ impl GatewayApi {
             created: status.created_at.filter(|t| !t.starts_with("0001-01-01")),
             usage: status.usage.map(|u| Usage { cpu: u.cpu, memory: u.total_memory_bytes }),
             taken: None,
+            tells,
             pinned: None,
         }
     }
@@ -269,6 +271,11 @@ impl GatewayApi {
     }
 }
 
+/// Of a single function the replicas that are up are told, and left out where there are none.
+fn counted(status: FunctionStatus) -> FunctionStatus {
+    FunctionStatus { available_replicas: Some(status.available_replicas.unwrap_or(0)), ..status }
+}
+
 /// The first bytes of a body, at least [`PEEK`] unless it is shorter.
 async fn peek(body: &mut Body) -> Bytes {
     let mut start = Vec::new();
@@ -300,37 +307,32 @@ impl Secrets for GatewayApi {
         Ok(names)
     }
 
-    async fn create(&self, secret: &Secret, replace: bool) -> Result<Written> {
-        let SecretName { name, namespace } = &secret.name;
-        let what = format!("can't create the secret {name}");
+    async fn create(&self, secret: &Secret, existing: Existing) -> Result<Written> {
+        let name = &secret.name.name;
         // Some providers overwrite without a word, others refuse: what is there is asked first.
-        let there = Secrets::list(self, namespace.as_deref()).await?.iter().any(|s| s.name == *name);
-        if there && !replace {
+        let there = match existing {
+            Existing::Overwrite => false,
+            Existing::Refuse => self.has(&secret.name).await?,
+            Existing::Replace => may_not_ask(self.has(&secret.name).await, false)?,
+        };
+        if !there {
+            let answer = self.client.secret(Method::POST, &on_the_wire(secret)).await?;
+            if !is_taken(&answer) {
+                return answer.accept(&format!("can't create the secret {name}")).map(|_| Written::Created);
+            }
+        }
+        if existing == Existing::Refuse {
             return Err(exists(name));
         }
-        if there {
-            Secrets::update(self, secret).await?;
-            return Ok(Written::Updated);
-        }
-        let answer = self.client.secret(Method::POST, &on_the_wire(secret)).await?;
-        if answer.status == StatusCode::CONFLICT {
-            return Err(exists(name));
-        }
-        answer.accept(&what)?;
-        Ok(Written::Created)
+        self.put(secret).await.map(|()| Written::Updated)
     }
 
     async fn update(&self, secret: &Secret) -> Result<()> {
-        let SecretName { name, namespace } = &secret.name;
         // faasd makes a secret that is not there instead of saying so.
-        if !Secrets::list(self, namespace.as_deref()).await?.iter().any(|s| s.name == *name) {
-            return Err(no_secret(name));
+        if !may_not_ask(self.has(&secret.name).await, true)? {
+            return Err(no_secret(&secret.name.name));
         }
-        let answer = self.client.secret(Method::PUT, &on_the_wire(secret)).await?;
-        if answer.status == StatusCode::NOT_FOUND {
-            return Err(no_secret(name));
-        }
-        answer.accept(&format!("can't update the secret {name}")).map(drop)
+        self.put(secret).await
     }
 
     async fn remove(&self, name: &SecretName) -> Result<()> {
@@ -344,20 +346,45 @@ impl Secrets for GatewayApi {
     }
 }
 
+impl GatewayApi {
+    async fn has(&self, secret: &SecretName) -> Result<bool> {
+        let there = self.client.secrets(secret.namespace.as_deref()).await?;
+        Ok(there.iter().any(|one| one.name == secret.name))
+    }
+
+    async fn put(&self, secret: &Secret) -> Result<()> {
+        let name = &secret.name.name;
+        let answer = self.client.secret(Method::PUT, &on_the_wire(secret)).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Err(no_secret(name));
+        }
+        answer.accept(&format!("can't update the secret {name}")).map(drop)
+    }
+}
+
+/// Who may write secrets may be somebody who may not list them.
+fn may_not_ask(there: Result<bool>, assumed: bool) -> Result<bool> {
+    there.or_else(|fault| if fault.kind == Kind::Unauthorized { Ok(assumed) } else { Err(fault) })
+}
+
+fn is_taken(answer: &Answer) -> bool {
+    answer.status == StatusCode::CONFLICT || !answer.status.is_success() && answer.text.contains("already exists")
+}
+
+/// Once: as text, which every provider reads, else as bytes in base64.
 fn on_the_wire(secret: &Secret) -> wire::Secret {
     let bytes = secret.value.expose_secret();
+    let text = std::str::from_utf8(bytes).ok();
     wire::Secret {
         name: secret.name.name.clone(),
         namespace: secret.name.namespace.clone(),
-        // Older providers only read `value`; it can be sent when the bytes are text.
-        value: std::str::from_utf8(bytes).ok().map(Into::into),
-        raw_value: Some(base64::engine::general_purpose::STANDARD.encode(bytes)),
+        value: text.map(Into::into),
+        raw_value: text.is_none().then(|| base64::engine::general_purpose::STANDARD.encode(bytes)),
     }
 }
 
 fn exists(name: &str) -> Fault {
-    Fault::failed(format!("the secret {name} exists already"))
-        .hint(format!("`faas secret update {name}` or `--replace` gives it a new value"))
+    Fault::failed(format!("the secret {name} exists already")).hint("without --no-replace it gets the new value")
 }
 
 fn no_secret(name: &str) -> Fault {
@@ -391,9 +418,7 @@ impl Namespaces for GatewayApi {
             return Err(Fault::failed(format!("the namespace {name} exists already"))
                 .hint(format!("`faas namespace update {name}` changes its labels and annotations")));
         }
-        // faasd on older releases of containerd makes the namespace and then refuses its own event for it.
-        let made_all_the_same = !answer.status.is_success() && answer.text.contains("failed publishing event");
-        if made_all_the_same && self.client.namespaces().await?.iter().any(|n| n == name) {
+        if is_done_all_the_same(&answer) && self.client.namespaces().await?.iter().any(|n| n == name) {
             return Ok(());
         }
         answer.accept(&format!("can't create the namespace {name}")).map(drop)
@@ -403,6 +428,13 @@ impl Namespaces for GatewayApi {
         let answer = self.client.change_namespace(Method::PUT, &marked(namespace)).await?;
         if answer.status == StatusCode::NOT_FOUND {
             return Err(no_namespace(&namespace.name));
+        }
+        if is_done_all_the_same(&answer) {
+            let there = Namespaces::get(self, &namespace.name).await?;
+            let has = |there: &Map, wanted: &Map| wanted.iter().all(|(key, value)| there.get(key) == Some(value));
+            if has(&there.labels, &namespace.labels) && has(&there.annotations, &namespace.annotations) {
+                return Ok(());
+            }
         }
         answer.accept(&format!("can't update the namespace {}", namespace.name)).map(drop)
     }
@@ -424,6 +456,11 @@ impl Namespaces for GatewayApi {
         };
         answer.clone().accept(&format!("can't remove the namespace {name}")).map(drop).map_err(fault)
     }
+}
+
+/// faasd on older releases of containerd changes a namespace and then refuses its own event for that.
+fn is_done_all_the_same(answer: &Answer) -> bool {
+    !answer.status.is_success() && answer.text.contains("failed publishing event")
 }
 
 /// The namespace with the mark that a gateway wants before it touches one.

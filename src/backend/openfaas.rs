@@ -67,6 +67,11 @@ impl Backend for OpenFaas {
         check::check(function)
     }
 
+    fn ends_for_images(&self, on_this_machine: bool) -> bool {
+        // faasd does.
+        !on_this_machine || self.api.client.is_loopback()
+    }
+
     async fn observe(&self, scope: &Scope) -> Result<Vec<Deployed>> {
         self.api.observe(scope).await
     }
@@ -108,6 +113,11 @@ impl Backend for OpenFaas {
     async fn ready(&self, id: &FunctionId) -> Result<bool> {
         // A replica counts as available before it listens.
         Ok(self.api.ready(id).await? && apply::listens(&self.api, id).await)
+    }
+
+    async fn is_up(&self) -> Result<()> {
+        // Needs no login: who refuses this is no gateway, or none that is up.
+        self.api.client.healthz().await
     }
 
     async fn info(&self) -> Result<Info> {

@@ -9,8 +9,8 @@ use crate::error::Result;
 pub trait Secrets: Send + Sync {
     /// Names, in the namespace.
     async fn list(&self, namespace: Option<&str>) -> Result<Vec<SecretName>>;
-    /// Makes one; with `replace`, one that is there gets the new value. Says which it was.
-    async fn create(&self, secret: &Secret, replace: bool) -> Result<Written>;
+    /// Makes one, or does with one that is there as told. Says which it was.
+    async fn create(&self, secret: &Secret, existing: Existing) -> Result<Written>;
     /// Gives one that is there a new value.
     async fn update(&self, secret: &Secret) -> Result<()>;
     /// Removes one.
@@ -33,6 +33,17 @@ pub struct Secret {
     pub name: SecretName,
     /// Its bytes.
     pub value: secrecy::SecretSlice<u8>,
+}
+
+/// What becomes of a secret of the same name that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// It is left as it is, which is a failure.
+    Refuse,
+    /// It gets the new value.
+    Replace,
+    /// The same, and nobody asks whether it was there where the platform overwrites it by itself.
+    Overwrite,
 }
 
 /// Whether a write made something new.

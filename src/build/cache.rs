@@ -17,6 +17,8 @@ pub enum Kind {
     Builds,
     /// Images put together without an engine, and what is known of their bases
     Images,
+    /// Repositories of templates
+    Templates,
     /// Bundles of the embedded platform, which its functions run from
     Bundles,
 }
@@ -42,7 +44,7 @@ pub struct Kept {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Archives, Self::Builds, Self::Images, Self::Bundles];
+    pub const ALL: [Self; 5] = [Self::Archives, Self::Builds, Self::Images, Self::Templates, Self::Bundles];
 
     /// As it is written.
     #[must_use]
@@ -51,6 +53,7 @@ impl Kind {
             Self::Archives => "archives",
             Self::Builds => "builds",
             Self::Images => "images",
+            Self::Templates => "templates",
             Self::Bundles => "bundles",
         }
     }
@@ -129,7 +132,7 @@ fn entries(folder: &Path) -> Vec<Entry> {
     let grouped = folder.file_name().is_some_and(|name| name == Kind::Images.name());
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if hidden {
+        if hidden || entry.path().extension().is_some_and(|end| end == "lock") {
             continue;
         }
         if grouped && entry.path().is_dir() {

@@ -72,7 +72,7 @@ pub struct BuildFlags {
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     pull: bool,
     /// How many at a time
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::values::parallel)]
     parallel: Option<usize>,
     /// Say why each image is built: which file or argument changed
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",

@@ -22,7 +22,7 @@ pub struct Entry {
 impl Entry {
     /// The command with all its flags.
     pub fn whole(&self) -> clap::Command {
-        (self.augment)(clap::Command::new(self.name))
+        taking_any_value((self.augment)(clap::Command::new(self.name)))
     }
 
     /// The command without its flags, for lists of commands.
@@ -35,6 +35,17 @@ impl Entry {
     pub fn is(&self, name: &str) -> bool {
         self.name == name || self.aliases.contains(&name)
     }
+}
+
+/// As with Go's flags, the word after one is its value, whatever it begins with: keys begin with dashes, and passwords may.
+pub fn taking_any_value(command: clap::Command) -> clap::Command {
+    let any = |arg: clap::Arg| {
+        let needs_one = arg.get_action().takes_values() && arg.get_num_args().is_none_or(|many| many.min_values() > 0);
+        let takes_any = needs_one && !arg.is_positional();
+        arg.allow_hyphen_values(takes_any)
+    };
+    let command = command.mut_args(any);
+    if command.has_subcommands() { command.mut_subcommands(taking_any_value) } else { command }
 }
 
 /// Makes the list of entries, and the way from what was parsed to the command's `run`.

@@ -26,7 +26,7 @@ pub struct Deploy {
     #[command(flatten)]
     tag: TagFlag,
     /// How many at a time: mostly they wait for the platform
-    #[arg(long, default_value_t = DEPLOYMENTS, value_name = "N")]
+    #[arg(long, default_value_t = DEPLOYMENTS, value_name = "N", value_parser = values::parallel)]
     parallel: usize,
     /// Change nothing, and say what would be changed, as `faas plan` does
     #[arg(long)]

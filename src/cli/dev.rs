@@ -31,7 +31,7 @@ pub struct Dev {
     #[command(flatten)]
     gateway: GatewayFlags,
     /// How many functions at a time
-    #[arg(long, default_value_t = parallel(), value_name = "N", hide_default_value = true)]
+    #[arg(long, default_value_t = parallel(), value_name = "N", hide_default_value = true, value_parser = super::values::parallel)]
     parallel: usize,
     /// Don't show the functions' logs
     #[arg(long)]

@@ -19,7 +19,7 @@ use crate::error::{Fault, Kind, Result};
 use crate::function::Function;
 use crate::output::progress;
 use crate::runtime;
-use crate::stack::Stack;
+use crate::stack::{Origin, Stack};
 use crate::template::Catalogue;
 
 /// Run functions in containers on this machine, without a platform
@@ -54,22 +54,23 @@ pub struct LocalRun {
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
-    ignored: Ignored,
+    alone: Alone,
 }
 
-/// Flags of `build` that faas-cli takes here, too, where they mean nothing: what is run is in the stack file.
+/// Flags of `build` that faas-cli takes here, too: one function without a stack file. Beside a stack file they mean nothing:
+/// what is run is in it.
 #[derive(Args)]
-struct Ignored {
-    /// Accepted
+struct Alone {
+    /// Without a stack file: the function's name
     #[arg(long, hide = true, value_name = "NAME")]
     name: Option<String>,
-    /// Accepted
+    /// Without a stack file: its template
     #[arg(long, hide = true, value_name = "LANG")]
     lang: Option<String>,
-    /// Accepted
+    /// Without a stack file: its handler's folder
     #[arg(long, hide = true, value_name = "DIR")]
     handler: Option<String>,
-    /// Accepted
+    /// Without a stack file: its image
     #[arg(long, hide = true, value_name = "IMAGE")]
     image: Option<String>,
     /// Accepted
@@ -91,7 +92,7 @@ impl LocalRun {
     /// # Errors
     /// A stack that is wrong; a build that fails; a container that can't be started, or ends badly.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
-        let mut stack = stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
+        let mut stack = self.stack(context, global)?;
         loop {
             let functions = self.functions(&stack)?;
             let catalogue = Catalogue::new(&stack.origin.root);
@@ -111,8 +112,30 @@ impl LocalRun {
                 Err(fault) => return Err(fault),
             }
             context.out.note("The stack file changed: everything is started again");
-            stack = stack_file::load(context, global)?.ok_or_else(stack_file::missing)?;
+            stack = self.stack(context, global)?;
         }
+    }
+
+    /// The stack file; without one, what the flags say as one.
+    fn stack(&self, context: &Context, global: &Global) -> Result<Stack> {
+        if let Some(stack) = stack_file::load(context, global)? {
+            return Ok(stack);
+        }
+        let Alone { name: Some(name), lang: Some(lang), handler: Some(handler), image, .. } = &self.alone else {
+            return Err(stack_file::missing());
+        };
+        super::new::check_name(name)?;
+        let mut function = serde_json::json!({ "lang": lang, "handler": handler });
+        if let Some(image) = image {
+            function["image"] = image.as_str().into();
+        }
+        let mut written = serde_json::json!({ "provider": { "name": "openfaas" }, "functions": {} });
+        written["functions"][name] = function;
+        let origin = Origin { name: "the command line".into(), root: context.cwd.clone() };
+        let document = stack_file::Document { bytes: written.to_string().into_bytes(), origin, is_file: false };
+        // What the shell has put in is what is meant.
+        let global = Global { envsubst: false, ..global.clone() };
+        stack_file::parse(context, &global, &document, None)
     }
 
     fn functions(&self, stack: &Stack) -> Result<Vec<Function>> {

@@ -23,7 +23,7 @@ pub struct Push {
     #[command(flatten)]
     tag: TagFlag,
     /// How many at a time
-    #[arg(long, default_value_t = parallel(), value_name = "N", hide_default_value = true)]
+    #[arg(long, default_value_t = parallel(), value_name = "N", hide_default_value = true, value_parser = super::values::parallel)]
     parallel: usize,
 }
 

@@ -43,16 +43,12 @@ impl Ready {
                 });
                 let ready = match &id {
                     Some(id) => session.backend.ready(id).await,
-                    // A platform that wants a login is there.
-                    None => match session.backend.info().await {
-                        Err(fault) if fault.kind != Kind::Unauthorized => Err(fault),
-                        _ => Ok(true),
-                    },
+                    None => session.backend.is_up().await.map(|()| true),
                 };
                 match ready {
                     Ok(true) => return Ok(()),
                     Ok(false) => last = None,
-                    Err(fault) if fault.kind == Kind::Unauthorized => return Err(fault),
+                    Err(fault) if fault.kind == Kind::Unauthorized && id.is_some() => return Err(fault),
                     // It may be deployed any moment now; but who waits for a name with a slip in it should know.
                     Err(fault) if fault.kind == Kind::NotFound && attempt == 1 => {
                         context.out.note(format!("{fault} (yet)"));

@@ -14,7 +14,7 @@ use crate::error::{Code, Fault, Result};
 use crate::function::{Function, FunctionId};
 use crate::output::Dialect;
 use crate::stack::{ProviderKind, Stack};
-use crate::wire::client::{Auth, Client, Options};
+use crate::wire::client::{Auth, Client, Listener, Options};
 
 pub(super) mod saved;
 
@@ -389,7 +389,9 @@ pub fn tls(context: &Context, flags: &GatewayFlags) -> Result<Options> {
         Some(path) => crate::wire::client::trust::certificates(&context.absolute(&path))?,
         None => Vec::new(),
     };
-    Ok(Options { verify_tls: !flags.tls_no_verify, trusted, ..Options::default() })
+    let out = context.out.clone();
+    let listener = Listener::new(move |line| out.note(line));
+    Ok(Options { verify_tls: !flags.tls_no_verify, trusted, listener, ..Options::default() })
 }
 
 #[cfg(feature = "local")]

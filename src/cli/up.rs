@@ -7,7 +7,7 @@ use super::session::GatewayFlags;
 use super::{Global, pipeline, stack_file};
 use crate::build::watch::{Touched, Watch, touched};
 use crate::context::Context;
-use crate::error::{Kind, Result};
+use crate::error::{Code, Kind, Result};
 use crate::runtime;
 use crate::stack::Stack;
 
@@ -63,6 +63,10 @@ impl Up {
             return first;
         }
         if let Err(fault) = first {
+            // Without a stack file there is nothing to be watched.
+            if fault.code == Code::STACK_MISSING {
+                return Err(fault);
+            }
             context.out.fault(&fault);
         }
         match self.watching(context, global) {

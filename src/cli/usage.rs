@@ -1,7 +1,7 @@
 //! Command lines that are wrong, told to programs: as JSON, where the arguments ask for that.
 use std::ffi::OsString;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::error::Fault;
 use crate::output::{Format, LogFormat, Output};
@@ -21,6 +21,39 @@ pub fn programs(args: &[OsString]) -> Option<Output> {
     let (output, log) = (is_json("--output"), is_json("--log-format"));
     let out = Output { format: if output { Format::Json } else { Format::Table }, ..Output::default() };
     (output || log).then(|| out.logged(if log { LogFormat::Json } else { LogFormat::Text }))
+}
+
+/// Commands whose arguments may be secrets, in the wrong place too.
+const SECRETIVE: [&str; 5] = ["secret", "login", "registry-login", "auth", "pro"];
+/// Flags whose values are secrets.
+const SECRETS: [&str; 8] =
+    ["--from-literal", "--password", "--token", "--key", "--mfa-code", "--client-secret", "--header", "--env"];
+/// What stands where a secret may have stood.
+const LEFT_OUT: &str = "[left out]";
+
+/// The error without what may be a secret: what is printed is kept in the logs of CI.
+pub fn discreet(mut error: clap::Error, args: &[OsString]) -> clap::Error {
+    let text = |error: &clap::Error, kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let Some(argument) = text(&error, ContextKind::InvalidArg) else { return error };
+    if SECRETS.iter().any(|flag| argument.split([' ', '=']).next() == Some(flag)) {
+        if error.get(ContextKind::InvalidValue).is_some() {
+            error.insert(ContextKind::InvalidValue, ContextValue::String(LEFT_OUT.into()));
+        }
+        return error;
+    }
+    let secretive = args.iter().skip(1).any(|arg| SECRETIVE.iter().any(|name| arg == name));
+    // A flag with a slip in its name is shown.
+    let is_flag = argument.starts_with('-') && argument.chars().all(|c| c == '-' || c.is_ascii_lowercase());
+    if error.kind() == ErrorKind::UnknownArgument && secretive && !(is_flag && argument.len() < 24) {
+        error.insert(ContextKind::InvalidArg, ContextValue::String(LEFT_OUT.into()));
+        for kind in [ContextKind::Suggested, ContextKind::SuggestedArg, ContextKind::TrailingArg] {
+            error.remove(kind);
+        }
+    }
+    error
 }
 
 /// What was probably meant, where clap can't tell: a flag's value that stands apart, and a function's name that `-f` took.

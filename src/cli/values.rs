@@ -29,6 +29,15 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     if text.is_empty() { Err(wrong()) } else { Duration::try_from_secs_f64(seconds).map_err(|_| wrong()) }
 }
 
+/// How many at a time.
+pub fn parallel(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("the --parallel flag must be greater than 0".into()),
+        Ok(number) => Ok(number),
+        Err(_) => Err(format!("`{text}` is no number")),
+    }
+}
+
 /// `KEY=VALUE`; the value may be empty and may hold more `=`.
 pub fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

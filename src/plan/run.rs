@@ -155,7 +155,13 @@ pub async fn run(
         }
     };
     let (observed, rest) = tokio::join!(observed, rest);
-    let observed = observed?;
+    let observed = match observed {
+        // Who may deploy may be somebody who may not look; the login itself is good.
+        Err(fault) if fault.kind == Kind::Unauthorized && !steps.dry && backend.last_status() == Some(403) => {
+            HashMap::new()
+        }
+        observed => observed?,
+    };
     let builders = Semaphore::new(steps.builds.max(1));
     let there = |function: &Function| observed.get(&function.id());
     let prepared = |function| prepare(function, backend, steps, there(function), &builders, progress);
@@ -419,6 +425,9 @@ async fn finish(
         return Ok(outcome(Some(decision), observed.and_then(|d| d.url.clone())));
     }
     is_single(function, &artifact, backend, steps).await?;
+    if observed.is_some() && steps.how != How::Replace {
+        is_in_registry(function, &artifact, backend, steps).await?;
+    }
     let deployed = match (steps.revision_tag, steps.canary, backend.traffic()) {
         // Nothing but the address, unless more was asked for.
         (Some(tag), percent, Some(traffic)) => traffic.tagged(&change, tag, percent.unwrap_or(0), progress).await?,
@@ -579,6 +588,30 @@ async fn is_single(function: &Function, artifact: &Artifact, backend: &dyn Backe
 
 #[cfg(not(feature = "image"))]
 async fn is_single(_: &Function, _: &Artifact, _: &dyn Backend, _: &Steps<'_>) -> Result<()> {
+    Ok(())
+}
+
+/// Looks whether an image is there before a function that runs is ended for it, on platforms that do that. Registries
+/// that don't answer here may answer there.
+#[cfg(feature = "image")]
+async fn is_in_registry(
+    function: &Function,
+    artifact: &Artifact,
+    backend: &dyn Backend,
+    steps: &Steps<'_>,
+) -> Result<()> {
+    let Artifact::Image { reference, digest: None } = artifact else { return Ok(()) };
+    let on_this_machine = crate::registry::is_here(reference);
+    if !backend.ends_for_images(on_this_machine) || !steps.project.registries.lacks(reference).await {
+        return Ok(());
+    }
+    Err(Fault::failed(format!("{}: {reference} is not in its registry; the function is left as it is", function.name))
+        .code(Code::IMAGE_UNAVAILABLE)
+        .hint("push it first (`faas push`, `faas up`), or look at its name"))
+}
+
+#[cfg(not(feature = "image"))]
+async fn is_in_registry(_: &Function, _: &Artifact, _: &dyn Backend, _: &Steps<'_>) -> Result<()> {
     Ok(())
 }
 

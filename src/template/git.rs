@@ -17,6 +17,12 @@ pub mod tree;
 const LARGEST: u64 = 512 << 20;
 /// How often the size is looked at.
 const LOOK: Duration = Duration::from_millis(200);
+/// The most memory that git may take, in KiB: it keeps the first answer of an HTTP server whole, however long it is.
+const MEMORY: u64 = 1 << 20;
+/// After so many seconds without a byte from an HTTP server, git gives up.
+const SILENCE: &str = "60";
+/// No repository of templates takes longer.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
 /// What git says of itself is kept up to this.
 const SAID: u64 = 64 << 10;
 
@@ -47,11 +53,12 @@ impl<'a> Git<'a> {
         Self { env, cache: cache.join("templates"), asks }
     }
 
-    /// The commit that a repository's state is, or `pinned`; nothing is fetched for a commit that is in the cache.
+    /// The commit that a repository's state is, or `pinned`; nothing is fetched for a commit that is in the cache. Unless it
+    /// must be the `newest`, that of last time does where the repository can't be asked.
     ///
     /// # Errors
-    /// When git is missing or can't get it, and no commit of last time is there.
-    pub async fn commit(&self, repository: &Repository, pinned: Option<&str>) -> Result<Commit> {
+    /// When git is missing or can't get it, and no commit of last time is there, or does.
+    pub async fn commit(&self, repository: &Repository, pinned: Option<&str>, newest: bool) -> Result<Commit> {
         let digest = blake3::hash(repository.url.as_bytes()).to_hex();
         let folder = self.cache.join(format!("{}.git", &digest.as_str()[..32]));
         let lock = self.open(&folder).await?;
@@ -95,6 +102,9 @@ impl<'a> Git<'a> {
                 .hint(format!("look at them: git ls-remote {}", repository.url)))
             }
             Err(fault) if fault.kind == crate::error::Kind::Failed => match self.known(&folder, &local).await? {
+                Some(_) if newest => Err(fault.hint(
+                    "what was pulled last time is in the cache: with `--frozen` the commits of template.lock come from it",
+                )),
                 Some(sha) => Ok(done(sha, Some(fault.to_string()))),
                 None => Err(fault),
             },
@@ -108,11 +118,11 @@ impl<'a> Git<'a> {
         std::fs::create_dir_all(&self.cache).or_fault(cant)?;
         let lock = std::fs::File::create(folder.with_extension("lock")).or_fault(cant)?;
         // Where a file system has no locks, work goes on without. Another process may take its time.
-        let wait = tokio::task::spawn_blocking(move || {
-            let _ = lock.lock();
-            lock
-        });
-        let lock = wait.await.or_fault(cant)?;
+        let wait = tokio::task::spawn_blocking(move || (lock.lock().is_ok(), lock));
+        let (held, lock) = wait.await.or_fault(cant)?;
+        if held {
+            left_behind(folder);
+        }
         if !folder.join("HEAD").is_file() {
             // All that a bare repository is, which spares starting git for it. HEAD is what tells that it is whole.
             for below in ["objects", "refs"] {
@@ -147,7 +157,7 @@ impl<'a> Git<'a> {
     }
 
     async fn fetch(&self, repository: &Repository, what: &str, shallow: bool, folder: &Path) -> Result<()> {
-        let mut git = self.command(folder);
+        let mut git = self.limited(folder);
         if let Some(login) = &repository.login {
             // By the environment, which nobody else sees, and only when the host asks for it.
             let host =
@@ -188,6 +198,7 @@ impl<'a> Git<'a> {
                 }
             }
         };
+        let cant = || Fault::failed(format!("can't fetch {}", repository.shown()));
         let (said, status) = tokio::select! {
             done = async { tokio::join!(said, child.wait()) } => done,
             () = too_large => {
@@ -196,17 +207,43 @@ impl<'a> Git<'a> {
                 return Err(Fault::usage(format!("{} is larger than {} MiB", repository.url, LARGEST >> 20))
                     .hint("that can't be a repository of templates: look at the address"));
             }
+            () = tokio::time::sleep(LONGEST) => {
+                return Err(cant().cause(format!("it has not ended after {} minutes", LONGEST.as_secs() / 60)));
+            }
         };
         let status = status.or_fault(|| "can't wait for git".into())?;
         if status.success() {
             return Ok(());
         }
+        // The shell's word for it.
+        if status.code() == Some(127) {
+            return Err(cant_start(&std::io::ErrorKind::NotFound.into()));
+        }
+        if said.contains("Out of memory") || said.contains("out of memory") {
+            return Err(Fault::usage(format!("{} answers with more than {} MiB", repository.url, MEMORY >> 10))
+                .hint("that can't be a repository of templates: look at the address"));
+        }
         let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let cause = lines.iter().find_map(|line| line.strip_prefix("fatal: ")).or(lines.last().copied());
         let cause = crate::output::printable(cause.unwrap_or("git said nothing"));
-        Err(Fault::failed(format!("can't fetch {}", repository.shown()))
+        Err(cant()
             .cause(cause)
             .hint("look at the address, the network and the login; git is asked, with its own settings"))
+    }
+
+    /// The same for what comes from others: it may take no more than so much memory, nor wait forever. macOS knows no limit
+    /// of memory.
+    fn limited(&self, folder: &Path) -> Command {
+        let git = self.command(folder);
+        let git = git.as_std();
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(format!("ulimit -d {MEMORY} 2>/dev/null; exec \"$0\" \"$@\"")).arg(git.get_program());
+        shell.args(git.get_args()).env_clear();
+        shell.envs(git.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        if self.env.get("GIT_HTTP_LOW_SPEED_LIMIT").is_none() && self.env.get("GIT_HTTP_LOW_SPEED_TIME").is_none() {
+            shell.env("GIT_HTTP_LOW_SPEED_LIMIT", "1").env("GIT_HTTP_LOW_SPEED_TIME", SILENCE);
+        }
+        shell
     }
 
     /// `git` in a folder of the cache, deaf to what the user's shell or a hook says of another repository.
@@ -229,6 +266,19 @@ impl<'a> Git<'a> {
             git.args(["-c", setting]);
         }
         git
+    }
+}
+
+/// Takes away what a git that was killed has left: its locks, which would keep every other from fetching, and packs that
+/// it was at. Nobody else is at work in the folder.
+fn left_behind(folder: &Path) {
+    let loose = |entry: &walkdir::DirEntry| entry.depth() == 2 && entry.file_name().len() == 2;
+    let all = walkdir::WalkDir::new(folder).into_iter().filter_entry(|entry| !loose(entry));
+    for entry in all.flatten().filter(|entry| entry.file_type().is_file()) {
+        let name = entry.file_name().as_encoded_bytes();
+        if name.ends_with(b".lock") || name.starts_with(b"tmp_") {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
 }
 

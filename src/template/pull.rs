@@ -208,11 +208,17 @@ impl Puller<'_> {
 
     async fn job(&self, job: Job) -> Result<Vec<(Pulled, Option<Pin>)>> {
         let Job { repository, pinned, what } = job;
-        let commit = self.git.commit(&repository, pinned.as_deref()).await?;
+        let newest = self.pinning == Pinning::Move;
+        let commit = self.git.commit(&repository, pinned.as_deref(), newest).await?;
         let names = self.git.names(&commit).await?.filter(|names| !names.is_empty()).ok_or_else(|| {
             Fault::not_found(format!("can't find templates in {}", repository.shown()))
                 .hint("templates are the folders below template/ of a repository")
         })?;
+        if let Some((one, other)) = clash(&names) {
+            return Err(Fault::failed(format!("the templates of {} can't be used", repository.shown()))
+                .cause(format!("`{one}` and `{other}` are one name where upper and lower case are the same"))
+                .hint("nothing was written; tell whoever keeps the repository"));
+        }
         let reference = repository.reference.text();
         let mut wanted: Vec<(String, String)> = Vec::new();
         for what in what {
@@ -334,6 +340,12 @@ pub fn write_built_in(template: &super::Template, root: &Path, overwrite: bool) 
     template.copy_to(&new)?;
     put(&new, &folder, &temporary.path().join("old")).map_err(|error| Fault::failed(cant()).cause(error))?;
     Lock::change(root, |templates| drop(templates.remove(name)))
+}
+
+/// Two names that are one on file systems that don't tell upper from lower case.
+pub(super) fn clash(names: &[String]) -> Option<(&str, &str)> {
+    let mut seen = BTreeMap::new();
+    names.iter().find_map(|name| seen.insert(name.to_lowercase(), name).map(|other| (other.as_str(), name.as_str())))
 }
 
 /// Puts the folder `new` at `place`; what is there goes to `old` or `new`, which are both removed by the caller.

@@ -15,6 +15,7 @@ mod address;
 mod answer;
 mod call;
 mod exchange;
+mod listener;
 mod logs;
 mod renewal;
 mod trouble;
@@ -24,12 +25,15 @@ pub use address::parse as parse_address;
 pub use answer::{Answer, is_about_namespace};
 pub use call::{Request, body, told};
 pub use exchange::Exchanged;
+pub use listener::Listener;
 pub use logs::LogsRequest;
 pub use renewal::{EARLY, Renewal};
 
 /// How often a call is sent again when the gateway says "too many requests".
 const BUSY_RETRIES: u32 = 3;
-/// The longest wait that a `Retry-After` may ask for.
+/// From here on a wait is told.
+const NOTICED: Duration = Duration::from_secs(1);
+/// The longest wait that a `Retry-After` may ask for: who asks for more is left alone.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// What a call shows to be let in.
@@ -62,6 +66,8 @@ pub struct Options {
     pub trusted: Vec<trust::Certificate>,
     /// How long a `/system` call may take, logs excepted.
     pub timeout: Duration,
+    /// Who is told of waits.
+    pub listener: Listener,
 }
 
 impl Default for Options {
@@ -72,6 +78,7 @@ impl Default for Options {
             verify_tls: true,
             trusted: Vec::new(),
             timeout: Duration::from_secs(60),
+            listener: Listener::default(),
         }
     }
 }
@@ -136,7 +143,7 @@ impl Client {
     /// Those of every call: unreachable, unauthorized, refused, cut.
     pub async fn functions(&self, namespace: Option<&str>) -> Result<Vec<FunctionStatus>> {
         let request = self.request(Method::GET, &["system", "functions"]).await?.query(&in_namespace(namespace));
-        self.send(request, "can't list the functions").await?.accept("can't list the functions")?.json()
+        self.send(request, "can't list the functions").await?.accept("can't list the functions")?.list()
     }
 
     /// One function; with `usage`, also what it uses now.
@@ -211,7 +218,7 @@ impl Client {
     pub async fn secrets(&self, namespace: Option<&str>) -> Result<Vec<Secret>> {
         let what = "can't list the secrets";
         let request = self.request(Method::GET, &["system", "secrets"]).await?.query(&in_namespace(namespace));
-        self.send(request, what).await?.accept(what)?.json()
+        self.send(request, what).await?.accept(what)?.list()
     }
 
     /// Sends a secret: `POST` creates, `PUT` updates, `DELETE` removes; the answer is given back as it is.
@@ -230,7 +237,7 @@ impl Client {
     /// Those of every call.
     pub async fn namespaces(&self) -> Result<Vec<String>> {
         let what = "can't list the namespaces";
-        self.send(self.request(Method::GET, &["system", "namespaces"]).await?, what).await?.accept(what)?.json()
+        self.send(self.request(Method::GET, &["system", "namespaces"]).await?, what).await?.accept(what)?.list()
     }
 
     /// One namespace.
@@ -391,8 +398,15 @@ impl Client {
             }
             if response.status() == http::StatusCode::TOO_MANY_REQUESTS && attempt < BUSY_RETRIES {
                 attempt += 1;
-                tokio::time::sleep(answer::wait(response.headers(), attempt).min(LONGEST_WAIT)).await;
-                continue;
+                let wait = answer::wait(response.headers(), attempt);
+                if wait <= LONGEST_WAIT {
+                    if wait >= NOTICED {
+                        let wait = humantime::format_duration(wait);
+                        self.options.listener.tell(&format!("the gateway is busy; it is asked again in {wait}"));
+                    }
+                    tokio::time::sleep(wait).await;
+                    continue;
+                }
             }
             self.last.store(response.status().as_u16(), Ordering::Relaxed);
             return answer::read(self, response, what).await;
@@ -409,13 +423,18 @@ impl Client {
         let plain = self.base.scheme() == "http";
         once(&self.relay, || {
             self.build(reqwest::redirect::Policy::custom(move |attempt| {
-                if plain && attempt.url().scheme() == "https" || attempt.previous().len() > 10 {
+                if !follows(plain, attempt.url()) || attempt.previous().len() > 10 {
                     attempt.stop()
                 } else {
                     attempt.follow()
                 }
             }))
         })
+    }
+
+    /// Whether a redirect to there is followed.
+    fn may_follow(&self, to: &Url) -> bool {
+        follows(self.base.scheme() == "http", to)
     }
 
     fn build(&self, redirects: reqwest::redirect::Policy) -> Result<reqwest::Client> {
@@ -449,6 +468,11 @@ fn once(cell: &OnceLock<reqwest::Client>, make: impl FnOnce() -> Result<reqwest:
     }
     let client = make()?;
     Ok(cell.get_or_init(|| client))
+}
+
+/// A client of plain HTTP has no certificates to check others by.
+fn follows(plain: bool, to: &Url) -> bool {
+    to.scheme() == "http" || to.scheme() == "https" && !plain
 }
 
 fn in_namespace(namespace: Option<&str>) -> Vec<(&'static str, &str)> {

@@ -1,7 +1,7 @@
 //! A function from its first deployment to its removal; what others changed; blue and green.
 use std::time::Duration;
 
-use faas::backend::{Backend, LogQuery, Scope, Secret, SecretName, Written};
+use faas::backend::{Backend, Existing, LogQuery, Scope, Secret, SecretName, Written};
 use faas::error::Kind;
 use faas::function::{Function, UrlAccess};
 use faas::plan::{Action, decide};
@@ -26,9 +26,10 @@ async fn a_function_is_deployed_called_changed_rolled_back_and_removed() {
     let mut function = Function { secrets: vec!["key".into()], read_only: true, ..echo("1") };
     let fault = place.apply(&function, &heard).await.expect_err("the secret is missing");
     assert!(fault.to_string().contains("the secret key is not in the namespace"), "{fault}");
-    assert_eq!(secrets.create(&secret("hunter2"), false).await.expect("made"), Written::Created);
-    assert_eq!(secrets.create(&secret("hunter2"), false).await.expect_err("exists").kind, Kind::Failed);
-    assert_eq!(secrets.create(&secret("hunter3"), true).await.expect("written"), Written::Updated);
+    assert_eq!(secrets.create(&secret("hunter2"), Existing::Refuse).await.expect("made"), Written::Created);
+    let refused = secrets.create(&secret("hunter2"), Existing::Refuse).await;
+    assert_eq!(refused.expect_err("exists").kind, Kind::Failed);
+    assert_eq!(secrets.create(&secret("hunter3"), Existing::Replace).await.expect("written"), Written::Updated);
     let names: Vec<_> = secrets.list(None).await.expect("names").into_iter().map(|s| s.name).collect();
     assert_eq!(names, ["key"]);
     let stored = place.kubectl_output(&["get", "secret", "key", "-o", "json"]);

@@ -82,9 +82,10 @@ fn fault_a_secret_is_not_overwritten_without_a_word() {
     };
     let server = there();
     let create = ["secret", "create", "s", "--from-literal", "v"];
-    Test::new().args(create).args(["-g", &server.url]).status(1).stderr_has("exists already").run();
-    assert!(!server.lines().iter().any(|line| line.starts_with("POST")), "{:?}", server.lines());
-    Test::new().args(create).args(["--replace", "-g", &server.url]).stdout("Updated secret s.\n").run();
+    let refuse = Test::new().args(create).args(["--no-replace", "-g", &server.url]);
+    refuse.status(1).stderr_has("exists already").run();
+    assert!(server.lines().iter().all(|line| line.starts_with("GET")), "{:?}", server.lines());
+    Test::new().args(create).args(["-g", &server.url]).stdout("Updated secret s.\n").run();
 }
 
 #[test]

@@ -15,7 +15,8 @@ change something (or all, where a case says so) and the files that were written 
 cases and what faas-cli did.
 
 For every command: errors are on stderr, where faas-cli has them on stdout; colour only on a terminal; what is deployed
-carries the annotation `faas.dev`; an empty `Authorization: Bearer` is not sent.
+carries the annotation `faas.dev`; an empty `Authorization: Bearer` is not sent. `deploy` and `up` wait until a function answers
+at `/_/health`, by calls that the gateway counts; `--no-wait` makes none.
 
 ";
 

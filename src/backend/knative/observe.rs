@@ -255,6 +255,7 @@ pub fn deployed(service: &Service, revisions: &[RevisionBrief]) -> Deployed {
         async_url: None,
         usage: None,
         taken: None,
+        tells: (true, true),
         pinned: pinned(service),
     }
 }

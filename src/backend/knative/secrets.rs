@@ -16,7 +16,7 @@ use super::apply::MANAGER;
 use super::cluster::Cluster;
 use super::manifest::OWNER_LABEL;
 use super::trouble;
-use crate::backend::{Secret, SecretName, Secrets, Written};
+use crate::backend::{Existing, Secret, SecretName, Secrets, Written};
 use crate::error::{Fault, Result};
 
 /// A secret on its way, whose `Debug` tells nothing.
@@ -95,14 +95,14 @@ impl Secrets for Cluster {
         Ok(names)
     }
 
-    async fn create(&self, secret: &Secret, replace: bool) -> Result<Written> {
+    async fn create(&self, secret: &Secret, existing: Existing) -> Result<Written> {
         let name = &secret.name.name;
         match self.secret(&secret.name).await? {
             (api, None) => write(&api, secret).await.map(|()| Written::Created),
             (_, Some(found)) if !is_ours(&found) => Err(foreign(name)),
-            (api, Some(_)) if replace => write(&api, secret).await.map(|()| Written::Updated),
+            (api, Some(_)) if existing != Existing::Refuse => write(&api, secret).await.map(|()| Written::Updated),
             _ => Err(Fault::failed(format!("the secret {name} exists already"))
-                .hint(format!("`faas secret update {name}` or `--replace` gives it a new value"))),
+                .hint("without --no-replace it gets the new value")),
         }
     }
 

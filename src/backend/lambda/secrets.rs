@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::settings::Store;
 use super::{Lambda, manager, parameters};
-use crate::backend::{Secret, SecretName, Secrets, Written};
+use crate::backend::{Existing, Secret, SecretName, Secrets, Written};
 use crate::error::{Fault, Result};
 use crate::function::Function;
 
@@ -106,10 +106,10 @@ impl Secrets for Lambda {
         Ok(names.into_iter().map(|name| SecretName { name, namespace: namespace.map(str::to_owned) }).collect())
     }
 
-    async fn create(&self, secret: &Secret, replace: bool) -> Result<Written> {
+    async fn create(&self, secret: &Secret, existing: Existing) -> Result<Written> {
         match self.put(secret, false).await? {
             Some(_) => return Ok(Written::Created),
-            None if !replace => {
+            None if existing == Existing::Refuse => {
                 return Err(Fault::failed(format!("the secret {} is there already", secret.name.name))
                     .hint("`faas secret update` gives it another value"));
             }

@@ -56,7 +56,14 @@ pub async fn apply(api: &GatewayApi, wait: Duration, change: &Change, progress: 
         None
     } else {
         progress.step(&id.name, "waiting until it answers");
-        answers(api, &id, wait, progress).await?
+        match answers(api, &id, wait, progress).await {
+            // Who may deploy may be somebody who may not look.
+            Err(fault) if fault.kind == Kind::Unauthorized => {
+                unseen(api, &id, wait, progress).await;
+                None
+            }
+            told => told?,
+        }
     };
     // Where nobody had to ask, it is as it was sent; what answers has a replica.
     let answering = u64::from(!wait.is_zero());
@@ -117,7 +124,10 @@ pub async fn remove(api: &GatewayApi, id: &FunctionId) -> Result<()> {
 /// faasd destroys the running function when an update names a secret that is not there: ask first.
 async fn secrets_are_there(api: &GatewayApi, deployment: &FunctionDeployment) -> Result<()> {
     let Some(wanted) = &deployment.secrets else { return Ok(()) };
-    let there = Secrets::list(api, deployment.namespace.as_deref()).await?;
+    let there = match Secrets::list(api, deployment.namespace.as_deref()).await {
+        Err(fault) if fault.kind == Kind::Unauthorized => return Ok(()),
+        there => there?,
+    };
     let missing: Vec<_> = wanted.iter().filter(|name| !there.iter().any(|s| s.name == **name)).cloned().collect();
     if missing.is_empty() {
         return Ok(());
@@ -232,10 +242,12 @@ async fn answers(
     let end = Instant::now() + wait;
     let mut pause = Duration::from_millis(20);
     let mut up = false;
+    let mut last;
     loop {
         // Asked at once, and nothing else while that is enough: with many functions and a gateway that is far away, each
         // question counts.
         let health = health(api, id).await;
+        last = health;
         if health == Health::Well {
             return Ok(None);
         }
@@ -260,8 +272,12 @@ async fn answers(
     tokio::time::sleep(if up { Duration::from_millis(500) } else { Duration::ZERO }).await;
     let told = described(api, id).await?;
     if told.as_ref().is_some_and(|told| told.available.is_some_and(|n| n > 0)) {
-        progress
-            .warn(&id.name, &format!("is deployed, but does not answer after {}", humantime::format_duration(wait)));
+        let waited = humantime::format_duration(wait);
+        let answers = match last {
+            Health::Refuses(status) => format!("answers {status}"),
+            _ => "does not answer".to_owned(),
+        };
+        progress.warn(&id.name, &format!("is deployed, but {answers} after {waited}"));
         return Ok(told);
     }
     let waited = humantime::format_duration(wait);
@@ -280,6 +296,19 @@ async fn described(api: &GatewayApi, id: &FunctionId) -> Result<Option<Deployed>
         Ok(told) => Ok(Some(told)),
         Err(fault) if fault.kind == Kind::NotFound => Ok(None),
         Err(fault) => Err(fault),
+    }
+}
+
+/// Waits until it answers, for who may not look at it.
+async fn unseen(api: &GatewayApi, id: &FunctionId, wait: Duration, progress: &dyn Progress) {
+    let (end, mut pause) = (Instant::now() + wait, Duration::from_millis(20));
+    while !listens(api, id).await {
+        if Instant::now() + pause > end {
+            let waited = humantime::format_duration(wait);
+            return progress.warn(&id.name, &format!("is deployed, but does not answer after {waited}"));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
     }
 }
 
@@ -304,15 +333,17 @@ async fn last_words(api: &GatewayApi, id: &FunctionId) -> Option<String> {
 enum Health {
     /// Nothing.
     Silent,
+    /// Somebody says that it doesn't answer, or not yet: a proxy on the way, or the function itself.
+    Refuses(StatusCode),
     /// Something: it is no watchdog, or it was the gateway.
     Listens,
     /// That it is well, which nobody says in its place.
     Well,
 }
 
-/// Whether anything answers for the function, be it well or not.
+/// Whether the function answers, be it well or not.
 pub async fn listens(api: &GatewayApi, id: &FunctionId) -> bool {
-    health(api, id).await != Health::Silent
+    matches!(health(api, id).await, Health::Listens | Health::Well)
 }
 
 /// Asks the path that every OpenFaaS workload serves for health checks, through the gateway.
@@ -349,8 +380,13 @@ async fn health(api: &GatewayApi, id: &FunctionId) -> Health {
         }
     }
     let words = String::from_utf8_lossy(&words);
-    match !words.trim().is_empty() && !words.contains("Can't reach service") && !words.contains("connection refused") {
-        true => Health::Listens,
-        false => Health::Silent,
+    if words.trim().is_empty() || words.contains("Can't reach service") || words.contains("connection refused") {
+        return Health::Silent;
+    }
+    match status {
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            Health::Refuses(status)
+        }
+        _ => Health::Listens,
     }
 }

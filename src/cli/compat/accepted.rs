@@ -35,7 +35,7 @@ pub fn add(mut command: Command, path: &str) -> Command {
         }
         let arg = Arg::new(flag).long(long).hide(true);
         command = command.arg(match takes_value {
-            true => arg.action(ArgAction::Append),
+            true => arg.action(ArgAction::Append).allow_hyphen_values(true),
             false => arg.action(ArgAction::Set).num_args(0..=1).require_equals(true).default_missing_value("true"),
         });
     }

@@ -126,7 +126,10 @@ fn fields(function: &Deployed) -> Map<String, Value> {
         Value::Number(number) => number.as_f64() != Some(0.0),
         Value::Array(list) => !list.is_empty(),
         // Pointers there, which are told even where what they point at is empty.
-        Value::Object(map) => !map.is_empty() || ["labels", "annotations"].contains(&name),
+        Value::Object(map) => {
+            let (labels, annotations) = function.tells;
+            !map.is_empty() || labels && name == "labels" || annotations && name == "annotations"
+        }
         _ => true,
     };
     all.into_iter().filter(|(name, value)| says(name, value)).map(|(name, value)| (name.into(), value)).collect()

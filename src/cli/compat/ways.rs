@@ -1,5 +1,6 @@
 //! The small choices in which faas-cli's way is another than ours, each by its name: commands ask here, and know no
 //! dialect.
+use crate::backend::Existing;
 use crate::output::Dialect;
 
 fn theirs(dialect: Dialect) -> bool {
@@ -34,6 +35,18 @@ pub fn version_of_gateway(dialect: Dialect) -> bool {
 /// is never trimmed.
 #[must_use]
 pub fn keeps_bytes_of_files(dialect: Dialect) -> bool {
+    theirs(dialect)
+}
+
+/// What `secret create` does with one that is there: faas-cli doesn't ask, so that who may not list secrets can.
+#[must_use]
+pub fn existing_secret(dialect: Dialect) -> Existing {
+    if theirs(dialect) { Existing::Overwrite } else { Existing::Replace }
+}
+
+/// Whether files whose names can't be those of secrets are passed over by `secret apply`.
+#[must_use]
+pub fn passes_over_no_secrets(dialect: Dialect) -> bool {
     theirs(dialect)
 }
 

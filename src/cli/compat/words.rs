@@ -13,14 +13,22 @@ fn status(code: Option<u16>) -> String {
     code.and_then(|code| http::StatusCode::from_u16(code).ok()).map(|code| format!(": {code}")).unwrap_or_default()
 }
 
-/// A secret that was written; `code` is what the platform answered.
+/// A secret that was created, or that was there (`already`, or `still`) and got the value; `code` is what the platform
+/// answered.
 #[must_use]
-pub fn secret_written(name: &SecretName, written: Written, code: Option<u16>) -> String {
+pub fn secret_created(name: &SecretName, written: Written, code: Option<u16>, there: &str) -> String {
     let place = name.namespace.as_deref().unwrap_or_default();
-    match written {
-        Written::Created => format!("Creating secret: {}.{place}\nCreated{}\n", name.name, status(code)),
-        Written::Updated => format!("Updating secret: {}\nUpdated{}\n", name.name, status(code)),
-    }
+    let done = match written {
+        Written::Created => format!("Created{}", status(code)),
+        Written::Updated => format!("Secret {} {there} exists, updating...\nUpdated{}", name.name, status(code)),
+    };
+    format!("Creating secret: {}.{place}\n{done}\n", name.name)
+}
+
+/// A secret that was updated.
+#[must_use]
+pub fn secret_updated(name: &SecretName, code: Option<u16>) -> String {
+    format!("Updating secret: {}\nUpdated{}\n", name.name, status(code))
 }
 
 /// The secrets' names.

@@ -5,8 +5,8 @@ use clap::Args;
 use secrecy::SecretSlice;
 use serde::Serialize;
 
-use super::{named, secrets, value};
-use crate::backend::{self, Written};
+use super::{is_subdomain, named, secrets, value};
+use crate::backend::{self, Existing, Written};
 use crate::cli::session::{GatewayFlags, Session};
 use crate::cli::{Global, compat};
 use crate::context::Context;
@@ -53,7 +53,7 @@ impl Apply {
                     let bytes = value::file(file, file)?;
                     let bytes = if whole { bytes } else { self.trim.of(bytes) };
                     let secret = backend::Secret { name: named(&session, &name)?, value: SecretSlice::from(bytes) };
-                    secrets.create(&secret, true).await
+                    secrets.create(&secret, Existing::Replace).await
                 };
                 match one.await {
                     Ok(result) => {
@@ -71,13 +71,13 @@ impl Apply {
         };
         let theirs = |row: &Row| {
             let name = backend::SecretName { name: row.name.clone(), namespace: session.namespace() };
-            compat::words::secret_written(&name, row.result, row.status)
+            compat::words::secret_created(&name, row.result, row.status, "still")
         };
         context.out.answer(&rows, || rows.iter().map(ours).collect(), |_| rows.iter().map(theirs).collect())?;
-        plan::sum_up("can't write the secret", &outcomes)
+        plan::sum_up_of("can't write the secret", "secrets", &outcomes)
     }
 
-    /// The folder's files by name; folders in it are left out.
+    /// The folder's files by name; folders in it are left out, and what is hidden, as a `.gitignore`.
     fn files(&self, context: &Context) -> Result<Vec<PathBuf>> {
         let folder = context.absolute(&self.folder);
         let shown = self.folder.display();
@@ -89,6 +89,18 @@ impl Apply {
         })?;
         let mut files: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| p.is_file()).collect();
         files.sort();
+        let passes_over = compat::ways::passes_over_no_secrets(context.out.dialect);
+        files.retain(|file| {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with('.') {
+                context.out.note(format_args!("{shown}/{name} is hidden, and no secret"));
+            } else if passes_over && !is_subdomain(&name) {
+                context.out.warn(format_args!("{shown}/{name} is left out: `{name}` is no name for a secret"));
+            } else {
+                return true;
+            }
+            false
+        });
         Ok(files)
     }
 }

@@ -3,7 +3,7 @@ use clap::Args;
 
 use super::value::Value;
 use super::{named, secrets};
-use crate::backend::{self, Written};
+use crate::backend::{self, Existing, Written};
 use crate::cli::session::{GatewayFlags, Session};
 use crate::cli::{Global, compat};
 use crate::context::Context;
@@ -19,10 +19,13 @@ pub struct Create {
     name: String,
     #[command(flatten)]
     value: Value,
-    /// Give one that exists the new value
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
-          action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
-    replace: bool,
+    /// Fail when there is one of that name, instead of giving it the new value
+    #[arg(long, conflicts_with = "replace")]
+    no_replace: bool,
+    /// Accepted: one that is there gets the new value anyway; with =false as --no-replace
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set,
+          hide = true, value_name = "BOOL")]
+    replace: Option<bool>,
     #[command(flatten)]
     gateway: GatewayFlags,
 }
@@ -31,25 +34,30 @@ impl Create {
     /// Creates it.
     ///
     /// # Errors
-    /// When there is one already and `--replace` is not given.
+    /// When there is one already and `--no-replace` is given.
     pub fn run(self, context: &Context, global: &Global) -> Result<()> {
         let session = Session::beside(context, global, &self.gateway)?;
         let name = named(&session, &self.name)?;
         let secret = backend::Secret { name, value: self.value.read(context)? };
-        let written = crate::runtime::block_on(secrets(&session)?.create(&secret, self.replace))?;
-        report(context, &secret.name, written, session.backend.last_status())
+        let existing = match self.no_replace || self.replace == Some(false) {
+            true => Existing::Refuse,
+            false => compat::ways::existing_secret(context.out.dialect),
+        };
+        let written = crate::runtime::block_on(secrets(&session)?.create(&secret, existing))?;
+        let theirs = compat::words::secret_created(&secret.name, written, session.backend.last_status(), "already");
+        report(context, &secret.name, written, theirs)
     }
 }
 
-/// Says what became of it.
+/// Says what became of it, in our words or theirs.
 ///
 /// # Errors
 /// When stdout can't be written to.
-pub fn report(context: &Context, name: &backend::SecretName, written: Written, status: Option<u16>) -> Result<()> {
+pub fn report(context: &Context, name: &backend::SecretName, written: Written, theirs: String) -> Result<()> {
     let shown = serde_json::json!({ "name": name.name, "namespace": name.namespace, "result": written });
     let ours = || match written {
         Written::Created => format!("Created secret {}.\n", name.name),
         Written::Updated => format!("Updated secret {}.\n", name.name),
     };
-    context.out.answer(&shown, ours, |_| compat::words::secret_written(name, written, status))
+    context.out.answer(&shown, ours, |_| theirs)
 }

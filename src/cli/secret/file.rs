@@ -1,7 +1,7 @@
 //! Files of keys and secrets: written whole, and with their mode from the first byte on.
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use secrecy::zeroize::Zeroizing;
 
@@ -39,6 +39,21 @@ pub fn taken(shown: &Path) -> Fault {
     Fault::usage(format!("{} is there already", shown.display())).hint(
         "name another file with -o, or replace it with --overwrite: what was sealed or signed with it is lost then",
     )
+}
+
+/// Gives a file a name of its own beside it, `KEY.old`, or with a number where that is taken; the name.
+///
+/// # Errors
+/// When it can't be renamed.
+pub fn put_aside(path: &Path, shown: &Path) -> Result<PathBuf> {
+    let named = |path: &Path, n: usize| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(if n == 0 { ".old".to_owned() } else { format!(".old.{n}") });
+        PathBuf::from(name)
+    };
+    let n = (0..).find(|n| !named(path, *n).exists()).unwrap_or_default();
+    std::fs::rename(path, named(path, n)).or_fault(|| format!("can't put {} aside", shown.display()))?;
+    Ok(named(shown, n))
 }
 
 /// Reads a file whole.

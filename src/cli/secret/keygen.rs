@@ -36,6 +36,11 @@ impl Keygen {
         if let Some(there) = [private, &public].into_iter().find(|path| !replace && context.absolute(path).exists()) {
             return Err(file::taken(there));
         }
+        let aside = context.absolute(private);
+        if !self.overwrite && replace && aside.exists() {
+            let kept = file::put_aside(&aside, private)?;
+            context.out.warn(format_args!("the key that was in {} is in {} now", private.display(), kept.display()));
+        }
         file::write(&context.absolute(private), private, pair.private.as_bytes(), file::PRIVATE, replace)?;
         file::write(&context.absolute(&public), &public, pair.public.as_bytes(), file::PUBLIC, replace)?;
         let id = seal::key_id(&pair.public)?;

@@ -46,6 +46,6 @@ impl Remove {
             || removed.iter().map(|name| format!("Removed secret {name}.\n")).collect(),
             |_| "Removed.. OK.\n".repeat(removed.len()),
         )?;
-        plan::sum_up("can't remove the secret", &outcomes)
+        plan::sum_up_of("can't remove the secret", "secrets", &outcomes)
     }
 }

@@ -8,7 +8,7 @@ use secrecy::SecretSlice;
 use serde::Serialize;
 
 use super::{is_subdomain, secrets, value};
-use crate::backend::{self, SecretName, Written};
+use crate::backend::{self, Existing, SecretName, Written};
 use crate::cli::session::{GatewayFlags, Session};
 use crate::cli::{Global, stack_file};
 use crate::context::Context;
@@ -106,7 +106,7 @@ impl Sync {
                         let bytes = self.trim.of(bytes);
                         let secret_name = SecretName { name: name.clone(), namespace: namespace.clone() };
                         let secret = backend::Secret { name: secret_name, value: SecretSlice::from(bytes) };
-                        match platform.create(&secret, true).await? {
+                        match platform.create(&secret, Existing::Replace).await? {
                             Written::Created => Outcome::Created,
                             Written::Updated => Outcome::Updated,
                         }

@@ -4,8 +4,8 @@ use clap::Args;
 use super::value::Value;
 use super::{create, named, secrets};
 use crate::backend::{self, Written};
-use crate::cli::Global;
 use crate::cli::session::{GatewayFlags, Session};
+use crate::cli::{Global, compat};
 use crate::context::Context;
 use crate::error::Result;
 
@@ -32,6 +32,7 @@ impl Update {
         let name = named(&session, &self.name)?;
         let secret = backend::Secret { name, value: self.value.read(context)? };
         crate::runtime::block_on(secrets(&session)?.update(&secret))?;
-        create::report(context, &secret.name, Written::Updated, session.backend.last_status())
+        let theirs = compat::words::secret_updated(&secret.name, session.backend.last_status());
+        create::report(context, &secret.name, Written::Updated, theirs)
     }
 }

@@ -58,6 +58,11 @@ impl Git<'_> {
             if below.components().count() > DEEPEST {
                 return Err(refused(&below, "lies too deep"));
             }
+            let names: Vec<String> = entries.iter().map(|entry| entry.name.clone()).collect();
+            if let Some((one, other)) = super::super::pull::clash(&names) {
+                let why = format!("and {:?} are one name where upper and lower case are the same", below.join(other));
+                return Err(refused(&below.join(one), &why));
+            }
             for Entry { kind, name: part, object } in entries {
                 let path = below.join(&part);
                 if !is_plain(&part) {

@@ -27,6 +27,7 @@ pub struct Answer {
     pub text: String,
     content_type: String,
     location: Option<String>,
+    retry_after: Option<Duration>,
     address: String,
     logged_in: bool,
 }
@@ -46,6 +47,7 @@ pub async fn read(client: &Client, mut response: Response, what: &str) -> Result
     };
     let (status, content_type, location) =
         (response.status(), text_of(header::CONTENT_TYPE).unwrap_or_default(), text_of(header::LOCATION));
+    let retry_after = retry_after(response.headers());
     let mut bytes = Vec::new();
     loop {
         match response.chunk().await {
@@ -66,6 +68,7 @@ pub async fn read(client: &Client, mut response: Response, what: &str) -> Result
         text: String::from_utf8_lossy(&bytes).into_owned(),
         content_type,
         location,
+        retry_after,
         address: client.address().into(),
         logged_in: !matches!(client.options.auth, Auth::None),
     })
@@ -117,7 +120,16 @@ impl Answer {
             }
             StatusCode::NOT_FOUND => Fault::not_found(what).cause(self.words()),
             StatusCode::TOO_MANY_REQUESTS => {
-                Fault::failed(what).cause(self.words()).hint("the gateway is busy; try again later")
+                let hint = match self.retry_after.map(|wait| Duration::from_secs(wait.as_secs())) {
+                    Some(wait) if !wait.is_zero() => {
+                        format!(
+                            "the gateway is busy; it asks to be left alone for {}",
+                            humantime::format_duration(wait)
+                        )
+                    }
+                    _ => "the gateway is busy; try again later".to_owned(),
+                };
+                Fault::failed(what).cause(self.words()).hint(hint)
             }
             StatusCode::GATEWAY_TIMEOUT => Fault::timed_out(what).cause(self.words()),
             status if status.is_redirection() => {
@@ -147,6 +159,15 @@ impl Answer {
             return format!("{} answered {} and nothing else", self.address, self.status);
         }
         format!("{} ({})", page::cut(&text, SHOWN), self.status)
+    }
+
+    /// The answer as a list: `null` is one without anything in it, and a `null` in it nothing.
+    ///
+    /// # Errors
+    /// As [`Answer::json`].
+    pub fn list<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
+        let list: Option<Vec<Option<T>>> = self.json()?;
+        Ok(list.unwrap_or_default().into_iter().flatten().collect())
     }
 
     /// The answer as JSON. The content type is not asked: OpenFaaS labels some of its JSON `text/plain`.
@@ -194,6 +215,7 @@ mod tests {
             text: text.into(),
             content_type: content_type.into(),
             location: None,
+            retry_after: None,
             address: "http://gw:8080".into(),
             logged_in: false,
         }

@@ -1,14 +1,22 @@
 //! Calls of functions: bodies are streams both ways, and any status is an answer.
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::Stream;
-use http::{HeaderMap, HeaderValue, Method, header};
+use futures_util::StreamExt;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use reqwest::Response;
+use url::Url;
 
 use super::{Client, address, trouble};
 use crate::error::{Fault, OrFault, Result};
+
+/// Of a body so much is kept while it is sent, for a redirect that wants it again.
+const MOST_KEPT: usize = 1 << 20;
+
+type Stream = Pin<Box<dyn futures_util::Stream<Item = std::io::Result<Bytes>> + Send>>;
 
 /// A call of a function.
 pub struct Request {
@@ -19,7 +27,7 @@ pub struct Request {
     /// Headers, repeated ones kept.
     pub headers: HeaderMap,
     /// The body.
-    pub body: Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>,
+    pub body: Stream,
     /// The body's length in bytes, when known before; without it the body is sent in chunks.
     pub length: Option<u64>,
     /// Give up after this long.
@@ -50,24 +58,40 @@ pub async fn send(client: &Client, function: &str, asynchronous: bool, request: 
     if let Some(length) = request.length.filter(|_| sends_body || may_have_body) {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
-    let mut builder = client.relay()?.request(request.method, url).headers(headers);
-    if sends_body {
-        builder = builder.body(reqwest::Body::wrap_stream(request.body));
-    } else {
-        builder = builder.body("");
-    }
-    if let Some(timeout) = request.timeout {
-        builder = builder.timeout(timeout);
-    }
     let what = format!("can't call {function}");
-    let request = builder.build().or_fault(|| what.clone())?;
-    let (shown, started) = (told(&request), std::time::Instant::now());
-    let answered = client.relay()?.execute(request).await;
-    if let Some(shown) = shown {
-        let status = answered.as_ref().map_or_else(|_| "no answer".into(), |answer| answer.status().to_string());
-        tracing::debug!("{shown}: {status} after {:.0?}", started.elapsed());
+    let send = async |url: Url, headers: HeaderMap, body: reqwest::Body| {
+        let mut builder = client.relay()?.request(request.method.clone(), url).headers(headers).body(body);
+        if let Some(timeout) = request.timeout {
+            builder = builder.timeout(timeout);
+        }
+        let request = builder.build().or_fault(|| what.clone())?;
+        let (shown, started) = (told(&request), std::time::Instant::now());
+        let answered = client.relay()?.execute(request).await;
+        if let Some(shown) = shown {
+            let status = answered.as_ref().map_or_else(|_| "no answer".into(), |answer| answer.status().to_string());
+            tracing::debug!("{shown}: {status} after {:.0?}", started.elapsed());
+        }
+        answered.map_err(|e| trouble::unanswered(client, &what, &e))
+    };
+    if !sends_body {
+        return send(url, headers, "".into()).await;
     }
-    answered.map_err(|e| trouble::unanswered(client, &what, &e))
+    let sent = Kept::new(request.body);
+    let response = send(url, headers.clone(), reqwest::Body::wrap_stream(sent.stream())).await?;
+    // All other redirects are followed already, and so are these where there is no body.
+    let Some(to) = redirect(client, &response) else { return Ok(response) };
+    let Some(bytes) = sent.whole().await else {
+        return Err(Fault::failed(format!("{what}: the gateway at {} redirects to {to}", client.address()))
+            .cause(format!("a body of more than {} MiB is sent as it comes, and can't be sent again", MOST_KEPT >> 20))
+            .hint("give the address behind the redirect as the gateway, with -g or OPENFAAS_URL"));
+    };
+    headers.remove(header::CONTENT_LENGTH);
+    if to.origin() != response.url().origin() {
+        for private in [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION] {
+            headers.remove(private);
+        }
+    }
+    send(to, headers, bytes.into()).await
 }
 
 /// The request in a line, its headers without what lets the caller in; `None` when nobody reads it.
@@ -91,8 +115,63 @@ pub fn told(request: &reqwest::Request) -> Option<String> {
     })
 }
 
+/// Where a response wants the same body sent to.
+fn redirect(client: &Client, response: &Response) -> Option<Url> {
+    if !matches!(response.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
+        return None;
+    }
+    let to = response.url().join(response.headers().get(header::LOCATION)?.to_str().ok()?).ok()?;
+    client.may_follow(&to).then_some(to)
+}
+
+/// A body that is sent as it comes, and of which what has been sent is kept as long as it is small.
+#[derive(Clone)]
+struct Kept(Arc<Mutex<(Option<Stream>, Option<Vec<u8>>)>>);
+
+impl Kept {
+    fn new(body: Stream) -> Self {
+        Self(Arc::new(Mutex::new((Some(body), Some(Vec::new())))))
+    }
+
+    fn stream(&self) -> impl futures_util::Stream<Item = std::io::Result<Bytes>> + Send + 'static {
+        let kept = self.clone();
+        futures_util::stream::poll_fn(move |context| {
+            let mut guard = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let (body, bytes) = &mut *guard;
+            let Some(body) = body else { return Poll::Ready(None) };
+            let piece = std::task::ready!(body.as_mut().poll_next(context));
+            match &piece {
+                Some(Ok(piece)) => keep(bytes, piece),
+                Some(Err(_)) => *bytes = None,
+                None => {}
+            }
+            Poll::Ready(piece)
+        })
+    }
+
+    /// All of it, what was not sent yet, too; `None` when that is too much.
+    async fn whole(&self) -> Option<Vec<u8>> {
+        let taken = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let (mut body, mut bytes) = (taken.0?, taken.1);
+        while bytes.is_some() {
+            match body.next().await {
+                Some(piece) => keep(&mut bytes, &piece.ok()?),
+                None => return bytes,
+            }
+        }
+        None
+    }
+}
+
+fn keep(bytes: &mut Option<Vec<u8>>, piece: &Bytes) {
+    match bytes {
+        Some(kept) if kept.len() + piece.len() <= MOST_KEPT => kept.extend_from_slice(piece),
+        _ => *bytes = None,
+    }
+}
+
 /// The answer's body; an error in it means that the answer was cut.
-pub fn body(response: Response) -> Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>> {
+pub fn body(response: Response) -> Stream {
     use futures_util::TryStreamExt;
     Box::pin(response.bytes_stream().map_err(|e| trouble::body_error(&e)))
 }
