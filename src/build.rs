@@ -11,6 +11,8 @@ use crate::progress::Progress;
 use crate::template::{Catalogue, File};
 
 #[cfg(feature = "image")]
+mod architecture;
+#[cfg(feature = "image")]
 mod archive;
 #[cfg(feature = "image")]
 mod builder;
@@ -25,7 +27,6 @@ mod classic;
 pub mod container;
 #[cfg(feature = "image")]
 mod daemon;
-#[cfg(feature = "image")]
 pub mod dockerfile;
 #[cfg(all(feature = "image", feature = "lambda"))]
 mod elsewhere;
@@ -43,6 +44,8 @@ mod index;
 mod inputs;
 #[cfg(feature = "image")]
 mod log;
+#[cfg(feature = "image")]
+mod mask;
 mod memo;
 #[cfg(feature = "image")]
 pub mod oci;
@@ -57,6 +60,7 @@ pub mod push;
 #[cfg(feature = "image")]
 pub mod remote;
 pub mod requires;
+mod several;
 mod size;
 mod step;
 pub mod tag;
@@ -74,6 +78,7 @@ pub use folder::{Shrinkwrapped, shrinkwrap};
 pub use memo::Memo;
 #[cfg(feature = "image")]
 pub use push::{Pushed, push, push_all};
+pub use several::Several;
 pub use tag::TagMode;
 
 use index::Index;
@@ -98,7 +103,8 @@ pub struct Project<'a> {
     pub home: PathBuf,
     /// The static `faas-watchdog` that images of our templates need; `None` when there is none.
     pub watchdog: Option<PathBuf>,
-    watchdog_file: OnceLock<File>,
+    /// The invokers that were found for contexts, by the processor.
+    invokers: std::sync::Mutex<std::collections::HashMap<String, File>>,
     index: Index,
     lock: OnceLock<folder::Lock>,
     #[cfg(feature = "image")]
@@ -108,12 +114,19 @@ pub struct Project<'a> {
     /// The registries, for what is done without the engine.
     #[cfg(feature = "image")]
     pub registries: crate::registry::Registries,
+    /// What base images are there for, as far as somebody says so.
+    #[cfg(feature = "image")]
+    bases: tokio::sync::Mutex<std::collections::HashMap<String, Told>>,
     #[cfg(feature = "image")]
     origin: OnceLock<BTreeMap<String, String>>,
     /// Done once the first of several builds with the same Dockerfile and arguments is.
     #[cfg(feature = "image")]
     shared: tokio::sync::Mutex<std::collections::HashMap<String, std::sync::Arc<tokio::sync::OnceCell<()>>>>,
 }
+
+/// The platforms of a base image, asked once.
+#[cfg(feature = "image")]
+type Told = std::sync::Arc<tokio::sync::OnceCell<Option<Vec<String>>>>;
 
 /// How to build.
 #[derive(Debug, Clone, Default)]
@@ -186,7 +199,7 @@ impl<'a> Project<'a> {
             env: &context.env,
             home: context.dirs.home.clone(),
             watchdog: watchdog::find(&context.env, &context.dirs.cache),
-            watchdog_file: OnceLock::new(),
+            invokers: std::sync::Mutex::default(),
             index: Index::open(&context.dirs.cache, root),
             lock: OnceLock::new(),
             #[cfg(feature = "image")]
@@ -195,6 +208,8 @@ impl<'a> Project<'a> {
             builder: tokio::sync::OnceCell::new(),
             #[cfg(feature = "image")]
             registries: crate::registry::Registries::of(context, root),
+            #[cfg(feature = "image")]
+            bases: tokio::sync::Mutex::default(),
             #[cfg(feature = "image")]
             origin: OnceLock::new(),
             #[cfg(feature = "image")]
@@ -281,9 +296,6 @@ fn said(kind: ArtifactKind) -> &'static str {
 
 /// Builds functions, so many at a time, each as the kind that `kind` says. All are tried; how each went is told through
 /// `progress`.
-///
-/// # Errors
-/// When at least one failed.
 pub async fn build_all<'f>(
     functions: &'f [Function],
     kind: impl Fn(&Function) -> ArtifactKind,
@@ -291,7 +303,7 @@ pub async fn build_all<'f>(
     options: &Options,
     parallel: usize,
     progress: &dyn Progress,
-) -> Result<Vec<(&'f Function, Built)>> {
+) -> Several<(&'f Function, Built)> {
     use futures_util::StreamExt;
     let one = async |(nth, function): (usize, &'f Function)| {
         let result = build(function, kind(function), project, options, progress).await;
@@ -303,29 +315,18 @@ pub async fn build_all<'f>(
         (nth, result.map(|built| (function, built)))
     };
     let work = futures_util::stream::iter(functions.iter().enumerate().map(one)).buffer_unordered(parallel.max(1));
-    let (mut built, mut faults) = (Vec::new(), Vec::new());
+    let mut each: Vec<Option<Result<(&Function, Built)>>> = Vec::new();
+    each.resize_with(functions.len(), || None);
     {
         let mut work = std::pin::pin!(work);
         while let Some((nth, result)) = work.next().await {
-            match result {
-                Ok(one) => built.push((nth, one)),
-                Err(fault) => faults.push((nth, fault)),
-            }
+            let failed = result.is_err();
+            each[nth] = Some(result);
             // Those under way are dropped, which ends them in the engine too.
-            if options.fail_fast && !faults.is_empty() {
+            if options.fail_fast && failed {
                 break;
             }
         }
     }
-    built.sort_by_key(|(nth, _)| *nth);
-    faults.sort_by_key(|(nth, _)| *nth);
-    let given_up = functions.len() - built.len() - faults.len();
-    let faults = faults.into_iter().map(|(_, fault)| fault).collect();
-    let Some(mut fault) = folder::worst(faults, functions.len(), "build") else {
-        return Ok(built.into_iter().map(|(_, one)| one).collect());
-    };
-    if given_up > 0 {
-        fault.message += &format!(", {given_up} more given up by --fail-fast");
-    }
-    Err(fault)
+    Several::new(each, "build")
 }

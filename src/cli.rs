@@ -31,6 +31,7 @@ mod deployments;
 mod describe;
 mod dev;
 mod doctor;
+mod each;
 mod explain;
 mod generate;
 mod hidden;

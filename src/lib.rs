@@ -22,6 +22,7 @@ pub mod imported;
 pub mod manager;
 pub mod output;
 pub mod plan;
+pub mod platform;
 pub mod plugin;
 pub mod problem;
 pub mod progress;

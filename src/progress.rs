@@ -1,11 +1,12 @@
 //! How work tells the user what it does, without knowing about terminals.
+use std::time::Duration;
 
 /// A step of the work on a function; several may run at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Part<'a> {
     /// Tells it from the others of the same function.
     pub key: u64,
-    /// What it is called, as `[2/5] RUN make`.
+    /// What it is called, as `#7 [2/5] RUN make`; once it ended, `#7` will do.
     pub title: &'a str,
     /// How far it is.
     pub state: State,
@@ -18,8 +19,26 @@ pub enum State {
     Running,
     /// It was done before.
     Cached,
-    /// It ended, well or not.
-    Ended,
+    /// It ended well, and took so long where that is known.
+    Ended(Option<Duration>),
+    /// It failed, or was given up when another did.
+    Stopped,
+}
+
+impl Part<'_> {
+    /// What is said of it where each state is a line of its own, as docker does; `None` for one that did not end well:
+    /// the failure says more.
+    #[must_use]
+    pub fn line(&self) -> Option<String> {
+        let title = self.title;
+        match self.state {
+            State::Running => Some(title.to_owned()),
+            State::Cached => Some(format!("{title} CACHED")),
+            State::Ended(Some(took)) => Some(format!("{title} DONE {:.1}s", took.as_secs_f64())),
+            State::Ended(None) => Some(format!("{title} DONE")),
+            State::Stopped => None,
+        }
+    }
 }
 
 /// Told what happens to each function; implemented by `output`. `subject` is the function's name.
@@ -28,8 +47,8 @@ pub trait Progress: Send + Sync {
     fn step(&self, subject: &str, step: &str);
     /// A step began or ended.
     fn part(&self, subject: &str, part: Part<'_>) {
-        if part.state == State::Running {
-            self.step(subject, part.title);
+        if let Some(line) = part.line() {
+            self.step(subject, &line);
         }
     }
     /// A line that the work printed: a build log line, a platform's event.

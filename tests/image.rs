@@ -231,6 +231,19 @@ fn what_the_engine_can_not_do_is_said_beforehand() {
         .stderr_has("build/tax/Dockerfile:3: a here-document in `RUN` came with version 1.4 of Dockerfiles")
         .stderr_has("# syntax=docker/dockerfile:1")
         .run();
+    let cached = build(project(&format!("{registry}/base/debian:bookworm"), &image))
+        .args(["--cache-to", "r.example/cache"])
+        .status(6)
+        .stderr_has("tax: no cache can be put into `r.example/cache`: the BuildKit in the engine at ")
+        .stderr_has("set BUILDKIT_HOST to a buildkitd")
+        .run();
+    assert!(!cached.stderr.contains("tax: building"), "{}", cached.stderr);
+    build(project(&format!("{registry}/base/debian:bookworm"), &image))
+        .env("DOCKER_BUILDKIT", "0")
+        .args(["--cache-from", "r.example/cache"])
+        .status(6)
+        .stderr_has("tax: the cache `r.example/cache` needs BuildKit: DOCKER_BUILDKIT=0 turns it off")
+        .run();
 }
 
 #[test]

@@ -38,6 +38,8 @@ mod history;
 #[cfg(feature = "image")]
 mod image;
 #[cfg(feature = "image")]
+mod image_faults;
+#[cfg(feature = "image")]
 mod image_names;
 #[cfg(all(feature = "lambda", feature = "knative"))]
 mod import;
@@ -78,6 +80,8 @@ mod openfaas;
 mod parity;
 #[cfg(feature = "local")]
 mod plan;
+#[cfg(feature = "image")]
+mod platforms;
 #[cfg(feature = "local")]
 mod portability;
 mod prune;

@@ -374,6 +374,13 @@ fn without_an_engine_what_can_not_be_is_said() {
     refused(small(image).env("FAAS_ENGINE", "none"), 6, "lang dockerfile needs a container engine");
     let packages = plain(image, "127.0.0.1:1/b").args(["build", "-b", "ADDITIONAL_PACKAGE=curl"]);
     packages.status(6).stderr_has("need a container engine").run();
+    for (flag, value, text) in [
+        ("--build-secret", "id=a,src=stack.yml", "the build secret `a` needs a container engine"),
+        ("--cache-to", "r.example/c", "without an engine, the cache `r.example/c` is of no use"),
+        ("--cache-from", "r.example/c", "without an engine, the cache `r.example/c` is of no use"),
+    ] {
+        plain(image, "127.0.0.1:1/b").args(["build", flag, value]).status(6).stderr_has(text).run();
+    }
     refused(plain("r.example/Me/tax", "127.0.0.1:1/b"), 2, "names are in lower case");
     refused(plain(image, "127.0.0.1:1/B"), 2, "names are in lower case");
     // A base that nobody has, from a registry that is not there.

@@ -42,7 +42,7 @@ pub async fn choose<'e>(request: &Request<'_>, engine: &'e Engine) -> Result<Bui
     if engine.is_podman() {
         return match mounted {
             Some(what) => {
-                let why = "Podman's API takes no secrets and no ssh agents";
+                let why = "Podman's API takes no secrets, no ssh agents and no caches";
                 missing(format!("{what} needs BuildKit"), why, "set BUILDKIT_HOST to a buildkitd, or use Docker")
             }
             None => Ok(Builder::Classic),
@@ -71,13 +71,28 @@ pub async fn choose<'e>(request: &Request<'_>, engine: &'e Engine) -> Result<Bui
         let why = format!("the engine at {} ({}) knows an older one", engine.address.shown, engine.server);
         return missing(what, &why, "start the Dockerfile with `# syntax=docker/dockerfile:1`, or use Docker 23.0");
     }
+    for text in &request.options.cache_to {
+        if super::buildkit::cache("--cache-to", text)?.r#type != "inline" && !engine.has_containerd_images().await {
+            let what = format!("no cache can be put into `{text}`");
+            let why =
+                format!("the BuildKit in the engine at {} ({}) exports none", engine.address.shown, engine.server);
+            return missing(
+                what,
+                &why,
+                "leave --cache-to out, or set BUILDKIT_HOST to a buildkitd; a Docker with containerd's images does too",
+            );
+        }
+    }
     Ok(Builder::BuildKit(buildkit))
 }
 
 /// What the build is given besides files and arguments, which only BuildKit takes.
 fn mounted(request: &Request<'_>) -> Option<String> {
     let secret = request.secrets().into_keys().next().map(|id| format!("the build secret `{id}`"));
-    secret.or_else(|| request.options.ssh.keys().next().map(|id| format!("the ssh agent `{id}`")))
+    let caches = request.options.cache_to.iter().chain(&request.options.cache_from);
+    secret
+        .or_else(|| request.options.ssh.keys().next().map(|id| format!("the ssh agent `{id}`")))
+        .or_else(|| caches.into_iter().next().map(|cache| format!("the cache `{cache}`")))
 }
 
 /// The builder at `at` ended, or the way to it did, before the image of `name` was built.
@@ -121,6 +136,15 @@ pub fn hint(text: &str) -> Option<String> {
         );
     }
     None
+}
+
+/// What to do when the frontend that a Dockerfile asks for can't be had.
+#[must_use]
+pub fn about_frontend(image: &str) -> String {
+    format!(
+        "the frontend `{image}` of its line `# syntax=` can't be had: check that name, the network and the login, or leave \
+         the line out, since the builder has one of its own"
+    )
 }
 
 /// Warns of secrets in build arguments, which stay in the image's history.

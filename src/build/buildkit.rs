@@ -89,6 +89,7 @@ pub async fn run(request: &Request<'_>, buildkit: &BuildKit, output: Output<'_>)
     logins.extend(output.logins);
     let files = files::Files::new(request.tree, context);
     let session = Session::new(request, files, logins).await?;
+    log.hide(session.mask());
     // What ends this future, ends the session, and with it what it is for.
     let session = session.open(buildkit).await.map_err(|error| gone(name, &buildkit.shown, &error))?;
     let reference = Uuid::new_v4().simple().to_string();
@@ -201,9 +202,14 @@ fn chain(status: &tonic::Status) -> String {
 /// BuildKit's own words without gRPC's before them.
 fn said(status: &tonic::Status) -> &str {
     let text = status.message();
-    ["failed to solve with frontend dockerfile.v0: ", "failed to solve: ", "rpc error: code = Unknown desc = "]
-        .iter()
-        .fold(text, |text, prefix| text.strip_prefix(prefix).unwrap_or(text))
+    [
+        "failed to solve with frontend dockerfile.v0: ",
+        "failed to solve with frontend gateway.v0: ",
+        "failed to solve: ",
+        "rpc error: code = Unknown desc = ",
+    ]
+    .iter()
+    .fold(text, |text, prefix| text.strip_prefix(prefix).unwrap_or(text))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The classic builder: the engine's own, step by step, as every engine has it. Podman's takes its place in Podman.
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use bollard::errors::Error;
 use bollard::query_parameters::BuildImageOptionsBuilder;
@@ -12,6 +13,7 @@ use super::image::Request;
 use super::log::Log;
 use super::{archive, push};
 use crate::error::Result;
+use crate::progress::State;
 
 /// Builds the image of `request`. Of those with the same Dockerfile and arguments one goes first: this builder would do the
 /// steps that they share again for each that starts meanwhile.
@@ -90,6 +92,8 @@ fn is_its_own(error: &Error) -> bool {
 #[derive(Default)]
 struct Steps {
     current: Option<u64>,
+    /// When that began.
+    began: Option<Instant>,
     /// The last one that ended.
     ended: Option<u64>,
     /// Whether the current one was done before.
@@ -105,7 +109,7 @@ impl Steps {
     fn end(&mut self, log: &mut Log<'_>) {
         let cached = std::mem::take(&mut self.cached);
         if let Some(key) = self.current.filter(|key| self.ended != Some(*key)) {
-            log.ended(key, cached);
+            log.ended(key, if cached { State::Cached } else { State::Ended(self.began.map(|began| began.elapsed())) });
             self.ended = Some(key);
         }
     }
@@ -119,6 +123,7 @@ impl Steps {
             if let Some((number, title)) = step(line) {
                 self.end(log);
                 self.current = Some(number);
+                self.began = Some(Instant::now());
                 log.step(number, line, title, usize::try_from(number).ok());
             } else if line.starts_with(" ---> ") || line.starts_with("Removing intermediate container") {
                 // What the engine says of its own work helps nobody when a step fails.

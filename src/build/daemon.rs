@@ -43,13 +43,22 @@ impl Project<'_> {
 async fn connect(project: &Project<'_>, host: &str) -> Result<BuildKit> {
     let dir = project.env.get("BUILDKIT_TLS_DIR").map(PathBuf::from);
     let tls = dir.map(|dir| Tls { dir: project.root.join(dir), protocol: Some("h2") });
+    if let Some(tls) = &tls {
+        tls.check("BUILDKIT_TLS_DIR")?;
+    }
     let address = Address::parse(host, tls.as_ref(), PORT).map_err(|fault| Fault {
         message: format!("BUILDKIT_HOST: `{host}` is no address of a builder"),
         hint: Some("it looks like unix:///run/buildkit/buildkitd.sock or tcp://HOST:1234".into()),
         ..fault
     })?;
     BuildKit::daemon(&address).await.map_err(|error| {
-        let hint = if tls.is_none() && host.starts_with("tcp:") && !error.to_lowercase().contains("refused") {
+        let no_ca = tls.as_ref().map(|tls| tls.dir.join("ca.pem")).filter(|path| !path.exists());
+        let no_ca = no_ca
+            .filter(|_| error.contains("UnknownIssuer"))
+            .map(|path| format!("put that of its CA in {}", path.display()));
+        let hint = if let Some(hint) = &no_ca {
+            hint.as_str()
+        } else if tls.is_none() && host.starts_with("tcp:") && !error.to_lowercase().contains("refused") {
             "when it wants TLS, set BUILDKIT_TLS_DIR to a folder with ca.pem, cert.pem and key.pem"
         } else {
             "start buildkitd, or unset BUILDKIT_HOST to use a container engine"
@@ -94,6 +103,7 @@ pub async fn build(request: &Request<'_>, host: &str, bases: &[String]) -> Resul
         ))
         .hint("build with --push, or leave --sbom and --provenance out"));
     }
+    super::architecture::check(request, None).await?;
     super::builder::warn(request);
     let what = if options.push { "building and pushing" } else { "building" };
     progress.step(name, &format!("{what} {reference}"));

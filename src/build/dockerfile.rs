@@ -111,31 +111,53 @@ fn heredocs(rest: &str) -> Vec<(String, bool)> {
 /// The images that a Dockerfile starts from, with their ARGs filled in; stages of its own are left out.
 #[must_use]
 pub fn bases(text: &str, args: &BTreeMap<String, String>) -> Vec<String> {
+    each_once(froms(text, args).into_iter().map(|(image, _)| image))
+}
+
+/// Those that have to be there for the platform that is built for: all but those whose `FROM` names one.
+#[must_use]
+pub fn bases_of_the_platform(text: &str, args: &BTreeMap<String, String>) -> Vec<String> {
+    each_once(froms(text, args).into_iter().filter(|(_, named)| !named).map(|(image, _)| image))
+}
+
+fn each_once(images: impl Iterator<Item = String>) -> Vec<String> {
+    images.fold(Vec::new(), |mut all, image| {
+        if !all.contains(&image) {
+            all.push(image);
+        }
+        all
+    })
+}
+
+/// The images of all `FROM`s but `scratch` and stages, and whether each names its platform.
+fn froms(text: &str, args: &BTreeMap<String, String>) -> Vec<(String, bool)> {
     let mut known: BTreeMap<String, String> = BTreeMap::new();
     let mut stages: Vec<String> = Vec::new();
-    let mut bases = Vec::new();
+    let mut images = Vec::new();
     let mut started = false;
-    for Instruction { name, rest, .. } in instructions(text) {
-        if name == "ARG" && !started {
+    for instruction in instructions(text) {
+        let rest = &instruction.rest;
+        if instruction.name == "ARG" && !started {
             for word in rest.split_whitespace() {
                 let (name, default) = word.split_once('=').unwrap_or((word, ""));
                 let value = args.get(name).map_or(default.trim_matches(['"', '\'']), String::as_str);
                 let value = fill(value, &known);
                 known.insert(name.to_owned(), value);
             }
-        } else if name == "FROM" {
+        } else if instruction.name == "FROM" {
             started = true;
+            let named = instruction.flags().any(|flag| flag.starts_with("--platform"));
             let mut words = rest.split_whitespace().filter(|word| !word.starts_with("--"));
             let image = fill(words.next().unwrap_or_default(), &known);
             if words.next().is_some_and(|word| word.eq_ignore_ascii_case("AS")) {
                 stages.extend(words.next().map(str::to_lowercase));
             }
-            if !stages.contains(&image.to_lowercase()) && image != "scratch" && !bases.contains(&image) {
-                bases.push(image);
+            if !stages.contains(&image.to_lowercase()) && image != "scratch" {
+                images.push((image, named));
             }
         }
     }
-    bases
+    images
 }
 
 /// The text with `$NAME`, `${NAME}` and `${NAME:-otherwise}` filled in.
@@ -248,6 +270,7 @@ mod tests {
         assert_eq!(bases(text, &BTreeMap::new()), ["docker.io/library/python:3.13-slim", "alpine"]);
         let args = BTreeMap::from([("BASE".to_owned(), "local/python".to_owned())]);
         assert_eq!(bases(text, &args), ["local/python", "alpine"]);
+        assert_eq!(bases_of_the_platform(text, &args), ["alpine"]);
         let text = "ARG TAG=3 BASE=python:$TAG\nFROM ${BASE}-slim\nFROM ${OTHER:-debian} \\\n  AS x\nFROM X";
         assert_eq!(bases(text, &BTreeMap::new()), ["python:3-slim", "debian"]);
     }

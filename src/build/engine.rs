@@ -57,17 +57,27 @@ pub struct Image {
     /// Its names with the digests that registries know it by.
     digests: Vec<String>,
     labels: HashMap<String, String>,
+    /// What it is for, as `linux/amd64`; empty where that was not told.
+    pub platform: String,
 }
 
 impl From<ImageSummary> for Image {
     fn from(image: ImageSummary) -> Self {
-        Self { id: image.id, tags: image.repo_tags, digests: image.repo_digests, labels: image.labels }
+        Self {
+            id: image.id,
+            tags: image.repo_tags,
+            digests: image.repo_digests,
+            labels: image.labels,
+            platform: String::new(),
+        }
     }
 }
 
 impl From<ImageInspect> for Image {
     fn from(image: ImageInspect) -> Self {
+        let platform = image.os.zip(image.architecture).map(|(os, processor)| format!("{os}/{processor}"));
         Self {
+            platform: platform.unwrap_or_default(),
             id: image.id.unwrap_or_default(),
             tags: image.repo_tags.unwrap_or_default(),
             digests: image.repo_digests.unwrap_or_default(),
@@ -170,6 +180,17 @@ impl Engine {
     #[must_use]
     pub fn knows_dockerfile_1_4(&self) -> bool {
         self.version >= WITH_DOCKERFILE_1_4
+    }
+
+    /// Whether its images are containerd's, as those of current ones can be: only then its BuildKit exports caches.
+    pub async fn has_containerd_images(&self) -> bool {
+        let told = self.api.info().await.ok().and_then(|info| info.driver_status).unwrap_or_default();
+        told.iter().flatten().any(|word| word.starts_with("io.containerd.snapshotter"))
+    }
+
+    /// What the image of this id is for, as `linux/amd64`; empty when it does not tell.
+    pub async fn platform_of(&self, id: &str) -> String {
+        self.api.inspect_image(id).await.map(|image| Image::from(image).platform).unwrap_or_default()
     }
 
     /// Its BuildKit, where it has one: asked once.

@@ -112,7 +112,8 @@ pub(crate) fn worst(mut faults: Vec<Fault>, of: usize, verb: &str) -> Option<Fau
     }
     let kind = faults.iter().map(|fault| fault.kind).max_by_key(|kind| (*kind != Kind::Failed, *kind))?;
     let mut fault = Fault::new(kind, format!("{} of {of} functions did not {verb}", faults.len()));
-    fault.cause = faults.first().map(ToString::to_string);
+    // Each was told by itself, with all of its lines.
+    fault.cause = faults.first().and_then(|fault| fault.to_string().lines().next().map(str::to_owned));
     fault.hint = faults.iter().find_map(|fault| fault.hint.clone());
     Some(fault)
 }

@@ -12,7 +12,9 @@ use super::index::{Record, now};
 use super::inputs::Inputs;
 use super::tree::Tree;
 use super::watchdog::is_dynamic;
-use super::{Built, Options, Project, Secret, builder, buildkit, classic, daemon, dockerfile, folder, tag};
+use super::{
+    Built, Options, Project, Secret, architecture, builder, buildkit, classic, daemon, dockerfile, folder, tag,
+};
 use crate::artifact::Artifact;
 use crate::error::{Fault, Result};
 use crate::function::Function;
@@ -121,7 +123,9 @@ pub(super) async fn build(
     let known = project.index.get(&key);
     let anew = options.no_cache || options.pull;
     let same_base = is_same_base(known.as_ref(), &base_ids);
-    let fits = |image: &&Image| !anew && same_base && image.fingerprint() == Some(&wanted);
+    let platform = function.build.platforms.first();
+    let is_for = |have: &str| have.is_empty() || platform.is_none_or(|wanted| architecture::is_for(have, wanted));
+    let fits = |image: &&Image| !anew && same_base && image.fingerprint() == Some(&wanted) && is_for(&image.platform);
     if let Some(image) = there.as_ref().filter(fits) {
         let artifact = artifact(image, reference, engine);
         return Ok(Built { artifact, rebuilt: false, reason: "unchanged".into() });
@@ -140,7 +144,7 @@ pub(super) async fn build(
             return Ok(Built { artifact: Artifact::Image { reference, digest }, rebuilt: true, reason });
         }
     }
-    if let Some(watchdog) = project.watchdog_file.get().and(project.watchdog.as_ref()).filter(|path| is_dynamic(path)) {
+    if let Some(watchdog) = tree.invokers().find(|path| is_dynamic(path)) {
         let text =
             format!("{} is not static: it only runs in images with the C library of this machine", watchdog.display());
         progress.warn(name, &text);
@@ -154,6 +158,7 @@ pub(super) async fn build(
         progress.note(name, &format!("is built because {}", now.why(project, name, options, &otherwise)));
     }
     let builder = builder::choose(&request, engine).await?;
+    architecture::check(&request, Some(engine)).await?;
     builder::warn(&request);
     progress.step(name, &format!("building {reference}"));
     match builder {
@@ -167,6 +172,11 @@ pub(super) async fn build(
     let id = engine.image_now(&tagged).await?.map(|image| image.id);
     let id = id
         .ok_or_else(|| Fault::failed(format!("{name}: the engine says it built {reference}, but has no such image")))?;
+    let have = if platform.is_some() { engine.platform_of(&id).await } else { String::new() };
+    if let Some(wanted) = platform.filter(|_| !is_for(&have)) {
+        return Err(Fault::failed(format!("{name}: the engine made an image for {have}, not for {wanted}"))
+            .hint("its base image may not be there for that platform: leave it out, or name another base"));
+    }
     let bases = self::base_ids(&bases, engine, true).await?;
     let record = Record { stamp: id.clone(), content: wanted.clone(), output: joined(&bases) };
     project.index.set(&key, record, 0, looked);

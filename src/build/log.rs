@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Project;
 use super::dockerfile::{self, Instruction};
+use super::mask::Mask;
 use crate::error::{Code, Fault, Result};
 use crate::progress::{Part, Progress, State};
 use crate::template::file::cant_write;
@@ -23,12 +24,17 @@ pub struct Log<'a> {
     context: PathBuf,
     instructions: Vec<Instruction>,
     steps: BTreeMap<u64, Step>,
+    hidden: Mask,
+    /// The frontend that the Dockerfile asks for.
+    frontend: Option<String>,
 }
 
 #[derive(Default)]
 struct Step {
     /// What the builder calls it, as `RUN make`.
     title: String,
+    /// What stands before that, as `#7` or `Step 3/4`.
+    label: String,
     /// Its number among all instructions, where the builder counts so.
     nth: Option<usize>,
     partial: String,
@@ -59,7 +65,14 @@ impl<'a> Log<'a> {
             context: context.to_owned(),
             instructions: dockerfile::instructions(dockerfile),
             steps: BTreeMap::new(),
+            hidden: Mask::default(),
+            frontend: dockerfile::syntax(dockerfile).map(str::to_owned),
         })
+    }
+
+    /// From now on these values are in no line, neither in the file nor on the screen.
+    pub fn hide(&mut self, values: Mask) {
+        self.hidden = values;
     }
 
     /// A step began: `shown` is its line in the log, `title` what the builder calls it. Steps may overlap: `key` tells
@@ -67,17 +80,19 @@ impl<'a> Log<'a> {
     pub fn step(&mut self, key: u64, shown: &str, title: &str, nth: Option<usize>) {
         let step = self.steps.entry(key).or_default();
         step.title = title.to_owned();
+        let label =
+            shown.strip_suffix(title).map(|before| before.trim_end_matches([' ', ':'])).filter(|l| !l.is_empty());
+        step.label = label.unwrap_or(shown).to_owned();
         step.nth = nth;
         self.write(shown);
         self.flush();
-        self.progress.part(self.name, Part { key, title: &plain(shown), state: State::Running });
+        self.progress.part(self.name, Part { key, title: &plain(&self.hidden.cover(shown)), state: State::Running });
     }
 
-    /// A step ended; `cached` when it was done before.
-    pub fn ended(&mut self, key: u64, cached: bool) {
-        let title = self.steps.get(&key).map_or("", |step| step.title.as_str());
-        let state = if cached { State::Cached } else { State::Ended };
-        self.progress.part(self.name, Part { key, title: &plain(title), state });
+    /// A step ended.
+    pub fn ended(&mut self, key: u64, state: State) {
+        let label = self.steps.get(&key).map_or("", |step| step.label.as_str());
+        self.progress.part(self.name, Part { key, title: &plain(&self.hidden.cover(label)), state });
     }
 
     /// Text that a step printed, not always by whole lines; `prefix` goes before each line in the log.
@@ -87,7 +102,12 @@ impl<'a> Log<'a> {
         let mut lines = Vec::new();
         loop {
             let end = step.partial.find('\n').map(|end| end + 1);
-            let long = (step.partial.len() > LONGEST).then(|| step.partial.floor_char_boundary(LONGEST));
+            // Not within a value that is to be hidden: one whose end has not come yet stays for later.
+            if end.is_none() && step.partial.len() > LONGEST + self.hidden.longest() {
+                step.partial = self.hidden.cover(&step.partial).into_owned();
+            }
+            let long = (step.partial.len() > LONGEST + self.hidden.longest())
+                .then(|| step.partial.floor_char_boundary(LONGEST));
             let Some(end) = end.into_iter().chain(long).min() else { break };
             lines.push(step.partial.drain(..end).collect::<String>());
         }
@@ -106,6 +126,7 @@ impl<'a> Log<'a> {
         if line.is_empty() {
             return;
         }
+        let line = &*self.hidden.cover(line);
         self.write(&format!("{prefix}{line}"));
         // A progress bar of a program redraws its line: the last state is what counts.
         let shown = plain(line.rsplit('\r').find(|part| !part.trim().is_empty()).unwrap_or(line));
@@ -121,11 +142,12 @@ impl<'a> Log<'a> {
     pub fn note(&mut self, line: &str) {
         self.write(line);
         self.flush();
-        self.progress.line(self.name, &plain(line));
+        self.progress.line(self.name, &plain(&self.hidden.cover(line)));
     }
 
     /// A line for the log alone.
     pub fn write(&mut self, line: &str) {
+        let line = self.hidden.cover(line);
         // A log that can't be kept must not end the build.
         let _ = writeln!(self.file, "{line}");
     }
@@ -139,6 +161,7 @@ impl<'a> Log<'a> {
         let step = key.and_then(|key| self.steps.get_mut(&key));
         // The builder's own steps say what it was about; those of the user could say anything.
         let about = step.as_ref().map_or("", |step| step.title.as_str());
+        let is_frontend = about.starts_with("resolve image config for");
         let about = if about.starts_with("[internal]") { about.to_owned() } else { String::new() };
         if let Some(step) = step {
             let rest = std::mem::take(&mut step.partial);
@@ -160,10 +183,12 @@ impl<'a> Log<'a> {
         let full = said.iter().find(|line| line.to_lowercase().contains("no space left on device"));
         let hint = super::builder::hint(&format!("{about} {error}"))
             .or_else(|| super::builder::hint(full?))
+            .filter(|_| !is_frontend)
+            .or_else(|| self.frontend.as_deref().filter(|_| is_frontend).map(super::builder::about_frontend))
             .map_or_else(|| log.clone(), |hint| format!("{hint}; {log}"));
         Fault::failed(format!("{}: the image can't be built", self.name))
             .code(Code::BUILD_FAILED)
-            .cause(said.join("\n"))
+            .cause(self.hidden.cover(&said.join("\n")))
             .hint(hint)
     }
 }
@@ -209,6 +234,8 @@ mod tests {
             context: "/p/build/tax".into(),
             instructions: dockerfile::instructions(dockerfile),
             steps: BTreeMap::new(),
+            hidden: Mask::of([b"hunter2-and-more".as_slice()]),
+            frontend: dockerfile::syntax(dockerfile).map(str::to_owned),
         };
         let result = work(&mut log);
         drop(log);
@@ -243,6 +270,34 @@ mod tests {
             log.failed(Some(1), "no")
         });
         assert!(fault.cause.as_ref().unwrap().contains("RUN one\nred\u{fffd}\n100%\nxxx"), "{fault}");
+    }
+
+    #[test]
+    fn secrets_are_in_no_line_even_where_it_is_cut() {
+        let (fault, log) = with("FROM x\nRUN one\n", |log| {
+            log.step(1, "s", "RUN one", None);
+            log.text(1, "", "it is hunter2-");
+            log.text(1, "", "and-more!\n");
+            for at in LONGEST - 20..LONGEST + 20 {
+                log.text(1, "", &("x".repeat(at) + "hunter2-"));
+                log.text(1, "", &("and-more".to_owned() + &"y".repeat(LONGEST) + "\n"));
+            }
+            log.failed(Some(1), "no: hunter2-and-more")
+        });
+        let told = fault.cause.unwrap();
+        assert!(told.ends_with("no: ***") && log.contains("it is ***!"), "{told}");
+        for text in [&told, &log] {
+            assert!(!text.contains("hunter2") && !text.contains("and-more"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_frontend_that_can_not_be_had_is_told_by_its_line() {
+        let (fault, _) = with("# syntax=r.example/no:1\nFROM x\n", |log| {
+            log.step(1, "#1 resolve image config for r.example/no:1", "resolve image config for r.example/no:1", None);
+            log.failed(Some(1), "r.example/no:1: failed to resolve source metadata for r.example/no:1: not found")
+        });
+        assert!(fault.hint.unwrap().starts_with("the frontend `r.example/no:1` of its line `# syntax=` can't be had"));
     }
 
     #[test]

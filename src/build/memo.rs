@@ -69,7 +69,7 @@ impl Seen {
         let mut seen = Self { paths: Vec::new(), hasher: Stamps::new(), newest: 0, build: below(&project.build_dir) };
         let own = tree.files.iter().filter(|file| file.kept.is_none()).filter_map(|file| match &file.content {
             Content::Disk(path, stamp) => Some((path, stamp)),
-            Content::Embedded(_) => None,
+            Content::Bytes(_) => None,
         });
         for (path, stamp) in tree.folders.as_ref()?.iter().map(|(path, stamp)| (path, stamp)).chain(own) {
             seen.hasher.add(stamp);

@@ -26,6 +26,7 @@ mod platform;
 mod send;
 pub mod store;
 
+pub use base::platforms;
 pub use layer::digest_of;
 pub use platform::Platform;
 pub use send::push;
@@ -208,6 +209,16 @@ fn fits<'t>(function: &Function, tree: &'t Tree, options: &Options) -> Result<(&
     if let Some(id) = options.ssh.keys().next() {
         let what = format!("the ssh agent `{id}` needs a container engine");
         return needs_engine(what, "build it without `--engine none`");
+    }
+    if let Some(id) = options.secrets.keys().next() {
+        let what = format!("the build secret `{id}` needs a container engine");
+        return needs_engine(what, "build it without `--engine none`");
+    }
+    if let Some(cache) = options.cache_to.iter().chain(&options.cache_from).next() {
+        return needs_engine(
+            format!("without an engine, the cache `{cache}` is of no use"),
+            "leave --cache-to and --cache-from out, or build with BUILDKIT_HOST set",
+        );
     }
     if let Some(kind) = options.attestations.keys().next() {
         return needs_engine(

@@ -3,7 +3,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::push::Pushed;
-use super::{Options, Project, TagMode, image, oci, push, tag};
+use super::{Options, Project, Several, TagMode, image, oci, push, tag, tree};
 use crate::artifact::Artifact;
 use crate::error::{Fault, OrFault, Result};
 use crate::function::Function;
@@ -86,6 +86,15 @@ async fn one_by_one(
     talk: Talk<'_>,
 ) -> Result<Pushed> {
     let options = Options { tag: TagMode::Latest, ..options.clone() };
+    let alone = |platform: &str| {
+        let mut alone = function.clone();
+        alone.build.platforms = vec![platform.to_owned()];
+        alone
+    };
+    // What the last one lacks is told before the first is built and pushed.
+    for platform in &function.build.platforms {
+        tree::assemble(&alone(platform), project, &options, true)?;
+    }
     let image = registry::parse(talk.subject, reference)?;
     let remote = project.registries.remote(&image, talk).await?;
     let (mut entries, mut any_sent) = (Vec::new(), false);
@@ -96,9 +105,8 @@ async fn one_by_one(
         let (architecture, variant) =
             architecture.split_once('/').map_or((architecture, None), |(name, variant)| (name, Some(variant)));
         let one = format!("{reference}-{}", platform.trim_start_matches("linux/").replace('/', "-"));
-        let mut alone = function.clone();
+        let mut alone = alone(platform);
         alone.build.image = Some(one.clone());
-        alone.build.platforms = vec![platform.clone()];
         let built = image::build(&alone, project, &options, talk.progress).await?;
         debug_assert!(matches!(&built.artifact, Artifact::Image { reference, .. } if *reference == one));
         let Pushed { digest, sent } = push::push(talk.subject, &one, project, talk.progress).await?;
@@ -134,9 +142,6 @@ fn kind(body: &[u8]) -> Result<String> {
 }
 
 /// Publishes functions, so many at a time. All are tried; how each went is told through `progress`.
-///
-/// # Errors
-/// When at least one failed.
 pub async fn publish_all(
     functions: &[Function],
     project: &Project<'_>,
@@ -144,7 +149,7 @@ pub async fn publish_all(
     extra: &[String],
     parallel: usize,
     progress: &dyn Progress,
-) -> Result<Vec<Published>> {
+) -> Several<Published> {
     use futures_util::StreamExt;
     let one = async |function: &Function| {
         let result = publish(function, project, options, extra, progress).await;
@@ -158,14 +163,6 @@ pub async fn publish_all(
         }
         result
     };
-    let results: Vec<_> =
-        futures_util::stream::iter(functions.iter().map(one)).buffered(parallel.max(1)).collect().await;
-    let (mut done, mut faults) = (Vec::new(), Vec::new());
-    for result in results {
-        match result {
-            Ok(one) => done.push(one),
-            Err(fault) => faults.push(fault),
-        }
-    }
-    super::folder::worst(faults, functions.len(), "publish").map_or(Ok(done), Err)
+    let work = futures_util::stream::iter(functions.iter().map(one)).buffered(parallel.max(1));
+    Several::new(work.map(Some).collect().await, "publish")
 }

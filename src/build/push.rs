@@ -10,14 +10,14 @@ use futures_util::StreamExt;
 use secrecy::ExposeSecret;
 
 use super::engine::{Engine, said};
-use super::{Project, tag};
+use super::{Project, Several, tag};
 use crate::error::{Fault, Kind, Result};
 use crate::progress::Progress;
 use crate::registry::Talk;
 use crate::registry::login::{HUB, Login, server};
 
-/// How often a push is tried again when the registry fails in a way that may pass; the engine tries each layer again by
-/// itself.
+/// How often a push is tried again when the registry fails in a way that may pass, and the engine did not try again by
+/// itself, as it does for layers: five tries, with longer and longer waits, 50 seconds in all.
 const RETRIES: usize = 3;
 
 /// An image in its registry.
@@ -55,11 +55,12 @@ pub async fn push(subject: &str, reference: &str, project: &Project<'_>, progres
         .with_jitter()
         .build();
     loop {
-        let said = match send(subject, reference, engine, credentials.clone(), progress).await {
+        let (said, tried) = match send(subject, reference, engine, credentials.clone(), progress).await {
             Ok(digest) => return Ok(Pushed { digest, sent: true }),
-            Err(said) => said,
+            Err(refusal) => refusal,
         };
-        let wait = if may_pass(&said) { waits.next() } else { None };
+        // What the engine itself tried again and again, it would try as often again.
+        let wait = if may_pass(&said) && !tried { waits.next() } else { None };
         let Some(wait) = wait else {
             return Err(refused(subject, reference, &server(reference), credentials.is_some(), &said));
         };
@@ -110,24 +111,26 @@ async fn already(engine: &Engine, reference: &str, credentials: Option<DockerCre
     known.contains(&digest).then_some(digest)
 }
 
-/// One try; gives the digest, or what the engine said.
+/// One try; gives the digest, or what the engine said, and whether it had tried again by itself.
 async fn send(
     subject: &str,
     reference: &str,
     engine: &Engine,
     credentials: Option<DockerCredentials>,
     progress: &dyn Progress,
-) -> Result<String, String> {
+) -> Result<String, (String, bool)> {
     let (name, tag) = tag::split(reference);
     let options = PushImageOptionsBuilder::default().tag(tag).build();
     let mut digest = None;
+    // The longest that the engine waited for before it tried again.
+    let mut waited = 0;
     // By size, since the engine's library drops the layers' ids: of bytes sent, and of all.
     let mut layers: HashMap<i64, i64> = HashMap::new();
     let mut events = std::pin::pin!(engine.api.push_image(name, Some(options), credentials));
     while let Some(event) = events.next().await {
-        let event = event.map_err(|error| said(&error))?;
+        let event = event.map_err(|error| (said(&error), waited > 0))?;
         if let Some(detail) = event.error_detail {
-            return Err(detail.message.unwrap_or_default());
+            return Err((detail.message.unwrap_or_default(), waited > 0));
         }
         if let Some(detail) = event.progress_detail
             && let (Some(current), Some(total)) = (detail.current, detail.total)
@@ -145,13 +148,26 @@ async fn send(
         if let Some(told) = digest_in(&status) {
             digest = Some(told.to_owned());
         }
+        // Told once a second, for each layer; each wait is longer than the one before.
+        if let Some(seconds) = again_in(&status) {
+            if seconds > waited {
+                waited = seconds;
+                progress.warn(subject, &format!("the registry fails; the engine tries again in {seconds}s"));
+            }
+            continue;
+        }
         // Layers come without their ids, a line for each of their states: only what is said of the whole is worth one.
         let layer = ["Preparing", "Waiting", "Pushing", "Pushed", "Layer already exists", "Mounted from"];
         if !layer.iter().any(|word| status.starts_with(word)) {
             progress.line(subject, &status);
         }
     }
-    digest.ok_or_else(|| "the engine did not say that it was pushed".to_owned())
+    digest.ok_or_else(|| ("the engine did not say that it was pushed".to_owned(), waited > 0))
+}
+
+/// The seconds of `Retrying in 5 seconds`.
+fn again_in(status: &str) -> Option<u64> {
+    status.strip_prefix("Retrying in ")?.split(' ').next()?.parse().ok()
 }
 
 /// Whether another try may go well, by the engine's words.
@@ -178,15 +194,12 @@ fn plain(said: &str) -> &str {
 
 /// Pushes images, each given as subject and reference, so many at a time; gives the digests in the same order. All are
 /// tried; how each went is told through `progress`.
-///
-/// # Errors
-/// When at least one failed.
 pub async fn push_all(
     images: &[(String, String)],
     project: &Project<'_>,
     parallel: usize,
     progress: &dyn Progress,
-) -> Result<Vec<Pushed>> {
+) -> Several<Pushed> {
     let one = async |(subject, reference): &(String, String)| {
         let result = push(subject, reference, project, progress).await;
         match &result {
@@ -196,15 +209,8 @@ pub async fn push_all(
         }
         result
     };
-    let results: Vec<_> = futures_util::stream::iter(images.iter().map(one)).buffered(parallel.max(1)).collect().await;
-    let (mut pushed, mut faults) = (Vec::new(), Vec::new());
-    for result in results {
-        match result {
-            Ok(one) => pushed.push(one),
-            Err(fault) => faults.push(fault),
-        }
-    }
-    super::folder::worst(faults, images.len(), "push").map_or(Ok(pushed), Err)
+    let work = futures_util::stream::iter(images.iter().map(one)).buffered(parallel.max(1));
+    Several::new(work.map(Some).collect().await, "push")
 }
 
 /// What became of it, for people.
@@ -245,6 +251,12 @@ pub(super) fn refused(subject: &str, reference: &str, registry: &str, known: boo
     } else if has(&["x509", "certificate"]) {
         let file = format!("/etc/docker/certs.d/{registry}/ca.crt");
         (Kind::Failed, Some(format!("the engine does not trust its certificate: put that of its CA in {file}")))
+    } else if has(&["invalid character '<'", "error parsing http 200", "error parsing http 30"]) {
+        let hint = "what answers there is no registry: check the host in `image:`, and what stands before it";
+        (Kind::Failed, Some(hint.into()))
+    } else if has(&["413", "request entity too large"]) {
+        let hint = "it is too large for the registry or for a proxy before it: raise the limit there (nginx: `client_max_body_size`)";
+        (Kind::Failed, Some(hint.into()))
     } else if has(&["toomanyrequests", "too many requests"]) {
         (Kind::Failed, Some("the registry takes no more for now: wait, and use a smaller --parallel".into()))
     } else if may_pass(text) {
@@ -308,6 +320,13 @@ mod tests {
         let fault = refused("tax", "r.example/tax", "r.example", false, "unauthorized: authentication required");
         assert_eq!(fault.kind, Kind::Unauthorized);
         assert_eq!(fault.hint.as_deref(), Some("no login is saved for it: `docker login r.example`"));
+    }
+
+    #[test]
+    fn an_engine_says_when_it_tries_again() {
+        assert_eq!(again_in("Retrying in 15 seconds"), Some(15));
+        assert_eq!(again_in("Retrying in 1 second"), Some(1));
+        assert_eq!(again_in("Pushing"), None);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use url::Url;
 
 use super::archive::{IGNORE, TIME};
 use super::ignore::Ignore;
+use super::mask::Mask;
 use super::tree::Tree;
 use super::{Built, Options, Project, Secret, bundle, folder, image, tag};
 use crate::artifact::Artifact;
@@ -131,7 +132,7 @@ pub(super) async fn build(
     let (context, tree) = folder::prepare(function, project, options, progress)?;
     let args = image::arguments(function, &tree, options)?;
     let client = client(remote).or_fault(|| "can't make an HTTP client".into())?;
-    let sealed = sealed(function, options, remote, &client).await?;
+    let (sealed, mask) = sealed(function, options, remote, &client).await?;
     let config = Config { image: &reference, args: &args, platforms: &function.build.platforms };
     let config = serde_json::to_vec(&config).or_fault(|| format!("{name}: can't write what to build"))?;
     progress.step(name, "sending the context");
@@ -150,7 +151,7 @@ pub(super) async fn build(
     if !matches!(answer.status().as_u16(), 200 | 202) {
         return Err(refused(name, answer).await);
     }
-    follow(name, &reference, answer, progress).await?;
+    follow(name, &reference, answer, &mask, progress).await?;
     let artifact = Artifact::Image { reference, digest: None };
     Ok(Built {
         artifact,
@@ -175,7 +176,7 @@ async fn sealed(
     options: &Options,
     remote: &Remote,
     client: &reqwest::Client,
-) -> Result<Option<String>> {
+) -> Result<(Option<String>, Mask)> {
     let name = &function.name;
     let own = function.build.secrets.iter().map(|(id, path)| (id.clone(), Secret::File(path.clone())));
     let mut values = std::collections::BTreeMap::new();
@@ -189,8 +190,9 @@ async fn sealed(
         };
         values.insert(id, value);
     }
+    let mask = Mask::of(values.values().map(|value| value.as_slice()));
     if values.is_empty() {
-        return Ok(None);
+        return Ok((None, mask));
     }
     let public = match &remote.public_key {
         Some(key) => key.clone(),
@@ -207,7 +209,7 @@ async fn sealed(
             key(&text)?
         }
     };
-    seal::seal(&public, &values).map(Some)
+    Ok((Some(seal::seal(&public, &values)?), mask))
 }
 
 /// The request's body, in a file without a name, its length and its signature.
@@ -276,7 +278,13 @@ impl Write for Signed {
 }
 
 /// Reads what the builder tells until it says how the build ended.
-async fn follow(name: &str, reference: &str, answer: reqwest::Response, progress: &dyn Progress) -> Result<()> {
+async fn follow(
+    name: &str,
+    reference: &str,
+    answer: reqwest::Response,
+    mask: &Mask,
+    progress: &dyn Progress,
+) -> Result<()> {
     use tokio::io::AsyncReadExt;
     let mut reader = StreamReader::new(answer.bytes_stream().map_err(std::io::Error::other));
     let cut = || format!("{name}: the builder's answer ended before the build did");
@@ -292,7 +300,7 @@ async fn follow(name: &str, reference: &str, answer: reqwest::Response, progress
         let line: Line = serde_json::from_slice(&bytes)
             .map_err(|error| Fault::failed(format!("{name}: the builder answers what can't be read")).cause(error))?;
         for text in line.log.iter().flatten() {
-            progress.line(name, &printable(text));
+            progress.line(name, &mask.cover(&printable(text)));
         }
         match line.status.as_str() {
             "success" => {
@@ -302,7 +310,7 @@ async fn follow(name: &str, reference: &str, answer: reqwest::Response, progress
                 return Ok(());
             }
             "failed" => {
-                let why = printable(&line.error);
+                let why = mask.cover(&printable(&line.error)).into_owned();
                 return Err(Fault::failed(format!("{name}: the builder could not build or push {reference}"))
                     .cause(if why.is_empty() { "it does not say why".into() } else { why }));
             }

@@ -6,12 +6,14 @@ use std::sync::{Arc, OnceLock};
 use rustix::fs::Stat;
 
 use super::ignore::Ignore;
-use super::watchdog::{Machine, NAME as WATCHDOG};
+use super::watchdog::NAME as WATCHDOG;
 use super::{Options, Project};
 use crate::error::{Fault, OrFault, Result};
 use crate::function::Function;
+use crate::template::Template;
 use crate::template::file::{self, Below, Content, File, Stamp};
-use crate::template::{Manifest, Template};
+
+mod invoker;
 
 /// What handlers leave out of a build, by the rules of `.dockerignore`.
 const IGNORE: &str = ".faasignore";
@@ -62,8 +64,10 @@ pub fn assemble(function: &Function, project: &Project<'_>, options: &Options, i
             add(File { path: into.join(&file.path), ..file });
         }
     }
-    if image && wants_watchdog(template.as_deref().map(|t| &t.manifest), function)? {
-        add(watchdog(function, project)?);
+    if image && invoker::is_wanted(template.as_deref().map(|t| &t.manifest), function)? {
+        // Which one depends on more than folders.
+        folders = folders.filter(|_| function.build.platforms.is_empty());
+        invoker::add(&mut files, function, project)?;
     }
     // What came later lies over what was there. By bytes: paths compare part by part, which is slow.
     files.sort_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
@@ -227,38 +231,16 @@ fn normalised(path: &Path) -> PathBuf {
     })
 }
 
-/// Whether the image takes our watchdog: the template says so, or the function's own Dockerfile names it.
-fn wants_watchdog(manifest: Option<&Manifest>, function: &Function) -> Result<bool> {
-    if let Some(manifest) = manifest {
-        return Ok(manifest.watchdog);
-    }
-    match std::fs::read_to_string(function.build.handler.join("Dockerfile")) {
-        Ok(text) => Ok(text.contains(WATCHDOG) && !function.build.handler.join(WATCHDOG).exists()),
-        Err(error) => Err(Fault::usage(format!("{}: its handler folder has no Dockerfile", function.name))
-            .cause(error)
-            .hint("`lang: dockerfile` builds the Dockerfile in the handler folder; or choose another `lang`")),
-    }
-}
-
-fn watchdog(function: &Function, project: &Project<'_>) -> Result<File> {
-    let missing = || {
-        Fault::failed(format!("{}: its image needs the program {WATCHDOG}, which is not there", function.name))
-            .hint(format!("put {WATCHDOG} beside the faas program, or name it in FAAS_WATCHDOG"))
-    };
-    if let Some(file) = project.watchdog_file.get() {
-        return Ok(file.clone());
-    }
-    let path = match &project.watchdog {
-        Some(path) => path.clone(),
-        None => Machine::HERE.watchdog(project)?.ok_or_else(missing)?,
-    };
-    let metadata = std::fs::metadata(&path).or_fault(|| format!("can't read {}", path.display()))?;
-    let content = Content::Disk(path, Stamp::of(&metadata));
-    let file = File { path: WATCHDOG.into(), mode: 0o755, content, kept: None }.keeping();
-    Ok(project.watchdog_file.get_or_init(|| file).clone())
-}
-
 impl Tree {
+    /// The invokers among the files, as they lie on the disk.
+    #[cfg(feature = "image")]
+    pub fn invokers(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().filter(|file| invoker::is_one(&file.path)).filter_map(|file| match &file.content {
+            Content::Disk(path, _) => Some(path.as_path()),
+            Content::Bytes(_) => None,
+        })
+    }
+
     /// Changes when any file was added, removed, or (as the disk tells without reading) changed.
     ///
     /// # Errors
@@ -270,7 +252,7 @@ impl Tree {
             hasher.update(&[0]);
             hasher.update(&file.mode.to_le_bytes());
             match &file.content {
-                Content::Embedded(_) => {
+                Content::Bytes(_) => {
                     hasher.update(file.digest()?.as_bytes());
                 }
                 Content::Disk(_, stamp) => {
@@ -287,7 +269,7 @@ impl Tree {
     #[must_use]
     pub fn newest(&self) -> i128 {
         let changed = |file: &File| match &file.content {
-            Content::Embedded(_) => 0,
+            Content::Bytes(_) => 0,
             Content::Disk(_, stamp) => stamp.changed,
         };
         self.files.iter().map(changed).max().unwrap_or(0)
@@ -331,7 +313,7 @@ impl Tree {
             to.as_mut_os_string().clear();
             to.push(into);
             to.push(&file.path);
-            let (digest, stat) = match beside && file.path == Path::new(WATCHDOG) {
+            let (digest, stat) = match beside && invoker::is_one(&file.path) {
                 true => link(file, below, &to)?,
                 false => file.write_below(below, &to)?,
             };

@@ -34,8 +34,24 @@ impl Machine {
     pub const AMD64: Self = Self { names: ["amd64", "x86_64"], elf: 0x3e };
     /// aarch64.
     pub const ARM64: Self = Self { names: ["arm64", "aarch64"], elf: 0xb7 };
+    /// Others that images may be for, should somebody build an invoker for them.
+    const OTHERS: [Self; 6] = [
+        Self { names: ["arm", "armv7l"], elf: 0x28 },
+        Self { names: ["386", "i686"], elf: 0x03 },
+        Self { names: ["ppc64le", "ppc64le"], elf: 0x15 },
+        Self { names: ["riscv64", "riscv64"], elf: 0xf3 },
+        Self { names: ["loong64", "loongarch64"], elf: 0x102 },
+        // Read as if it were little-endian, as all others are.
+        Self { names: ["s390x", "s390x"], elf: 0x1600 },
+    ];
     /// This one's.
     pub const HERE: Self = if cfg!(target_arch = "aarch64") { Self::ARM64 } else { Self::AMD64 };
+
+    /// The one that images call so.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        [Self::AMD64, Self::ARM64].into_iter().chain(Self::OTHERS).find(|machine| machine.names[0] == name)
+    }
 
     /// The watchdog for it: the project's when it fits, one beside that, beside this program or in the cache with the
     /// processor in its name, or that of the release.
@@ -64,6 +80,13 @@ pub fn machine(path: &Path) -> Option<u16> {
     let mut head = [0; 20];
     std::fs::File::open(path).ok()?.read_exact(&mut head).ok()?;
     head.starts_with(b"\x7fELF").then(|| u16::from_le_bytes([head[18], head[19]]))
+}
+
+/// Whether it is a script, which runs on every processor.
+pub fn is_script(path: &Path) -> bool {
+    use std::io::Read;
+    let mut head = [0; 2];
+    std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok_and(|()| head == *b"#!")
 }
 
 /// Whether the program at `path` asks for a dynamic loader, and so for the C library that it was linked with. Told from

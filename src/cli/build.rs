@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::template::missing::TemplateFlags;
-use super::{Global, compat, stack_file};
+use super::{Global, compat, each, stack_file};
 use crate::artifact::{Artifact, ArtifactKind};
 use crate::build::{self, Memo, Options, Project, Shrinkwrapped, TagMode};
 use crate::context::Context;
@@ -22,9 +22,11 @@ use crate::template::Catalogue;
 #[cfg(feature = "image")]
 mod buildkit;
 mod content;
+mod pushed;
 #[cfg(feature = "image")]
 use buildkit::BuildKitFlags;
 pub use content::Content;
+use pushed::pushed;
 
 /// Build the functions of the stack; those that did not change are left alone
 #[derive(Args)]
@@ -219,6 +221,12 @@ struct Line<'a> {
     reason: &'a str,
 }
 
+impl<'a> Line<'a> {
+    fn of(name: &'a str, built: &'a build::Built) -> Self {
+        Self { name, artifact: &built.artifact, rebuilt: built.rebuilt, reason: &built.reason }
+    }
+}
+
 /// The context folders of a stack's functions, and nothing more.
 ///
 /// # Errors
@@ -311,20 +319,19 @@ impl Build {
         }
         let parallel = self.flags.parallel();
         let progress = progress.as_ref();
+        let names: Vec<&str> = functions.iter().map(|function| function.name.as_str()).collect();
+        let entry = |name: &str, (_, built): &(&Function, build::Built)| {
+            serde_json::to_value(Line::of(name, built)).unwrap_or_default()
+        };
         let built = runtime::block_on(async {
-            let built =
-                build::build_all(functions, |f| kind(provider, f), &project, options, parallel, progress).await?;
-            if options.push { pushed(built, &project, options, parallel, progress).await } else { Ok(built) }
+            let work = build::build_all(functions, |f| kind(provider, f), &project, options, parallel, progress);
+            let built = each::or_told(work.await, &names, entry, context)?;
+            if !options.push {
+                return Ok(built);
+            }
+            each::or_told(pushed(built, &project, options, parallel, progress).await, &names, entry, context)
         })?;
-        let lines: Vec<Line<'_>> = built
-            .iter()
-            .map(|(function, built)| Line {
-                name: &function.name,
-                artifact: &built.artifact,
-                rebuilt: built.rebuilt,
-                reason: &built.reason,
-            })
-            .collect();
+        let lines: Vec<Line<'_>> = built.iter().map(|(function, built)| Line::of(&function.name, built)).collect();
         if self.prune {
             #[cfg(feature = "image")]
             runtime::block_on(build::prune::prune(&project, options, progress))?;
@@ -344,44 +351,6 @@ impl Build {
     fn pushes(&self) -> bool {
         false
     }
-}
-
-/// The same, once the images that the engine has are in their registries too, with the digests there.
-#[cfg(feature = "image")]
-async fn pushed<'f>(
-    mut built: Vec<(&'f Function, build::Built)>,
-    project: &Project<'_>,
-    options: &Options,
-    parallel: usize,
-    progress: &dyn crate::progress::Progress,
-) -> Result<Vec<(&'f Function, build::Built)>> {
-    if options.remote.is_some() || project.builder_host().is_some() && !options.engineless {
-        return Ok(built);
-    }
-    let mut images = Vec::new();
-    let mut digests = Vec::new();
-    for (function, built) in built.iter_mut().filter(|(function, _)| !function.build.skip) {
-        if let Artifact::Image { reference, digest } = &mut built.artifact {
-            images.push((function.name.clone(), reference.clone()));
-            digests.push(digest);
-        }
-    }
-    let pushed = build::push_all(&images, project, parallel, progress).await?;
-    for (digest, pushed) in digests.into_iter().zip(pushed) {
-        *digest = Some(pushed.digest);
-    }
-    Ok(built)
-}
-
-#[cfg(not(feature = "image"))]
-async fn pushed<'f>(
-    built: Vec<(&'f Function, build::Built)>,
-    _: &Project<'_>,
-    _: &Options,
-    _: usize,
-    _: &dyn crate::progress::Progress,
-) -> Result<Vec<(&'f Function, build::Built)>> {
-    Ok(built)
 }
 
 impl Alone {

@@ -247,7 +247,7 @@ impl LocalRun {
             let kind = |_: &Function| ArtifactKind::Image;
             let parallel = self.build.parallel();
             let work = build::build_all(functions, kind, &project, &options, parallel, progress.as_ref());
-            runtime::block_on_parallel(work)?;
+            runtime::block_on_parallel(async { work.await.together() })?;
         }
         let own_network = containers.first().and_then(|one| one.network.clone()).filter(|_| self.network.is_none());
         let ended = runtime::block_on_parallel(self.keep(

@@ -23,7 +23,7 @@ pub struct Plan {
     #[command(flatten)]
     content: Content,
     /// How many at a time
-    #[arg(long, default_value_t = 8, value_name = "N")]
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = super::values::parallel)]
     parallel: usize,
     /// End with code 3 when anything would be changed
     #[arg(long)]

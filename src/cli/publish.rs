@@ -2,14 +2,15 @@
 use clap::Args;
 
 use super::build::{Alone, BuildFlags};
-use super::{Global, stack_file};
+use super::{Global, each, stack_file};
 use crate::artifact::{Artifact, ArtifactKind};
-use crate::build::publish::publish_all;
-use crate::build::{Options, Project, build_all, shrinkwrap};
+use crate::build::publish::{Published, publish_all};
+use crate::build::{Built, Options, Project, build_all, shrinkwrap};
 use crate::context::Context;
 use crate::error::{Fault, Result};
 use crate::function::Function;
 use crate::output::{progress, table};
+use crate::platform;
 use crate::runtime;
 use crate::stack::Configuration;
 use crate::template::Catalogue;
@@ -64,13 +65,13 @@ impl Platforms {
     /// When at least one function failed.
     pub fn run(&self, context: &Context, stack: &crate::stack::Stack, flags: &BuildFlags) -> Result<()> {
         let mut functions: Vec<Function> = stack.functions.iter().filter(|f| !f.build.skip).cloned().collect();
-        functions.iter_mut().for_each(|function| set_platforms(function, &self.platforms));
+        set_platforms(&mut functions, &self.platforms)?;
         let catalogue = Catalogue::new(&stack.origin.root);
         let project = Project::new(context, &stack.origin.root, &stack.configuration.copy, &catalogue);
         let progress = progress::for_output(&context.out);
         let options = flags.options(context)?;
         let work = publish_all(&functions, &project, &options, &[], flags.parallel(), progress.as_ref());
-        runtime::block_on_parallel(work).map(drop)
+        runtime::block_on_parallel(async { work.await.together() }).map(drop)
     }
 }
 
@@ -95,8 +96,8 @@ impl Publish {
             }
         };
         functions.retain(|function| !function.build.skip);
+        set_platforms(&mut functions, &self.platforms)?;
         self.build.templates.complete(&functions, &configuration, &root, context)?;
-        functions.iter_mut().for_each(|function| set_platforms(function, &self.platforms));
         let catalogue = Catalogue::new(&root);
         let project = Project::new(context, &root, &configuration.copy, &catalogue);
         let progress = progress::for_output(&context.out);
@@ -111,9 +112,12 @@ impl Publish {
             return self.remote(&functions, &project, &options, context);
         }
         let work = publish_all(&functions, &project, &options, &self.extra_tags, parallel, progress.as_ref());
-        let done = runtime::block_on_parallel(work)?;
+        let several = runtime::block_on_parallel(async { Ok(work.await) })?;
+        let names: Vec<&str> = functions.iter().map(|function| function.name.as_str()).collect();
+        let entry = |_: &str, one: &Published| serde_json::to_value(one).unwrap_or_default();
+        let done = each::or_told(several, &names, entry, context)?;
         context.out.result(&done, || {
-            let row = |one: &crate::build::publish::Published| {
+            let row = |one: &Published| {
                 vec![one.name.clone(), one.image.clone(), one.digest.clone(), one.platforms.join(",")]
             };
             table::columns(&["NAME", "IMAGE", "DIGEST", "PLATFORMS"], &done.iter().map(row).collect::<Vec<_>>())
@@ -134,30 +138,35 @@ impl Publish {
         let progress = progress::for_output(&context.out);
         let kind = |_: &Function| ArtifactKind::Image;
         let work = build_all(functions, kind, project, options, self.build.parallel(), progress.as_ref());
-        let built = runtime::block_on_parallel(work)?;
-        let rows: Vec<Vec<String>> = built
-            .iter()
-            .filter_map(|(function, built)| match &built.artifact {
-                Artifact::Image { reference, .. } => {
-                    Some(vec![function.name.clone(), reference.clone(), function.build.platforms.join(",")])
-                }
-                _ => None,
-            })
-            .collect();
-        let objects: Vec<serde_json::Value> = rows
-            .iter()
-            .map(|row| serde_json::json!({ "name": row[0], "image": row[1], "platforms": row[2] }))
-            .collect();
+        let several = runtime::block_on_parallel(async { Ok(work.await) })?;
+        let names: Vec<&str> = functions.iter().map(|function| function.name.as_str()).collect();
+        let row = |function: &Function, built: &Built| match &built.artifact {
+            Artifact::Image { reference, .. } => {
+                vec![function.name.clone(), reference.clone(), function.build.platforms.join(",")]
+            }
+            _ => vec![function.name.clone(), String::new(), String::new()],
+        };
+        let object = |row: &Vec<String>| serde_json::json!({ "name": row[0], "image": row[1], "platforms": row[2] });
+        let entry = |_: &str, (function, built): &(&Function, Built)| object(&row(function, built));
+        let built = each::or_told(several, &names, entry, context)?;
+        let rows: Vec<Vec<String>> = built.iter().map(|(function, built)| row(function, built)).collect();
+        let objects: Vec<serde_json::Value> = rows.iter().map(object).collect();
         context.out.result(&objects, || table::columns(&["NAME", "IMAGE", "PLATFORMS"], &rows))
     }
 }
 
-/// The platforms that a flag names, else the function's own, else the usual one.
-fn set_platforms(function: &mut Function, given: &[String]) {
-    let given: Vec<String> = given.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
-    if !given.is_empty() {
-        function.build.platforms = given;
-    } else if function.build.platforms.is_empty() {
-        function.build.platforms = vec!["linux/amd64".to_owned()];
+/// The platforms that a flag names, else each function's own, else the usual one.
+fn set_platforms(functions: &mut [Function], given: &[String]) -> Result<()> {
+    let named = given.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
+    let named = platform::all(named).map_err(|wrong| {
+        Fault::usage(format!("`--platforms {wrong}`: there is no such platform")).hint(platform::HINT)
+    })?;
+    for function in functions {
+        if !named.is_empty() {
+            function.build.platforms.clone_from(&named);
+        } else if function.build.platforms.is_empty() {
+            function.build.platforms = vec!["linux/amd64".to_owned()];
+        }
     }
+    Ok(())
 }

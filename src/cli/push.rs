@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::build::{TagFlag, parallel};
 use super::session::{GatewayFlags, Session};
-use super::{Global, stack_file};
+use super::{Global, each, stack_file};
 use crate::artifact::ArtifactKind;
 use crate::build::{self, Project};
 use crate::context::Context;
@@ -51,19 +51,22 @@ impl Push {
             images.push((function.name.clone(), image));
         }
         let progress = progress::for_output(&context.out);
-        let done = runtime::block_on(async {
+        let several = runtime::block_on(async {
             for (_, image) in &images {
                 if let Some(login) = session.backend.registry(image).await? {
                     project.log_in(login);
                 }
             }
-            build::push_all(&images, &project, self.parallel, progress.as_ref()).await
+            Ok(build::push_all(&images, &project, self.parallel, progress.as_ref()).await)
         })?;
-        let pushed: Vec<Pushed> = images
-            .into_iter()
-            .zip(done)
-            .map(|((name, image), done)| Pushed { name, image, digest: done.digest, sent: done.sent })
-            .collect();
+        let names: Vec<&str> = images.iter().map(|(name, _)| name.as_str()).collect();
+        let of = |name: &str, done: &build::Pushed| {
+            let image = images.iter().find(|(one, _)| one == name).map(|(_, image)| image.clone()).unwrap_or_default();
+            Pushed { name: name.to_owned(), image, digest: done.digest.clone(), sent: done.sent }
+        };
+        let entry = |name: &str, done: &build::Pushed| serde_json::to_value(of(name, done)).unwrap_or_default();
+        let done = each::or_told(several, &names, entry, context)?;
+        let pushed: Vec<Pushed> = names.iter().zip(&done).map(|(name, done)| of(name, done)).collect();
         context.out.result(&pushed, || {
             let row = |p: &Pushed| vec![p.name.clone(), p.image.clone(), p.digest.clone()];
             table::columns(&["NAME", "IMAGE", "DIGEST"], &pushed.iter().map(row).collect::<Vec<_>>())

@@ -259,7 +259,7 @@ fn is_knative(context: &Context, flags: &GatewayFlags) -> bool {
     const NAMES: [&str; 3] = ["FAAS_KNATIVE_CONTEXT", "FAAS_KNATIVE_INGRESS", "FAAS_KNATIVE_NAMESPACE"];
     let flagged = flags.context.is_some() || flags.kubeconfig.is_some() || flags.as_user.is_some();
     let set = |name: &&str| context.env.get(name).is_some_and(|value| !value.is_empty());
-    flagged || flags.gateway.is_none() && NAMES.iter().any(|name| set(&name))
+    flagged || flags.gateway.is_none() && NAMES.iter().any(set)
 }
 
 /// Whether an address is another way to write that of the embedded platform, which listens on this machine alone.

@@ -142,7 +142,7 @@ impl Node {
                 bar.enable_steady_tick(Duration::from_millis(100));
                 self.running.insert(part.key, bar);
             }
-            State::Cached | State::Ended => {
+            State::Cached | State::Ended(_) | State::Stopped => {
                 if let Some(bar) = self.running.remove(&part.key) {
                     bar.finish_and_clear();
                 }

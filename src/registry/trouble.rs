@@ -73,16 +73,18 @@ pub fn is_missing(error: &OciError) -> bool {
 /// The registry's own words, on one line and not longer than one can read.
 pub fn said(error: &OciError) -> String {
     let text = match error {
-        OciError::ServerError { message, .. } if envelope(message).is_some() => {
-            envelope(message).map(|envelope| words(&envelope)).unwrap_or_default()
+        OciError::ServerError { code, .. } if *code < 400 => {
+            format!("{}, where no registry answers so", answered(*code, ""))
         }
-        OciError::ServerError { code, message, .. } => {
-            let reason = http::StatusCode::from_u16(*code).ok().and_then(|code| code.canonical_reason());
-            let message = if message.trim_start().starts_with('<') { "" } else { message.trim() };
-            let dash = if message.is_empty() { "" } else { ": " };
-            format!("{code} {}{dash}{message}", reason.unwrap_or_default())
-        }
-        OciError::RegistryError { envelope, .. } => words(envelope),
+        OciError::ServerError { code, message, .. } => match envelope(message) {
+            Some(envelope) => answered(*code, &words(&envelope)),
+            None if message.trim_start().starts_with('<') => answered(*code, ""),
+            None => answered(*code, message.trim()),
+        },
+        OciError::RegistryError { envelope, .. } => match status(error) {
+            Some(code) => answered(code, &words(envelope)),
+            None => words(envelope),
+        },
         OciError::RequestError(error) => {
             let error: &dyn Error = error;
             let mut text = error.to_string();
@@ -97,6 +99,13 @@ pub fn said(error: &OciError) -> String {
     };
     let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect();
     plain.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// `500 Internal Server Error`, and what came with it.
+fn answered(code: u16, words: &str) -> String {
+    let reason = http::StatusCode::from_u16(code).ok().and_then(|code| code.canonical_reason()).unwrap_or_default();
+    let colon = if words.is_empty() { "" } else { ": " };
+    format!("{code} {reason}{colon}{words}")
 }
 
 /// The errors in an answer to an upload, which the client leaves as they came.
@@ -125,6 +134,16 @@ pub fn fault(message: String, host: &str, known: bool, error: &OciError) -> Faul
         Some(401) => (Kind::Unauthorized, format!("no login is kept for it: `{login}`, or `faas registry-login`")),
         Some(403) => (Kind::Unauthorized, "the login has no right to do this: check the path in `image:`".to_owned()),
         Some(404) => (Kind::NotFound, "check the registry and the path in `image:`".to_owned()),
+        Some(..=399) => (
+            Kind::Failed,
+            "what answers there is no registry: check the host in `image:`, and what stands before it".to_owned(),
+        ),
+        Some(413) => (
+            Kind::Failed,
+            "it is too large for the registry or for a proxy before it: raise the limit there \
+             (nginx: `client_max_body_size`), or make the layer smaller"
+                .to_owned(),
+        ),
         Some(429) => {
             (Kind::Failed, "the registry takes no more for now: log in, or wait and use a smaller --parallel".into())
         }
@@ -156,25 +175,25 @@ pub fn fault(message: String, host: &str, known: bool, error: &OciError) -> Faul
 mod tests {
     use super::*;
 
-    fn answered(code: u16, message: &str) -> OciError {
+    fn answer(code: u16, message: &str) -> OciError {
         OciError::ServerError { code, url: "https://r.example/v2/".into(), message: message.into() }
     }
 
     #[test]
     fn trouble_that_may_pass_is_told_from_refusals() {
         for (code, passes) in [(500, true), (503, true), (429, true), (408, true), (403, false), (404, false)] {
-            assert_eq!(may_pass(&answered(code, "")), passes, "{code}");
+            assert_eq!(may_pass(&answer(code, "")), passes, "{code}");
         }
         assert!(!may_pass(&OciError::UnauthorizedError { url: String::new() }));
     }
 
     #[test]
     fn words_are_plain_and_short() {
-        assert_eq!(said(&answered(503, "<html>…")), "503 Service Unavailable");
+        assert_eq!(said(&answer(503, "<html>…")), "503 Service Unavailable");
         let envelope = r#"{"errors": [{"code": "DENIED", "message": "not yours"}]}"#;
-        assert_eq!(said(&answered(403, envelope)), "denied: not yours");
-        assert_eq!(said(&answered(500, "a\u{1b}[31m\nb")), "500 Internal Server Error: a [31m b");
-        assert!(said(&answered(500, &"x".repeat(5000))).len() < 450);
+        assert_eq!(said(&answer(403, envelope)), "403 Forbidden: denied: not yours");
+        assert_eq!(said(&answer(500, "a\u{1b}[31m\nb")), "500 Internal Server Error: a [31m b");
+        assert!(said(&answer(500, &"x".repeat(5000))).len() < 450);
     }
 
     #[test]
@@ -183,7 +202,10 @@ mod tests {
         let refused = OciError::UnauthorizedError { url: String::new() };
         assert!(hint(false, &refused).contains("docker login r.example"));
         assert!(hint(true, &refused).contains("log in again"));
-        assert_eq!(fault("x".into(), "r.example", true, &answered(403, "")).kind, Kind::Unauthorized);
-        assert_eq!(fault("x".into(), "r.example", true, &answered(404, "")).kind, Kind::NotFound);
+        assert_eq!(fault("x".into(), "r.example", true, &answer(403, "")).kind, Kind::Unauthorized);
+        assert_eq!(fault("x".into(), "r.example", true, &answer(404, "")).kind, Kind::NotFound);
+        assert!(hint(true, &answer(413, "")).contains("client_max_body_size"));
+        assert!(hint(true, &answer(200, "<html>")).contains("no registry"));
+        assert_eq!(said(&answer(200, "<html>")), "200 OK, where no registry answers so");
     }
 }

@@ -382,13 +382,10 @@ fn domains(report: &mut Report, field: &Field, node: &Node) -> Vec<String> {
 }
 
 fn platforms(report: &mut Report, field: &Field, node: &Node) -> Vec<String> {
-    let all = words(report, field, node);
-    for platform in &all {
-        if !platform.contains('/') {
-            let message = format!("`{}` is no platform", super::source::shown(platform));
-            report.add(node.span, Problem::error(field.to_string(), message)).hint =
-                Some("write it as `linux/amd64`".into());
-        }
-    }
-    all
+    let given = words(report, field, node);
+    crate::platform::all(given.iter().map(String::as_str)).unwrap_or_else(|wrong| {
+        let message = format!("`{}` is no platform", super::source::shown(wrong));
+        report.add(node.span, Problem::error(field.to_string(), message)).hint = Some(crate::platform::HINT.into());
+        Vec::new()
+    })
 }

@@ -30,8 +30,8 @@ pub type Kept = (Cow<'static, [u8]>, blake3::Hash);
 /// What is in a file.
 #[derive(Debug, Clone)]
 pub enum Content {
-    /// Bytes inside this binary.
-    Embedded(&'static [u8]),
+    /// Bytes at hand: inside this binary, or made for one build.
+    Bytes(Cow<'static, [u8]>),
     /// A file on the disk, absolute, with what tells whether it changed since.
     Disk(PathBuf, Stamp),
 }
@@ -64,7 +64,7 @@ impl Content {
     /// When the file can't be read.
     pub fn read(&self) -> Result<Cow<'static, [u8]>> {
         match self {
-            Self::Embedded(bytes) => Ok(Cow::Borrowed(bytes)),
+            Self::Bytes(bytes) => Ok(bytes.clone()),
             Self::Disk(path, stamp) => {
                 read(path, stamp.size).map(Cow::Owned).or_fault(|| format!("can't read {}", path.display()))
             }
@@ -75,7 +75,7 @@ impl Content {
     #[must_use]
     pub fn size(&self) -> u64 {
         match self {
-            Self::Embedded(bytes) => bytes.len() as u64,
+            Self::Bytes(bytes) => bytes.len() as u64,
             Self::Disk(_, stamp) => stamp.size,
         }
     }
@@ -116,7 +116,7 @@ impl File {
             return Ok(*digest);
         }
         match &self.content {
-            Content::Embedded(bytes) => Ok(blake3::hash(bytes)),
+            Content::Bytes(bytes) => Ok(blake3::hash(bytes)),
             Content::Disk(path, _) => {
                 let mut hasher = blake3::Hasher::new();
                 std::fs::File::open(path)
@@ -254,7 +254,7 @@ pub(crate) fn embedded(dir: &'static Dir<'static>, base: &Path, files: &mut Vec<
             DirEntry::File(file) => {
                 let mode = if file.contents().starts_with(b"#!") { 0o755 } else { 0o644 };
                 let path = file.path().strip_prefix(base).unwrap_or(file.path()).to_owned();
-                files.push(File { path, mode, content: Content::Embedded(file.contents()), kept: None }.keeping());
+                files.push(File { path, mode, content: Content::Bytes(file.contents().into()), kept: None }.keeping());
             }
         }
     }

@@ -17,10 +17,12 @@ const SILENCE: Duration = Duration::from_secs(3);
 #[cfg(unix)]
 const MARK: &str = "KUBERNETES_EXEC_INFO=";
 
+type How = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// Tells the user something, nothing by default.
 #[derive(Clone, Default)]
 pub struct Tell {
-    how: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    how: Option<How>,
     attended: bool,
 }
 

@@ -45,7 +45,7 @@ impl BuildKit {
         let mut control = daemon.control();
         let workers = control.list_workers(ListWorkersRequest::default());
         let answer = tokio::time::timeout(WAIT, workers).await.map_err(|_| "no answer within 60 s".to_owned())?;
-        answer.map_err(|status| chain(&status))?;
+        answer.map_err(|status| super::chain(&status))?;
         Ok(daemon)
     }
 

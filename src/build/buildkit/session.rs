@@ -30,6 +30,7 @@ use super::files::Files;
 use super::ssh::Agents;
 use crate::build::engine::dial::Stream;
 use crate::build::image::Request;
+use crate::build::mask::Mask;
 use crate::error::{Fault, Result};
 use crate::registry::login::HUB;
 
@@ -86,6 +87,11 @@ impl Session {
         let agents = Agents::start(request.name, &request.options.ssh).await?;
         let key = request.fingerprint.to_owned();
         Ok(Self { files, secrets: Arc::new(secrets), logins: Arc::new(logins), agents, key })
+    }
+
+    /// The values of its secrets.
+    pub fn mask(&self) -> Mask {
+        Mask::of(self.secrets.values().map(ExposeSecret::expose_secret))
     }
 
     /// Tells BuildKit of it and serves it from now on.

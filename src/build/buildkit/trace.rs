@@ -1,10 +1,12 @@
 //! What BuildKit tells of a build, as a log: its vertexes are steps, numbered as they begin.
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard_buildkit_proto::google::protobuf::Timestamp;
 use bollard_buildkit_proto::moby::buildkit::v1::{StatusResponse, Vertex};
 
 use crate::build::log::Log;
+use crate::progress::State;
 
 /// What was told so far.
 #[derive(Default)]
@@ -61,19 +63,20 @@ impl Trace {
         if std::mem::replace(&mut seen.ended, true) {
             return;
         }
-        let how = if !vertex.error.is_empty() {
+        let took = Duration::from_secs_f64((seconds(completed) - seconds(started)).max(0.0));
+        let (how, state) = if !vertex.error.is_empty() {
             // What was under way when another step failed is cancelled, and not to blame.
             if self.failing.is_none() && !vertex.error.contains("context canceled") {
                 self.failing = Some(number);
             }
-            format!("ERROR: {}", vertex.error)
+            (format!("ERROR: {}", vertex.error), State::Stopped)
         } else if vertex.cached {
-            "CACHED".into()
+            ("CACHED".into(), State::Cached)
         } else {
-            format!("DONE {:.1}s", seconds(completed) - seconds(started))
+            (format!("DONE {:.1}s", took.as_secs_f64()), State::Ended(Some(took)))
         };
         log.write(&format!("#{number} {how}"));
-        log.ended(number, vertex.cached);
+        log.ended(number, state);
     }
 }
 

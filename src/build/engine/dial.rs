@@ -45,6 +45,24 @@ pub struct Tls {
     pub protocol: Option<&'static str>,
 }
 
+impl Tls {
+    /// Refuses a folder that is not there, or has none of the files; `variable` names it.
+    ///
+    /// # Errors
+    /// A usage fault.
+    pub fn check(&self, variable: &str) -> Result<()> {
+        let shown = self.dir.display();
+        let why = if !self.dir.is_dir() {
+            format!("there is no folder {shown}")
+        } else if !["ca.pem", "cert.pem", "key.pem"].iter().any(|name| self.dir.join(name).exists()) {
+            format!("{shown} has none of ca.pem, cert.pem and key.pem")
+        } else {
+            return Ok(());
+        };
+        Err(Fault::usage(format!("{variable}: {why}")).hint("name the folder with the certificates, or unset it"))
+    }
+}
+
 impl Address {
     /// Reads `unix://PATH`, `tcp://HOST:PORT` (also `http://`, `https://`), `ssh://[USER@]HOST[:PORT]`. `port` is taken
     /// where a TCP address has none.

@@ -3,10 +3,11 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::super::Project;
+use super::super::architecture::lacking;
 use super::layer::hex;
 use super::store::{Blob, Store};
 use super::{Platform, config};
-use crate::error::{Fault, OrFault, Result};
+use crate::error::{Fault, Result};
 use crate::registry::{self, Talk};
 
 /// No image at all, for programs that need nothing.
@@ -101,6 +102,8 @@ pub async fn find(
         if fault.kind == crate::error::Kind::NotFound {
             fault.hint = Some("another base: `build_args: {BASE: …}` in the stack, or `-b BASE=…`".into());
         }
+        // It is the base that is asked for, and not the function's image.
+        fault.hint = fault.hint.map(|hint| hint.replace("`image:`", "`build_args: {BASE: …}` (or `-b BASE=…`)"));
         fault
     };
     let remote = project.registries.remote(&image, talk).await?;
@@ -109,7 +112,7 @@ pub async fn find(
     if let Some(entries) = manifest.get("manifests").and_then(Value::as_array) {
         let Some(entry) = entries.iter().find(|entry| is_for(entry.get("platform"), platform)) else {
             let have: Vec<String> = entries.iter().filter_map(|entry| shown(entry.get("platform")?)).collect();
-            return Err(wrong_platform(talk.subject, name, platform, &have.join(", ")));
+            return Err(lacking(talk.subject, name, &platform.to_string(), &have.join(", ")));
         };
         let wanted = entry.get("digest").and_then(Value::as_str).unwrap_or_default().to_owned();
         (body, digest) = remote.manifest(&image.clone_with_digest(wanted), talk).await.map_err(hint)?;
@@ -125,16 +128,31 @@ pub async fn find(
         Fault::unsupported(format!("{}: the base image {name} is of a kind that can't be built on", talk.subject))
             .hint("push it again with a current engine")
     })?;
-    let text = remote.blob(&image, wanted, talk).await?;
+    let text = remote.blob(&image, wanted, talk).await.map_err(hint)?;
     let config = parsed(name, &text)?;
     if config.get("architecture").and_then(Value::as_str) != Some(platform.architecture()) {
         let have = shown(&config).unwrap_or_else(|| "something else".into());
-        return Err(wrong_platform(talk.subject, name, platform, &have));
+        return Err(lacking(talk.subject, name, &platform.to_string(), &have));
     }
     store.put(&text)?;
     let blob = store.put(&body)?;
     store.keep_base(&key, &blob)?;
     Ok(base(name, digest, &manifest, config))
+}
+
+/// What the base image `name` is there for, as `linux/amd64`: asked, not kept.
+///
+/// # Errors
+/// When its registry does not say.
+pub async fn platforms(name: &str, project: &Project<'_>, talk: Talk<'_>) -> Result<Vec<String>> {
+    let image = registry::parse(talk.subject, name)?;
+    let remote = project.registries.remote(&image, talk).await?;
+    let manifest = parsed(name, &remote.manifest(&image, talk).await?.0)?;
+    if let Some(entries) = manifest.get("manifests").and_then(Value::as_array) {
+        return Ok(entries.iter().filter_map(|entry| shown(entry.get("platform")?)).collect());
+    }
+    let Some(config) = manifest.pointer("/config/digest").and_then(Value::as_str) else { return Ok(Vec::new()) };
+    Ok(shown(&parsed(name, &remote.blob(&image, config, talk).await?)?).into_iter().collect())
 }
 
 fn kept(name: &str, known: &Blob, store: &Store) -> Option<Base> {
@@ -150,7 +168,11 @@ fn base(name: &str, digest: String, manifest: &Value, config: Value) -> Base {
 }
 
 fn parsed(name: &str, body: &[u8]) -> Result<Value> {
-    serde_json::from_slice(body).or_fault(|| format!("what the registry says of the base image {name} is no JSON"))
+    serde_json::from_slice(body).map_err(|error| {
+        Fault::failed(format!("what the registry says of the base image {name} is no JSON"))
+            .cause(error)
+            .hint("what answers there may be no registry: check the host in `build_args: {BASE: …}` (or `-b BASE=…`)")
+    })
 }
 
 fn is_for(found: Option<&Value>, platform: Platform) -> bool {
@@ -161,12 +183,6 @@ fn is_for(found: Option<&Value>, platform: Platform) -> bool {
 fn shown(platform: &Value) -> Option<String> {
     let text = |key: &str| platform.get(key)?.as_str();
     Some(format!("{}/{}", text("os")?, text("architecture")?)).filter(|shown| !shown.contains("unknown"))
-}
-
-fn wrong_platform(subject: &str, name: &str, platform: Platform, have: &str) -> Fault {
-    Fault::failed(format!("{subject}: the base image {name} is not there for {platform}"))
-        .cause(format!("it is there for {have}"))
-        .hint("leave that platform out, or name another base: `-b BASE=…`")
 }
 
 #[cfg(test)]
