@@ -276,7 +276,9 @@ fn parse(args: &[OsString], dialect: Dialect) -> Result<(Global, commands::Run),
     }
 }
 
-fn parsed(mut tree: clap::Command, args: &[OsString]) -> Result<(Global, commands::Run), clap::Error> {
+fn parsed(tree: clap::Command, args: &[OsString]) -> Result<(Global, commands::Run), clap::Error> {
+    // It goes with the process: giving its thousands of pieces back one by one is a tenth of what help takes.
+    let tree = Box::leak(Box::new(tree));
     let mut matches = tree.try_get_matches_from_mut(args)?;
     let is_faas_cli = tree.get_name() == "faas-cli";
     let read = |matches: &mut clap::ArgMatches| {
@@ -285,7 +287,7 @@ fn parsed(mut tree: clap::Command, args: &[OsString]) -> Result<(Global, command
         let own = if is_faas_cli { compat::parsed(&name, &mut matches) } else { None };
         Ok((global, own.unwrap_or_else(|| commands::parsed(&name, &mut matches))?))
     };
-    read(&mut matches).map_err(|error: clap::Error| error.format(&mut tree))
+    read(&mut matches).map_err(|error: clap::Error| error.format(tree))
 }
 
 fn context(env: Env, out: Output) -> Result<Context> {
