@@ -126,7 +126,10 @@ fn redirect(client: &Client, response: &Response) -> Option<Url> {
 
 /// A body that is sent as it comes, and of which what has been sent is kept as long as it is small.
 #[derive(Clone)]
-struct Kept(Arc<Mutex<(Option<Stream>, Option<Vec<u8>>)>>);
+struct Kept(Arc<Mutex<Body>>);
+
+/// What is still to come of a body, and what came, as long as that is kept.
+type Body = (Option<Stream>, Option<Vec<u8>>);
 
 impl Kept {
     fn new(body: Stream) -> Self {

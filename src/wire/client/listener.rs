@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 /// Is told; nobody, unless made by [`Listener::new`].
 #[derive(Clone, Default)]
-pub struct Listener(Option<Arc<dyn Fn(&str) + Send + Sync>>);
+pub struct Listener(Option<Arc<Told>>);
+
+type Told = dyn Fn(&str) + Send + Sync;
 
 impl Listener {
     /// One that does this with what it is told.
