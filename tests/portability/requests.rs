@@ -103,6 +103,54 @@ pub const REQUESTS: &[(&str, Ask)] = &[
         status(&empty, 204)?;
         same(&empty.body, b"")
     }),
+    ("an answer without a status", |t| {
+        let answer = t.ask("GET", "/answer?value=c", &[], b"")?;
+        status(&answer, 200)?;
+        same(&answer.body, b"b")?;
+        header(&answer, "x-value", "c")
+    }),
+    ("a header without a value", |t| {
+        let answer = t.ask("GET", "/answer", &[], b"")?;
+        status(&answer, 200)?;
+        header(&answer, "x-value", "none")
+    }),
+    // Characters whose low bytes are CR and LF.
+    ("a header in UTF-8", |t| {
+        let answer = t.ask("GET", "/answer?value=%C4%8D%C4%8AX-Evil:%20%C3%BC", &[], b"")?;
+        header(&answer, "x-evil", "none")?;
+        header(&answer, "x-value", "\u{10d}\u{10a}X-Evil: ü")
+    }),
+    ("a header with a line end", |t| {
+        for end in ["%0D%0A", "%0A", "%0D", "%00"] {
+            let answer = t.ask("GET", &format!("/answer?value=a{end}X-Evil:%20b"), &[], b"")?;
+            refused(&answer, "the header field X-Value holds a line end")?;
+            header(&answer, "x-evil", "none")?;
+        }
+        Ok(())
+    }),
+    ("a header of no good name", |t| {
+        refused(&t.ask("GET", "/answer?name=X%20A:&value=b", &[], b"")?, "can't be the name of a header field")
+    }),
+    ("statuses that are none", |t| {
+        for code in ["0", "99", "1000", "-5"] {
+            let answer = t.ask("GET", &format!("/answer?status={code}"), &[], b"")?;
+            refused(&answer, &format!("the status {code} is none that an answer can have"))?;
+        }
+        Ok(())
+    }),
+    ("interim statuses", |t| {
+        for code in ["100", "101", "103"] {
+            let answer = t.ask("GET", &format!("/answer?status={code}"), &[], b"")?;
+            refused(&answer, &format!("the status {code} is none that an answer can have"))?;
+        }
+        Ok(())
+    }),
+    ("a header of 64 KB", |t| {
+        let long = "z".repeat(65_536);
+        let answer = t.ask("POST", "/inspect", &[("X-Two", &long)], b"")?;
+        let got = data(&answer)?["two"].as_str().map_or(0, str::len);
+        if got == long.len() { Ok(()) } else { Err(format!("two had {got} bytes")) }
+    }),
     ("a redirect", |t| {
         let answer = t.ask("GET", "/redirect", &[], b"")?;
         status(&answer, 302)?;
@@ -260,6 +308,13 @@ fn status(answer: &Answer, wanted: u16) -> Result<(), String> {
 fn header(answer: &Answer, name: &str, wanted: &str) -> Result<(), String> {
     let got = answer.header(name).unwrap_or("none");
     if got == wanted { Ok(()) } else { Err(format!("{name} was {got}")) }
+}
+
+/// The shim says what the handler did wrong.
+fn refused(answer: &Answer, wanted: &str) -> Result<(), String> {
+    status(answer, 500)?;
+    let text = answer.text();
+    if text.contains(wanted) { Ok(()) } else { Err(format!("it was {text:?}")) }
 }
 
 fn field(answer: &Answer, name: &str, wanted: &Value) -> Result<(), String> {

@@ -76,10 +76,6 @@ namespace Faas
 
         public Response Header(string name, string value)
         {
-            if ((name + value).IndexOfAny(new[] { '\r', '\n' }) >= 0)
-            {
-                throw new ArgumentException("the header field " + name.Trim() + " holds a line end");
-            }
             Headers.Add(new KeyValuePair<string, string>(name, value));
             return this;
         }

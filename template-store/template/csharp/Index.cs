@@ -8,6 +8,7 @@ using System.Net.Sockets;
 using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Text;
+using System.Text.RegularExpressions;
 using System.Threading;
 using System.Threading.Tasks;
 
@@ -25,7 +26,7 @@ namespace Faas
 
     internal static class Index
     {
-        private const int MaxHead = 64 * 1024;
+        private const int MaxHead = 1024 * 1024;
         private const string Plain = "text/plain; charset=utf-8";
         private static Func<Request, object> handle;
 
@@ -139,7 +140,7 @@ namespace Faas
                     result = value == null ? null : value.GetValue(task, null);
                 }
                 byte[] bytes = result as byte[];
-                return result as Response ?? (bytes != null ? Response.Bytes(bytes) : Response.Text(Convert.ToString(result)));
+                return Checked(result as Response ?? (bytes != null ? Response.Bytes(bytes) : Response.Text(Convert.ToString(result))));
             }
             catch (Exception error)
             {
@@ -147,6 +148,28 @@ namespace Faas
                 Console.Error.WriteLine(cause);
                 return Response.Text(cause.GetType().Name + ": " + cause.Message + "\n").Status(500);
             }
+        }
+
+        // Refuses a status that is none, or only says that the answer is to come, and what can't be a header field.
+        private static Response Checked(Response response)
+        {
+            if (response.StatusCode < 200 || response.StatusCode > 999)
+            {
+                throw new ArgumentException("the status " + response.StatusCode + " is none that an answer can have: 200 to 999 are");
+            }
+            response.Headers.RemoveAll(field => field.Value == null);
+            foreach (KeyValuePair<string, string> field in response.Headers)
+            {
+                if (!Regex.IsMatch(field.Key ?? "", @"\A[!#$%&'*+.^_`|~0-9A-Za-z-]+\z"))
+                {
+                    throw new ArgumentException("\"" + field.Key + "\" can't be the name of a header field");
+                }
+                if (Regex.IsMatch(field.Value, @"[\x00-\x08\x0a-\x1f\x7f]"))
+                {
+                    throw new ArgumentException("the header field " + field.Key + " holds a line end or another control character");
+                }
+            }
+            return response;
         }
 
         private static Request Parse(string line, Reader reader, Stream stream, out string version)

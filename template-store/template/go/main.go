@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"reflect"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"handler/function"
@@ -44,7 +45,7 @@ func main() {
 		log.Fatal(err)
 	}
 	// The invoker decides how long a call may take and how long a connection is kept.
-	server := &http.Server{Handler: guarded(handler), MaxHeaderBytes: 64 << 10}
+	server := &http.Server{Handler: guarded(handler), MaxHeaderBytes: 1 << 20}
 	drained := make(chan struct{})
 	go func() {
 		stop := make(chan os.Signal, 1)
@@ -146,7 +147,7 @@ func typed(handle any) (http.Handler, error) {
 // guarded answers 500 with the message where a handler panics, and logs the stack.
 func guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		watched := &watched{ResponseWriter: w}
+		watched := &watched{ResponseWriter: w, upgrades: r.Header.Get("Upgrade") != ""}
 		defer func() {
 			reason := recover()
 			if reason == nil {
@@ -159,31 +160,65 @@ func guarded(next http.Handler) http.Handler {
 			if watched.begun {
 				panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 			}
+			for name := range w.Header() {
+				delete(w.Header(), name)
+			}
 			http.Error(w, fmt.Sprint("panic: ", reason), http.StatusInternalServerError)
 		}()
 		next.ServeHTTP(watched, r)
+		watched.begin()
 	})
 }
 
 // watched knows whether the answer has begun.
 type watched struct {
 	http.ResponseWriter
-	begun bool
+	begun, upgrades bool
+}
+
+// check refuses what net/http would leave out of the head, or change.
+func (w *watched) check() {
+	for name, values := range w.Header() {
+		if strings.HasPrefix(name, http.TrailerPrefix) {
+			continue
+		}
+		if name == "" || strings.IndexFunc(name, func(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune(`()<>@,;:\"/[]?={}`, c) }) >= 0 {
+			panic(fmt.Sprintf("%q can't be the name of a header field", name))
+		}
+		for _, value := range values {
+			if strings.IndexFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) >= 0 {
+				panic(fmt.Sprintf("the header field %s holds a line end or another control character", name))
+			}
+		}
+	}
 }
 
 func (w *watched) WriteHeader(status int) {
-	w.begun = true
+	if status < 100 || status > 999 || status == http.StatusSwitchingProtocols && !w.upgrades {
+		panic(fmt.Sprintf("the status %d is none that an answer can have: 200 to 999 are", status))
+	}
+	if status >= 200 || status == http.StatusSwitchingProtocols { // the others say that it is to come
+		w.begin()
+	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
+// begin is called when the head of the answer is written.
+func (w *watched) begin() {
+	if !w.begun {
+		w.check()
+		w.begun = true
+	}
+}
+
 func (w *watched) Write(data []byte) (int, error) {
-	w.begun = true
+	w.begin()
 	return w.ResponseWriter.Write(data)
 }
 
 // Flush is for handlers that ask for an http.Flusher.
 func (w *watched) Flush() {
-	w.begun = true
+	w.begin()
 	if flusher, ok := w.ResponseWriter.(http.Flusher); ok {
 		flusher.Flush()
 	}

@@ -28,6 +28,7 @@ public final class Index {
         Object on(Request request) throws ReflectiveOperationException;
     }
 
+    private static final int MAX_HEAD = 1024 * 1024;
     private static final AtomicInteger BUSY = new AtomicInteger();
     private static volatile boolean stopping = false;
 
@@ -70,6 +71,7 @@ public final class Index {
     }
 
     private static void serve(Call call, int port) throws IOException {
+        System.setProperty("sun.net.httpserver.maxReqHeaderSize", String.valueOf(MAX_HEAD));
         HttpServer server = HttpServer.create(new InetSocketAddress("127.0.0.1", port), 1024);
         ThreadFactory daemons = work -> {
             Thread thread = new Thread(work);
@@ -117,17 +119,28 @@ public final class Index {
             } else {
                 response = Response.text(result == null ? "" : result.toString());
             }
-            for (Map.Entry<String, String> field : response.headers()) {
-                if ((field.getKey() + field.getValue()).matches("(?s).*[\r\n].*")) {
-                    throw new IllegalArgumentException("the header field " + field.getKey() + " holds a line end");
-                }
-            }
+            check(response);
         } catch (InvocationTargetException error) {
             response = failed(error.getCause());
         } catch (ReflectiveOperationException | RuntimeException error) {
             response = failed(error);
         }
         send(exchange, response);
+    }
+
+    /** Refuses a status that is none, or only says that the answer is to come, and what can't be a header field. */
+    private static void check(Response response) {
+        if (response.status() < 200 || response.status() > 999) {
+            throw new IllegalArgumentException("the status " + response.status() + " is none that an answer can have: 200 to 999 are");
+        }
+        for (Map.Entry<String, String> field : response.headers()) {
+            if (!field.getKey().matches("[!#$%&'*+.^_`|~0-9A-Za-z-]+")) {
+                throw new IllegalArgumentException("\"" + field.getKey() + "\" can't be the name of a header field");
+            }
+            if (field.getValue().chars().anyMatch(c -> c < ' ' && c != '\t' || c == 0x7f)) {
+                throw new IllegalArgumentException("the header field " + field.getKey() + " holds a line end or another control character");
+            }
+        }
     }
 
     private static Response failed(Throwable error) {
@@ -159,7 +172,9 @@ public final class Index {
         for (Map.Entry<String, String> field : response.headers()) {
             // The others are the server's.
             if (!field.getKey().matches("(?i)content-length|transfer-encoding|connection")) {
-                exchange.getResponseHeaders().add(field.getKey(), field.getValue());
+                // The server writes the low byte of each character: these are the bytes of UTF-8.
+                String bytes = new String(field.getValue().getBytes(StandardCharsets.UTF_8), StandardCharsets.ISO_8859_1);
+                exchange.getResponseHeaders().add(field.getKey(), bytes);
             }
         }
         if (stopping) {

@@ -16,7 +16,7 @@ local stdlib = require("posix.stdlib")
 local wait = require("posix.sys.wait")
 
 local TEXT, BYTES, JSON = "text/plain; charset=utf-8", "application/octet-stream", "application/json"
-local MAX_HEAD = 64 * 1024
+local MAX_HEAD = 1024 * 1024
 local REASONS = {
   [200] = "OK", [201] = "Created", [202] = "Accepted", [204] = "No Content", [301] = "Moved Permanently", [302] = "Found",
   [303] = "See Other", [304] = "Not Modified", [307] = "Temporary Redirect", [308] = "Permanent Redirect",
@@ -176,16 +176,36 @@ local function encode(body)
   return text, JSON
 end
 
+-- The status of an answer. Refuses what is none, or only says that the answer is to come.
+local function final(status)
+  if status == nil or status == json.null then return 200 end
+  local number = math.tointeger(tonumber(status))
+  if number and number >= 200 and number <= 999 then return number end
+  error(("the status %s is none that an answer can have: 200 to 999 are"):format(status), 0)
+end
+
+-- Name and value of a header field. Refuses what would end the head, or be another field.
+local function field(name, value)
+  if not name:find("^[%w!#$%%&'*+.^_`|~-]+$") then
+    error(('"%s" can\'t be the name of a header field'):format(name:gsub("%c", "?")), 0)
+  end
+  if value:find("[%z\1-\8\10-\31\127]") then
+    error(("the header field %s holds a line end or another control character"):format(name), 0)
+  end
+  return { name, value }
+end
+
 -- Status, header fields and body of what the handler returned.
 local function reply(result)
   local status, fields, has_type = 200, {}, false
   if type(result) == "table" and (result.statusCode or result.body) then
-    status = tonumber(result.statusCode or 200)
+    status = final(result.statusCode)
     for name, values in pairs(result.headers or {}) do
       for _, value in ipairs(type(values) == "table" and values or { values }) do
-        if (name .. value):find("[\r\n]") then error("the header field " .. name:gsub("%c", "?") .. " holds a line end", 0) end
-        fields[#fields + 1] = { name, tostring(value) }
-        has_type = has_type or name:lower() == "content-type"
+        if value ~= json.null then
+          fields[#fields + 1] = field(tostring(name), tostring(value))
+          has_type = has_type or tostring(name):lower() == "content-type"
+        end
       end
     end
     result = result.body

@@ -8,6 +8,11 @@ const { pathToFileURL } = require('url');
 
 const TEXT = 'text/plain; charset=utf-8';
 const JSON_TYPE = 'application/json';
+// A token of RFC 9110, and what stands in no field.
+const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+// eslint-disable-next-line no-control-regex
+const CONTROL = /[\x00-\x08\x0a-\x1f\x7f]/;
+const MAX_HEAD = 1024 * 1024;
 const FOLDER = path.join(__dirname, 'function');
 process.env.PORT = process.env.PORT || '5000';
 
@@ -75,7 +80,7 @@ class Context {
   }
 
   answer(body) {
-    return { statusCode: this.statusCode || 200, headers: this.headerFields, body };
+    return { statusCode: this.statusCode === undefined ? 200 : this.statusCode, headers: this.headerFields, body };
   }
 
   succeed(body) {
@@ -125,7 +130,7 @@ function call(handle, request, raw) {
     if (handle.length >= 3 && !awaited) return; // it calls back; what the arrow happens to return is nothing
     Promise.resolve(returned).then((result) => {
       if (result instanceof Context) return; // `return context.succeed(…)` has settled it
-      if (result !== undefined) resolve(whole(result) ? result : context.answer(result));
+      if (result !== undefined) resolve(whole(result) ? { ...context.answer(), ...result } : context.answer(result));
       // An async handler that returns nothing has answered with nothing; another may still use its context.
       else if (awaited) resolve(context.answer(undefined));
     }, reject);
@@ -134,12 +139,31 @@ function call(handle, request, raw) {
 
 // Whether a result is a whole answer and not a body.
 function whole(result) {
-  return result !== null && typeof result === 'object' && !Buffer.isBuffer(result) && 'statusCode' in result;
+  if (result === null || typeof result !== 'object' || Buffer.isBuffer(result) || typeof result.pipe === 'function') return false;
+  return 'statusCode' in result || 'body' in result;
+}
+
+// The status of an answer. Refuses what is none, or only says that the answer is to come.
+function final(status) {
+  const number = typeof status === 'number' || typeof status === 'string' ? Number(status) : NaN;
+  if (Number.isInteger(number) && number >= 200 && number <= 999) return number;
+  throw new RangeError(`the status ${JSON.stringify(status)} is none that an answer can have: 200 to 999 are`);
+}
+
+// The values of a header field as node writes them: UTF-8, a byte a character. What is null is left out.
+function spelled(name, value) {
+  if (!NAME.test(name)) throw new TypeError(`${JSON.stringify(name)} can't be the name of a header field`);
+  return (Array.isArray(value) ? value : [value]).filter((one) => one !== null && one !== undefined).map((one) => {
+    const text = String(one);
+    if (CONTROL.test(text)) throw new TypeError(`the header field ${name} holds a line end or another control character`);
+    return Buffer.from(text, 'utf8').toString('latin1');
+  });
 }
 
 function send(response, answer, shaped) {
   const full = shaped && whole(answer) ? answer : { statusCode: 200, headers: {}, body: answer };
-  const fields = Object.entries(full.headers || {}).filter(([name]) => !/^(content-length|transfer-encoding|connection)$/i.test(name));
+  const fields = Object.entries(full.headers || {}).filter(([name]) => !/^(content-length|transfer-encoding|connection)$/i.test(name))
+    .map(([name, value]) => [name, spelled(name, value)]);
   let { body } = full;
   let type = TEXT;
   if (body === undefined || body === null) body = '';
@@ -149,15 +173,17 @@ function send(response, answer, shaped) {
     body = JSON.stringify(body);
     type = JSON_TYPE;
   }
-  response.statusCode = full.statusCode || 200;
-  for (const [name, value] of fields) response.setHeader(name, value);
+  response.statusCode = final(full.statusCode === undefined || full.statusCode === null ? 200 : full.statusCode);
+  for (const [name, values] of fields) if (values.length > 0) response.setHeader(name, values.length === 1 ? values[0] : values);
   if (!response.hasHeader('content-type')) response.setHeader('Content-Type', type);
   if (stopping) response.setHeader('Connection', 'close');
-  if (typeof body.pipe !== 'function') return response.end(body);
+  // As bytes: node would write the head in the encoding of a text that goes with it.
+  if (typeof body.pipe !== 'function') return response.end(typeof body === 'string' ? Buffer.from(body) : body);
   body.on('error', (error) => {
     console.error(error);
     response.destroy(error);
   });
+  response.flushHeaders();
   return body.pipe(response);
 }
 
@@ -195,6 +221,7 @@ function listener(answer, shaped) {
       } catch (error) {
         console.error(error);
         if (response.headersSent) return response.destroy();
+        for (const name of response.getHeaderNames()) response.removeHeader(name);
         response.statusCode = 500;
         response.setHeader('Content-Type', TEXT);
         response.end(said(error));
@@ -205,7 +232,7 @@ function listener(answer, shaped) {
 }
 
 function serve(answer) {
-  const server = http.createServer(answer);
+  const server = http.createServer({ maxHeaderSize: MAX_HEAD }, answer);
   // The invoker decides how long a call may take and how long a connection is kept.
   server.keepAliveTimeout = 0;
   server.requestTimeout = 0;

@@ -16,7 +16,7 @@ use Sys::Hostname ();
 use Faas;
 
 use constant { TEXT => 'text/plain; charset=utf-8', BYTES => 'application/octet-stream', JSON => 'application/json' };
-use constant MAX_HEAD => 64 * 1024;
+use constant MAX_HEAD => 1024 * 1024;
 my %REASON = (
     100 => 'Continue', 200 => 'OK', 201 => 'Created', 202 => 'Accepted', 204 => 'No Content', 301 => 'Moved Permanently',
     302 => 'Found', 303 => 'See Other', 304 => 'Not Modified', 307 => 'Temporary Redirect', 308 => 'Permanent Redirect',
@@ -207,10 +207,10 @@ sub reply {
     my ($result) = @_;
     my ($status, @fields) = (200);
     if (ref $result eq 'HASH' && (exists $result->{statusCode} || exists $result->{body})) {
-        $status = $result->{statusCode} // 200;
+        $status = final($result->{statusCode} // 200);
         my $given = $result->{headers} // {};
         for my $name (sort keys %$given) {
-            push @fields, map { [$name, $_] } ref $given->{$name} eq 'ARRAY' ? @{ $given->{$name} } : $given->{$name};
+            push @fields, map { [$name, $_] } grep { defined } ref $given->{$name} eq 'ARRAY' ? @{ $given->{$name} } : $given->{$name};
         }
         $result = $result->{body};
     }
@@ -229,8 +229,23 @@ sub reply {
         $type = TEXT;
     }
     push @fields, ['Content-Type', $type] if !grep { lc $_->[0] eq 'content-type' } @fields;
-    for (@fields) { die "the header field $_->[0] holds a line end\n" if "$_->[0]$_->[1]" =~ /[\r\n]/ }
+    check(@$_) for @fields;
     return ($status, \@fields, $result);
+}
+
+# The status of an answer. Refuses what is none, or only says that the answer is to come.
+sub final {
+    my ($status) = @_;
+    return $status + 0 if $status =~ /^[2-9][0-9][0-9]\z/;
+    die "the status $status is none that an answer can have: 200 to 999 are\n";
+}
+
+# Refuses what can't be a header field: it would end the head, or be another field.
+sub check {
+    my ($name, $value) = @_;
+    die "\"$name\" can't be the name of a header field\n" if $name !~ /^[!#\$%&'*+.^_`|~0-9A-Za-z-]+\z/;
+    die "the header field $name holds a line end or another control character\n" if $value =~ /[\x00-\x08\x0a-\x1f\x7f]/;
+    return;
 }
 
 sub write_all {

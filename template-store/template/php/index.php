@@ -8,7 +8,7 @@ namespace Faas;
 const TEXT = 'text/plain; charset=utf-8';
 const BYTES = 'application/octet-stream';
 const JSON = 'application/json';
-const MAX_HEAD = 64 * 1024;
+const MAX_HEAD = 1024 * 1024;
 const REASONS = [
     200 => 'OK', 201 => 'Created', 202 => 'Accepted', 204 => 'No Content', 301 => 'Moved Permanently', 302 => 'Found',
     303 => 'See Other', 304 => 'Not Modified', 307 => 'Temporary Redirect', 308 => 'Permanent Redirect',
@@ -294,19 +294,39 @@ function is_utf8(string $text): bool
     return preg_match('//u', $text) === 1;
 }
 
+/** The status of an answer. Refuses what is none, or only says that the answer is to come. */
+function final_status(mixed $status): int
+{
+    $number = filter_var($status, FILTER_VALIDATE_INT, ['options' => ['min_range' => 200, 'max_range' => 999]]);
+    if ($number === false) {
+        $said = json_encode($status);
+        throw new \UnexpectedValueException("the status $said is none that an answer can have: 200 to 999 are");
+    }
+    return $number;
+}
+
+/** Name and value of a header field. Refuses what would end the head, or be another field. */
+function field(string $name, string $value): array
+{
+    if (!preg_match('/^[!#$%&\'*+.^_`|~0-9A-Za-z-]+$/D', $name)) {
+        throw new \UnexpectedValueException("\"$name\" can't be the name of a header field");
+    }
+    if (preg_match('/[\x00-\x08\x0a-\x1f\x7f]/', $value)) {
+        throw new \UnexpectedValueException("the header field $name holds a line end or another control character");
+    }
+    return [$name, $value];
+}
+
 /** Status, header fields and body of what a handler returned. */
 function reply(mixed $result): array
 {
     $status = 200;
     $fields = [];
     if (is_array($result) && (array_key_exists('statusCode', $result) || array_key_exists('body', $result))) {
-        $status = (int) ($result['statusCode'] ?? 200);
+        $status = final_status($result['statusCode'] ?? 200);
         foreach ($result['headers'] ?? [] as $name => $values) {
-            foreach ((array) $values as $value) {
-                if (preg_match('/[\r\n]/', "$name$value")) {
-                    throw new \UnexpectedValueException("the header field $name holds a line end");
-                }
-                $fields[] = [(string) $name, (string) $value];
+            foreach (array_filter((array) $values, fn ($value) => $value !== null) as $value) {
+                $fields[] = field((string) $name, (string) $value);
             }
         }
         $result = $result['body'] ?? null;

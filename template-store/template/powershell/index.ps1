@@ -23,10 +23,14 @@ $answer = {
         $body = $result
         $response.ContentType = 'text/plain; charset=utf-8'
         if ($result -is [hashtable] -and ($result.ContainsKey('StatusCode') -or $result.ContainsKey('Body'))) {
-            if ($result.StatusCode) { $response.StatusCode = [int]$result.StatusCode }
+            if ($null -ne $result.StatusCode) {
+                $status = [int]$result.StatusCode
+                if ($status -lt 200 -or $status -gt 999) { throw "the status $status is none that an answer can have: 200 to 999 are" }
+                $response.StatusCode = $status
+            }
             $body = $result.Body
             foreach ($name in @($result.Headers.Keys)) {
-                foreach ($value in @($result.Headers[$name])) {
+                foreach ($value in @($result.Headers[$name]).Where({ $null -ne $_ })) {
                     if ($name -eq 'Content-Type') { $response.ContentType = $value } else { $response.AppendHeader($name, $value) }
                 }
             }

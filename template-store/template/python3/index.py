@@ -12,7 +12,7 @@ import time
 from types import AsyncGeneratorType, GeneratorType
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-MAX_HEAD = 64 * 1024
+MAX_HEAD = 1024 * 1024
 REASONS = {
     100: "Continue", 200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 206: "Partial Content",
     301: "Moved Permanently", 302: "Found", 303: "See Other", 304: "Not Modified", 307: "Temporary Redirect",
@@ -128,14 +128,15 @@ def reply(result):
     """Status, header fields and body of what handle(event, context) returned."""
     status, fields, body = 200, {}, result
     if isinstance(result, dict) and ("statusCode" in result or "body" in result):
-        status, fields, body = result.get("statusCode", 200), result.get("headers") or {}, result.get("body")
+        status, fields, body = result.get("statusCode"), result.get("headers") or {}, result.get("body")
     elif isinstance(result, tuple) and len(result) in (2, 3) and isinstance(result[1], int):
         body, status, fields = result if len(result) == 3 else (*result, {})
     body, kind = encode(body)
-    fields = [(str(k), v) for k, vs in dict(fields).items() for v in (vs if isinstance(vs, (list, tuple)) else [vs])]
+    fields = [(str(k), v) for k, vs in dict(fields).items() for v in (vs if isinstance(vs, (list, tuple)) else [vs])
+              if v is not None]
     if kind and not any(k.lower() == "content-type" for k, _ in fields):
         fields.append(("Content-Type", kind))
-    return int(status), fields, body
+    return 200 if status is None else status, fields, body
 
 
 def imported(name):
@@ -269,7 +270,7 @@ def wsgi(app):
         started, written = [], []
 
         def start_response(status, fields, error=None):
-            started[:] = [int(status.split(None, 1)[0]), list(fields)]
+            started[:] = [status.split(None, 1)[0], [(name, spelled(value)) for name, value in fields]]
             return written.append
 
         body = app(environ, start_response)
@@ -284,6 +285,14 @@ def wsgi(app):
         return status, fields, closing(written, body)
 
     return call
+
+
+def spelled(value):
+    """What a WSGI application means: its strings are bytes, a character each."""
+    try:
+        return value.encode("latin-1").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return value
 
 
 def closing(first, body):
@@ -319,13 +328,25 @@ def chunks(body):
         yield encode(chunk)[0]
 
 
+def final(status):
+    """The status of an answer as a number. Refuses what is none, or only says that the answer is to come."""
+    try:
+        number = int(status)
+    except (TypeError, ValueError, OverflowError):
+        number = 0
+    if not 200 <= number <= 999 or isinstance(status, float) and number != status:
+        raise ValueError(f"the status {status!r} is none that an answer can have: 200 to 999 are")
+    return number
+
+
 def checked(name, value):
     """Refuses what can't be a header field: it would end the head, or be another field."""
-    text = f"{name}{value}"
-    if "\r" in text or "\n" in text or "\0" in text:
-        raise ValueError(f"the header field {name!r} holds a line end")
     if not name or not name.isascii() or any(c <= " " or c in '():<>@,;\\"/[]?={}\x7f' for c in name):
         raise ValueError(f"{name!r} can't be the name of a header field")
+    text = str(value)
+    if not text.isprintable() and any(c < " " and c != "\t" or c == "\x7f" for c in text):
+        raise ValueError(f"the header field {name} holds a line end or another control character")
+    text.encode("utf-8", "surrogateescape")
 
 
 def trace():
@@ -396,6 +417,7 @@ class Server:
             keep = "close" not in tokens and (version == "HTTP/1.1" or "keep-alive" in tokens)
             try:
                 status, fields, body = self.handle(Event(method, target, headers, body))
+                status = final(status)
                 for name, value in fields:
                     checked(name, value)
             except (Exception, SystemExit) as error:  # a handler that exits ends its request, not the function
@@ -487,7 +509,7 @@ def send(connection, status, fields, body, keep, method, version):
         lines.append(f"Content-Length: {len(body)}")
     if not keep:
         lines.append("Connection: close")
-    top = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+    top = ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
     silent = method == "HEAD" or bare
     if not streamed:
         if silent or len(body) > 65536:  # a large one is not copied

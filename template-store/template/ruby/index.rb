@@ -15,7 +15,7 @@ module Faas
   TEXT = 'text/plain; charset=utf-8'
   BYTES = 'application/octet-stream'
   JSON_TYPE = 'application/json'
-  MAX_HEAD = 64 * 1024
+  MAX_HEAD = 1024 * 1024
   REASONS = {
     200 => 'OK', 201 => 'Created', 202 => 'Accepted', 204 => 'No Content', 301 => 'Moved Permanently', 302 => 'Found',
     303 => 'See Other', 304 => 'Not Modified', 307 => 'Temporary Redirect', 308 => 'Permanent Redirect',
@@ -177,19 +177,33 @@ module Faas
     if result.is_a?(Hash)
       whole = result.transform_keys(&:to_s)
       if whole.key?('statusCode') || whole.key?('body')
-        status = (whole['statusCode'] || 200).to_i
-        (whole['headers'] || {}).each { |name, values| [*values].each { |value| fields << [name.to_s, value.to_s] } }
+        status = whole['statusCode'] || 200
+        (whole['headers'] || {}).each { |name, values| [*values].compact.each { |value| fields << [name.to_s, value.to_s] } }
         result = whole['body']
       end
     end
     body, type = encode(result)
     fields << ['Content-Type', type] unless fields.any? { |name, _| name.casecmp?('content-type') }
     check(fields)
-    [status, fields, body]
+    [final(status), fields, body]
   end
 
+  # The status of an answer. Refuses what is none, or only says that the answer is to come.
+  def self.final(status)
+    number = Integer(status, exception: false)
+    return number if number&.between?(200, 999) && (!status.is_a?(Numeric) || number == status)
+
+    raise ArgumentError, "the status #{status.inspect} is none that an answer can have: 200 to 999 are"
+  end
+
+  # Refuses what can't be a header field: it would end the head, or be another field.
   def self.check(fields)
-    fields.each { |name, value| raise ArgumentError, "the header field #{name} holds a line end" if "#{name}#{value}" =~ /[\r\n]/ }
+    fields.each do |name, value|
+      raise ArgumentError, "#{name.inspect} can't be the name of a header field" unless name.b.match?(/\A[!#$%&'*+.^_`|~0-9A-Za-z-]+\z/n)
+      next unless value.b.match?(/[\x00-\x08\x0a-\x1f\x7f]/n)
+
+      raise ArgumentError, "the header field #{name} holds a line end or another control character"
+    end
   end
 
   # HTTP/1.1 over one thread a connection.
@@ -334,10 +348,10 @@ module Faas
       bare = [204, 304].include?(status) || status < 200
       chunked = streamed && !bare && version == 'HTTP/1.1'
       keep &&= chunked || !streamed
-      top = +"HTTP/1.1 #{status} #{REASONS.fetch(status, 'Unknown')}\r\n"
+      top = "HTTP/1.1 #{status} #{REASONS.fetch(status, 'Unknown')}\r\n".b
       fields.each do |name, value|
         # The others are the server's.
-        top << "#{name}: #{value}\r\n" unless %w[content-length transfer-encoding connection].include?(name.downcase)
+        top << "#{name}: #{value}\r\n".b unless %w[content-length transfer-encoding connection].include?(name.downcase)
       end
       top << "Transfer-Encoding: chunked\r\n" if chunked
       top << "Content-Length: #{body.bytesize}\r\n" if !streamed && !bare

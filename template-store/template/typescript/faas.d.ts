@@ -23,6 +23,7 @@ export interface Context {
 /** A whole answer. */
 export interface Answer {
   statusCode?: number;
-  headers?: Record<string, string | string[]>;
+  /** Those that are null or undefined are left out. */
+  headers?: Record<string, string | string[] | null | undefined>;
   body?: string | Buffer | Readable | object | number | boolean | null;
 }

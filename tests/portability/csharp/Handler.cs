@@ -22,6 +22,8 @@ public static class Handler
                 return Response.Bytes(req.Body).Header("Content-Type", req.Header("content-type", "none"));
             case "/status":
                 return Response.Text("status " + req.Query["code"]).Status(int.Parse(req.Query["code"]));
+            case "/answer":
+                return Response.Text("b").Status(int.Parse(Of(req, "status") ?? "200")).Header(Of(req, "name") ?? "X-Value", Of(req, "value"));
             case "/redirect":
                 return Response.Text("").Status(302).Header("Location", "/elsewhere");
             case "/cookies":
@@ -54,6 +56,12 @@ public static class Handler
             default:
                 return Response.Text("no such path").Status(404);
         }
+    }
+
+    private static string Of(Request req, string name)
+    {
+        string value;
+        return req.Query.TryGetValue(name, out value) ? value : null;
     }
 
     private static string Quoted(string text)

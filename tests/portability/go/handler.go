@@ -43,6 +43,20 @@ func Handle(w http.ResponseWriter, r *http.Request) {
 		plain()
 		w.WriteHeader(code)
 		io.WriteString(w, "status "+query["code"])
+	case "/answer":
+		plain()
+		name := query["name"]
+		if name == "" {
+			name = "X-Value"
+		}
+		if value, ok := query["value"]; ok {
+			w.Header().Set(name, value)
+		}
+		if code, ok := query["status"]; ok {
+			code, _ := strconv.Atoi(code)
+			w.WriteHeader(code)
+		}
+		io.WriteString(w, "b")
 	case "/redirect":
 		w.Header().Set("Location", "/elsewhere")
 		w.WriteHeader(http.StatusFound)

@@ -22,6 +22,9 @@ public class Handler {
                 return Response.bytes(req.body()).header("Content-Type", headers.getOrDefault("content-type", "none"));
             case "/status":
                 return Response.text(Integer.parseInt(req.query().get("code")), "status " + req.query().get("code"));
+            case "/answer":
+                return Response.text(Integer.parseInt(req.query().getOrDefault("status", "200")), "b")
+                    .header(req.query().getOrDefault("name", "X-Value"), req.query().get("value"));
             case "/redirect":
                 return Response.text(302, "").header("Location", "/elsewhere");
             case "/cookies":

@@ -22,6 +22,9 @@ function M.handle(event, context)
     return { headers = { ["Content-Type"] = headers["content-type"] or "none" }, body = event.body }
   elseif path == "/status" then
     return { statusCode = query.code, body = "status " .. query.code }
+  elseif path == "/answer" then
+    local headers = { [query.name or "X-Value"] = query.value or json.null }
+    return { headers = headers, body = "b", statusCode = tonumber(query.status) }
   elseif path == "/redirect" then
     return { statusCode = 302, headers = { Location = "/elsewhere" } }
   elseif path == "/cookies" then

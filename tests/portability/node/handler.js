@@ -22,6 +22,10 @@ module.exports = async (event, context) => {
       return { statusCode: 200, headers: { 'Content-Type': headers['content-type'] || 'none' }, body: event.rawBody };
     case '/status':
       return { statusCode: Number(query.code), body: `status ${query.code}` };
+    case '/answer': {
+      const answer = { headers: { [query.name || 'X-Value']: query.value }, body: 'b' };
+      return query.status ? { ...answer, statusCode: Number(query.status) } : answer;
+    }
     case '/redirect':
       return { statusCode: 302, headers: { Location: '/elsewhere' } };
     case '/cookies':

@@ -15,6 +15,10 @@ sub handle {
         return { headers => { 'Content-Type' => $headers->{'content-type'} // 'none' }, body => \$req->{body} };
     }
     return { statusCode => $query->{code}, body => "status $query->{code}" } if $path eq '/status';
+    if ($path eq '/answer') {
+        my %answer = (headers => { $query->{name} // 'X-Value' => $query->{value} }, body => 'b');
+        return exists $query->{status} ? { %answer, statusCode => $query->{status} } : \%answer;
+    }
     return { statusCode => 302, headers => { Location => '/elsewhere' } } if $path eq '/redirect';
     return { headers => { 'Set-Cookie' => ['a=1; Path=/', 'b=2'] }, body => 'set' } if $path eq '/cookies';
     return { tax => 4.7, of => ['grüß', undef, JSON::PP::true] } if $path eq '/json';

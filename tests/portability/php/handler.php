@@ -14,6 +14,9 @@ function handle($event, $context)
             return ['headers' => ['Content-Type' => $event->headers['content-type'] ?? 'none'], 'body' => $event->body];
         case '/status':
             return ['statusCode' => (int) $query['code'], 'body' => "status {$query['code']}"];
+        case '/answer':
+            $answer = ['headers' => [($query['name'] ?? 'X-Value') => $query['value'] ?? null], 'body' => 'b'];
+            return isset($query['status']) ? $answer + ['statusCode' => (int) $query['status']] : $answer;
         case '/redirect':
             return ['statusCode' => 302, 'headers' => ['Location' => '/elsewhere']];
         case '/cookies':

@@ -13,6 +13,9 @@ def handle(event, context):
         }}
     if path == "/status":
         return {"statusCode": int(event.query["code"]), "body": "status " + event.query["code"]}
+    if path == "/answer":
+        answer = {"headers": {event.query.get("name", "X-Value"): event.query.get("value")}, "body": "b"}
+        return {**answer, "statusCode": int(event.query["status"])} if "status" in event.query else answer
     if path == "/redirect":
         return {"statusCode": 302, "headers": {"Location": "/elsewhere"}}
     if path == "/cookies":

@@ -9,6 +9,9 @@ def handle(event:, context:)
              two: event.headers['x-two'].to_s, cookie: event.headers['cookie'].to_s }
     { statusCode: 200, body: seen }
   when '/status' then { statusCode: event.query['code'].to_i, body: "status #{event.query['code']}" }
+  when '/answer'
+    answer = { headers: { event.query.fetch('name', 'X-Value') => event.query['value'] }, body: 'b' }
+    event.query.key?('status') ? answer.merge(statusCode: event.query['status'].to_i) : answer
   when '/redirect' then { statusCode: 302, headers: { Location: '/elsewhere' } }
   when '/cookies' then { headers: { 'Set-Cookie' => ['a=1; Path=/', 'b=2'] }, body: 'set' }
   when '/json' then { tax: 4.7, of: ['grüß', nil, true] }

@@ -26,6 +26,10 @@ export async function handle(event: Event, context: Context): Promise<Answer> {
       return { statusCode: 200, headers: { 'Content-Type': one(headers['content-type']) || 'none' }, body: event.rawBody };
     case '/status':
       return { statusCode: Number(query.code), body: `status ${query.code}` };
+    case '/answer': {
+      const answer: Answer = { headers: { [query.name || 'X-Value']: query.value }, body: 'b' };
+      return query.status ? { ...answer, statusCode: Number(query.status) } : answer;
+    }
     case '/redirect':
       return { statusCode: 302, headers: { Location: '/elsewhere' } };
     case '/cookies':

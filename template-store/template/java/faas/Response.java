@@ -61,8 +61,11 @@ public final class Response {
         return other;
     }
 
-    /** Adds a header field; another Content-Type takes the first one's place. */
+    /** Adds a header field, unless its value is null; another Content-Type takes the first one's place. */
     public Response header(String name, String value) {
+        if (value == null) {
+            return this;
+        }
         if (name.equalsIgnoreCase("Content-Type")) {
             headers.removeIf(field -> field.getKey().equalsIgnoreCase(name));
         }

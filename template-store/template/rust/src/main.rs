@@ -18,6 +18,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::signal::unix::{signal, SignalKind};
 
+/// As large as the invoker takes them.
+const MAX_HEAD: usize = 1 << 20;
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 type Answer = Response<UnsyncBoxBody<Bytes, String>>;
@@ -106,6 +108,11 @@ where
     match result {
         Ok(response) => {
             let (mut head, body) = response.into_parts();
+            if head.status.is_informational() {
+                let message = format!("the status {} is none that an answer can have: 200 to 999 are", head.status.as_u16());
+                eprintln!("{message}");
+                return Err(message);
+            }
             head.headers.entry(CONTENT_TYPE).or_insert(TEXT);
             Ok(Response::from_parts(head, body.map_err(|error| error.to_string()).boxed_unsync()))
         }
@@ -168,7 +175,7 @@ async fn serve<S: 'static>(handler: impl Handler<S>, port: u16) -> std::io::Resu
         };
         let _ = stream.set_nodelay(true);
         let service = service_fn(move |request| one(handler, request));
-        let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+        let connection = http1::Builder::new().timer(TokioTimer::new()).max_buf_size(MAX_HEAD).serve_connection(TokioIo::new(stream), service);
         tokio::spawn(open.watch(connection));
     }
     drop(listener);

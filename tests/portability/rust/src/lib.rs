@@ -32,6 +32,10 @@ pub async fn handle(req: Request<Bytes>) -> Result<Response<Body>, String> {
             made(Response::builder().header("content-type", kind), req.into_body())
         }
         "/status" => made(Response::builder().status(query["code"].as_str()), format!("status {}", query["code"])),
+        "/answer" => match query.get("value") {
+            Some(value) => made(Response::builder().header("x-value", value), "b"),
+            None => made(Response::builder(), "b"),
+        },
         "/redirect" => made(Response::builder().status(302).header("location", "/elsewhere"), ""),
         "/cookies" => {
             made(Response::builder().header("set-cookie", "a=1; Path=/").header("set-cookie", "b=2"), "set")
