@@ -64,6 +64,8 @@ mod lambda_import;
 mod local;
 #[cfg(feature = "local")]
 mod local_faas_cli;
+#[cfg(feature = "local")]
+mod local_http;
 #[cfg(feature = "image")]
 mod local_run;
 #[cfg(feature = "local")]
@@ -93,6 +95,7 @@ mod released_invoker;
 mod remote_builder;
 mod secrets;
 mod shim;
+mod shim_lambda;
 #[cfg(feature = "openfaas")]
 mod sign_in;
 mod stack;

@@ -11,24 +11,24 @@ use faas::template::Catalogue;
 use crate::support::free_port;
 
 /// A shim with a handler, running.
-struct Shim {
+pub struct Shim {
     child: Option<Child>,
     port: u16,
     _dir: tempfile::TempDir,
 }
 
 /// An answer.
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
 }
 
 fn laid_out(lang: &str, file: &str, handler: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     Catalogue::new(Path::new("/nowhere")).get(lang).unwrap().copy_to(dir.path()).unwrap();
     // The starter is no part of a function that has another handler.
-    for starter in ["handler.py", "handler.js"] {
+    for starter in ["handler.py", "handler.js", "handler.rb"] {
         let _ = std::fs::remove_file(dir.path().join("function").join(starter));
     }
     std::fs::write(dir.path().join("function").join(file), handler).unwrap();
@@ -36,14 +36,20 @@ fn laid_out(lang: &str, file: &str, handler: &str) -> tempfile::TempDir {
 }
 
 fn spawn(lang: &str, dir: &Path, port: u16) -> Child {
+    spawn_with(lang, dir, port, &[])
+}
+
+fn spawn_with(lang: &str, dir: &Path, port: u16, variables: &[(&str, &str)]) -> Child {
     let (program, shim) = match lang {
         "python3" => ("python3", "index.py"),
+        "ruby" => ("ruby", "index.rb"),
         _ => ("node", "index.js"),
     };
     Command::new(program)
         .arg(shim)
         .current_dir(dir)
         .env("PORT", port.to_string())
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -52,10 +58,15 @@ fn spawn(lang: &str, dir: &Path, port: u16) -> Child {
 }
 
 impl Shim {
-    fn start(lang: &str, file: &str, handler: &str) -> Self {
+    pub fn start(lang: &str, file: &str, handler: &str) -> Self {
+        Self::start_with(lang, file, handler, &[])
+    }
+
+    /// Started with more variables in its environment.
+    pub fn start_with(lang: &str, file: &str, handler: &str, variables: &[(&str, &str)]) -> Self {
         let dir = laid_out(lang, file, handler);
         let port = free_port();
-        let child = spawn(lang, dir.path(), port);
+        let child = spawn_with(lang, dir.path(), port, variables);
         let until = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(Instant::now() < until, "the {lang} shim does not listen");
@@ -64,11 +75,11 @@ impl Shim {
         Self { child: Some(child), port, _dir: dir }
     }
 
-    fn python(handler: &str) -> Self {
+    pub fn python(handler: &str) -> Self {
         Self::start("python3", "handler.py", handler)
     }
 
-    fn node(handler: &str) -> Self {
+    pub fn node(handler: &str) -> Self {
         Self::start("node", "handler.js", handler)
     }
 
@@ -78,11 +89,11 @@ impl Shim {
         stream
     }
 
-    fn post(&self, body: &str) -> Answer {
+    pub fn post(&self, body: &str) -> Answer {
         self.send(&format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
     }
 
-    fn send(&self, request: &str) -> Answer {
+    pub fn send(&self, request: &str) -> Answer {
         let mut stream = self.connect();
         stream.write_all(request.as_bytes()).unwrap();
         read(&mut BufReader::new(stream))
@@ -350,76 +361,6 @@ fn node_that_cannot_be_loaded_ends_at_once() {
     let output = spawn("node", dir.path(), free_port()).wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("nothing-of-that-name"));
-}
-
-const URL_CALL: &str = "POST /a%20b?x=1&x=2 HTTP/1.1\r\nHost: x\r\nCookie: c=d; e=f\r\nX-Call-Id: id-1\r\nContent-Length: 17\r\n\r\n{\"subtotal\": 100}";
-const RAW_EVENT: &str =
-    "POST / HTTP/1.1\r\nHost: x\r\nX-Faas-Event: raw\r\nContent-Length: 16\r\n\r\n{\"Records\": [1]}";
-
-/// A handler of AWS Lambda sees an HTTP request as a function URL hands it over, and any other event as it is.
-fn is_called_as_by_lambda(shim: &Shim) {
-    let answer = shim.send(URL_CALL);
-    assert_eq!(answer.status, 201, "{}", answer.body);
-    let seen: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
-    let wanted = serde_json::json!({
-        "path": "/a%20b", "query": {"x": "1,2"}, "cookies": ["c=d", "e=f"], "method": "POST", "id": "id-1", "subtotal": 100
-    });
-    assert_eq!(seen, wanted);
-    assert!(answer.head.contains("Set-Cookie: g=h"), "{}", answer.head);
-    let raw = shim.send(RAW_EVENT);
-    assert_eq!((raw.status, raw.body.replace(' ', "").as_str()), (200, r#"{"records":[1]}"#));
-}
-
-#[test]
-fn python_takes_handlers_of_lambda() {
-    let shim = Shim::start(
-        "python3",
-        "lambda_function.py",
-        "import json\n\ndef lambda_handler(event, context):\n    if 'Records' in event:\n        return {'records': event['Records']}\n    \
-         seen = {'path': event['rawPath'], 'query': event['queryStringParameters'], 'cookies': event['cookies'],\n            \
-         'method': event['requestContext']['http']['method'], 'id': context.aws_request_id, 'subtotal': event['subtotal']}\n    \
-         assert json.loads(event['body'])['subtotal'] == 100\n    return {'statusCode': 201, 'cookies': ['g=h'], 'body': json.dumps(seen)}\n",
-    );
-    is_called_as_by_lambda(&shim);
-}
-
-#[test]
-fn node_takes_handlers_of_lambda() {
-    let shim = Shim::start(
-        "node",
-        "index.mjs",
-        "export const handler = async (event, context) => {\n  if (event.Records) return { records: event.Records };\n  const seen = {\n    \
-         path: event.rawPath, query: event.queryStringParameters, cookies: event.cookies,\n    method: event.requestContext.http.method, \
-         id: context.awsRequestId, subtotal: event.subtotal,\n  };\n  return { statusCode: 201, cookies: ['g=h'], body: JSON.stringify(seen) };\n};\n",
-    );
-    is_called_as_by_lambda(&shim);
-    let shim = Shim::node(
-        "exports.handler = (event, context, callback) => setTimeout(() => callback(null, { later: event.a }), 10);\n",
-    );
-    assert_eq!(shim.post("{\"a\": 1}").body, "{\"later\":1}");
-}
-
-#[test]
-fn a_module_and_function_may_be_named_as_lambda_does() {
-    let dir = laid_out("python3", "deep.py", "def entry(event, context):\n    return 'deep ' + event['a']\n");
-    let port = free_port();
-    let child = Command::new("python3")
-        .arg("index.py")
-        .current_dir(dir.path())
-        .env("PORT", port.to_string())
-        .env("FAAS_HANDLER", "deep.entry")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let shim = Shim { child: Some(child), port, _dir: dir };
-    let until = Instant::now() + Duration::from_secs(20);
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < until, "it does not listen");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert_eq!(shim.post("{\"a\": \"b\"}").body, "deep b");
 }
 
 fn bash(handler: &str, input: &str) -> (Option<i32>, String) {

@@ -66,10 +66,10 @@ impl Guard {
 
     /// Refuses a host name that is not this machine's: a web page may have pointed its own name here.
     pub fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
-        let Some(host) = host(uri, headers) else { return Ok(()) };
-        if self.is_ours(&host) {
-            return Ok(());
-        }
+        // A function sees the header, too, where a whole address is the target.
+        let named = headers.get_all(HOST).iter().filter_map(|value| value.to_str().ok());
+        let named = uri.authority().map(|authority| authority.as_str()).into_iter().chain(named);
+        let Some(host) = named.map(without_port).find(|host| !self.is_ours(host)) else { return Ok(()) };
         Err(Refused::new(
             StatusCode::FORBIDDEN,
             format_args!(
@@ -103,17 +103,13 @@ impl Guard {
     }
 }
 
-/// The host that a call names, without its port, in lower case.
-fn host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
-    let authority = match uri.authority() {
-        Some(authority) => authority.as_str(),
-        None => headers.get(HOST)?.to_str().ok()?,
-    };
+/// A host without its port, in lower case.
+fn without_port(authority: &str) -> String {
     let host = match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
         _ => authority,
     };
-    Some(host.to_ascii_lowercase())
+    host.to_ascii_lowercase()
 }
 
 #[cfg(test)]

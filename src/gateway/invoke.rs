@@ -116,9 +116,10 @@ where
         }
     };
     function.counters.done(answer.status(), began.elapsed());
+    let upgraded = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
     let headers = answer.headers_mut();
     stamp.mark(headers);
-    if !headers.contains_key(CONTENT_TYPE) {
+    if !headers.contains_key(CONTENT_TYPE) && !upgraded {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     }
     answer

@@ -3,7 +3,8 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::{Method, Request, StatusCode};
+use http::header::{CONNECTION, HeaderValue};
+use http::{Method, Request, StatusCode, Version};
 use hyper::body::Incoming;
 
 use super::answer::{self, Answer, Body, Refused};
@@ -29,6 +30,13 @@ pub(super) struct Gateway {
 impl Gateway {
     /// Answers a call from `peer`.
     pub async fn serve(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Result<Answer, Infallible> {
+        if let Some((status, why)) = faas_watchdog::ambiguous(&request) {
+            let mut answer = Refused::new(status, why).answer();
+            if request.version() < Version::HTTP_2 {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            return Ok(answer);
+        }
         if let Err(refused) = self.guard.check_host(request.uri(), request.headers()) {
             return Ok(refused.answer());
         }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use super::auth::{self, Guard};
 use super::controller::Controller;
@@ -93,7 +93,8 @@ async fn serve(place: Place, settings: &Settings, lock: &File) -> Result<()> {
     let idle = tokio::spawn(super::idle::watch(Arc::clone(&controller)));
     let keeper = tokio::spawn(keep_told(state.clone(), told.clone()));
 
-    let connections = GracefulShutdown::new();
+    // Every connection holds a receiver, so the channel is closed when the last one has ended.
+    let last = watch::Sender::new(false);
     let ended = async {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -101,7 +102,7 @@ async fn serve(place: Place, settings: &Settings, lock: &File) -> Result<()> {
         }
     };
     tokio::select! {
-        () = accept(&listener, &gateway, &connections) => {}
+        () = accept(&listener, &gateway, &last) => {}
         () = ended => {}
     }
     idle.abort();
@@ -114,7 +115,8 @@ async fn serve(place: Place, settings: &Settings, lock: &File) -> Result<()> {
     drop(listener);
     tracing::info!("stopping: calls in flight may take {} s", settings.grace.as_secs());
     controller.close_logs();
-    let calls = async { tokio::join!(connections.shutdown(), queue.stop(settings.grace)) };
+    last.send_replace(true);
+    let calls = async { tokio::join!(last.closed(), queue.stop(settings.grace)) };
     if tokio::time::timeout(settings.grace, calls).await.is_err() {
         tracing::warn!("calls that took too long were cut");
     }
@@ -124,7 +126,7 @@ async fn serve(place: Place, settings: &Settings, lock: &File) -> Result<()> {
     Ok(())
 }
 
-async fn accept(listener: &TcpListener, gateway: &Arc<Gateway>, connections: &GracefulShutdown) {
+async fn accept(listener: &TcpListener, gateway: &Arc<Gateway>, last: &watch::Sender<bool>) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).title_case_headers(true);
     builder.http2().timer(TokioTimer::new());
@@ -141,10 +143,20 @@ async fn accept(listener: &TcpListener, gateway: &Arc<Gateway>, connections: &Gr
         let _ = stream.set_nodelay(true);
         let gateway = Arc::clone(gateway);
         let service = service_fn(move |request| Arc::clone(&gateway).serve(request, peer));
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = connections.watch(connection);
+        // With upgrades: a function may want to speak WebSocket.
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let mut last = last.subscribe();
         tokio::spawn(async move {
-            if let Err(e) = connection.await {
+            let mut connection = std::pin::pin!(connection);
+            let ended = tokio::select! {
+                biased;
+                ended = connection.as_mut() => ended,
+                _ = last.changed() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(e) = ended {
                 tracing::debug!("connection of {peer}: {e}");
             }
         });

@@ -237,10 +237,15 @@ pub(crate) struct Exchange {
     pub(crate) stalled: Stalled,
     /// When something of it came last.
     pub(crate) heard: Instant,
+    /// What it broke off with, while what came before that is still on its way.
+    pub(crate) broken: Option<BoxError>,
 }
 
 impl Exchange {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         // With a link, frames are put into `incoming` by `drive` alone, so only `drive` needs the waker.
         let mut quiet = Context::from_waker(Waker::noop());
         let frame = match Pin::new(&mut self.incoming).poll_frame(&mut quiet) {
@@ -272,7 +277,12 @@ impl Exchange {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => Poll::Ready(Some(Err(self.cut(error.into())))),
+            Some(Err(error)) => {
+                // hyper writes out what it has when there is no more for the moment, and drops it at an error.
+                self.broken = Some(self.cut(error.into()));
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
             None => {
                 self.finish(context);
                 Poll::Ready(None)

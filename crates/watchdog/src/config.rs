@@ -91,8 +91,8 @@ pub struct Config {
     pub command: Vec<String>,
     /// Where the process runs; the current folder when `None`.
     pub cwd: Option<PathBuf>,
-    /// The whole environment of the process: nothing is inherited. `PORT` and `port` are added in [`Mode::Http`],
-    /// the request's `Http_*` in the other modes.
+    /// The whole environment of the process: nothing is inherited. `PORT` and `port` are added in [`Mode::Http`], and
+    /// `AWS_LAMBDA_FUNCTION_TIMEOUT` unless it is there; the request's `Http_*` in the other modes.
     pub env: Vec<(String, String)>,
     /// How requests reach the process.
     pub mode: Mode,

@@ -36,6 +36,11 @@ impl Failure {
         Failure::new(StatusCode::BAD_GATEWAY, "the function's process broke off; see its log").because(reason)
     }
 
+    /// The process answered, and not as HTTP says.
+    pub(crate) fn no_http(reason: impl Into<String>) -> Self {
+        Failure::new(StatusCode::BAD_GATEWAY, "the function answered what is no HTTP; see its log").because(reason)
+    }
+
     /// A time limit was reached.
     pub(crate) fn timeout(limit: &str) -> Self {
         Failure::new(StatusCode::GATEWAY_TIMEOUT, format!("the function did not answer within its {limit}"))

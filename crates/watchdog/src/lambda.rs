@@ -145,8 +145,10 @@ async fn call(invoker: &Invoker, invocation: &Invocation, event: &Event) -> Resp
     *request.method_mut() = event.method.clone();
     *request.uri_mut() = event.target.clone();
     *request.headers_mut() = event.headers.clone();
+    let deadline = invocation.deadline.map(|deadline| deadline.to_string());
     let context = [
         ("x-call-id", Some(invocation.id.as_str())),
+        ("lambda-runtime-deadline-ms", deadline.as_deref()),
         ("x-amzn-trace-id", invocation.trace.as_deref()),
         ("x-amzn-request-context", event.context.as_deref()),
     ];

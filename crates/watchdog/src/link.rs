@@ -8,11 +8,12 @@
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
@@ -39,11 +40,14 @@ pub(crate) struct Link {
     socket: RawFd,
     /// It has carried a request before.
     pub(crate) used: bool,
+    /// The other end said `100 Continue`.
+    continued: Arc<AtomicBool>,
 }
 
 /// A request that got no response.
 pub(crate) struct SendFailure {
-    pub(crate) error: hyper::Error,
+    /// `None`: the other end said `100 Continue`, which nobody had asked for, and takes that for its answer.
+    pub(crate) error: Option<hyper::Error>,
     /// The request, when nothing of it went out.
     pub(crate) unsent: Option<Request<RequestBody>>,
 }
@@ -60,7 +64,7 @@ impl Link {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(std::io::Error::other)?;
-        Ok(Box::new(Link { sender, connection: Some(connection), socket, used: false }))
+        Ok(Box::new(Link { sender, connection: Some(connection), socket, used: false, continued: Arc::default() }))
     }
 
     /// Moves bytes both ways.
@@ -74,7 +78,12 @@ impl Link {
     }
 
     /// Sends a request.
-    pub(crate) fn send(mut self: Box<Self>, request: Request<RequestBody>) -> Sending {
+    pub(crate) fn send(mut self: Box<Self>, mut request: Request<RequestBody>) -> Sending {
+        let continued = self.continued.clone();
+        hyper::ext::on_informational(&mut request, move |interim| {
+            // Those that come ahead of an answer that is long in coming are none of the caller's business.
+            continued.fetch_or(interim.status() == StatusCode::CONTINUE, Ordering::Relaxed);
+        });
         let response = Box::pin(self.sender.try_send_request(request));
         Sending { link: self, response }
     }
@@ -114,15 +123,22 @@ pub(crate) struct Sending {
 impl Sending {
     /// Waits for the head of the response; not to be called again after that.
     pub(crate) async fn answer(&mut self) -> Result<Response<Incoming>, SendFailure> {
-        std::future::poll_fn(|context| self.poll(context))
-            .await
-            .map_err(|mut failure| SendFailure { unsent: failure.take_message(), error: failure.into_error() })
+        std::future::poll_fn(|context| self.poll(context)).await
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<ResponseHead> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Response<Incoming>, SendFailure>> {
         self.link.drive(context);
         // All that can make this ready happens in `drive`: no waker needed.
-        self.response.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        match self.response.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(head) => Poll::Ready(head.map_err(|mut failure| SendFailure {
+                unsent: failure.take_message(),
+                error: Some(failure.into_error()),
+            })),
+            Poll::Pending if self.link.continued.load(Ordering::Relaxed) => {
+                Poll::Ready(Err(SendFailure { error: None, unsent: None }))
+            }
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     /// See [`Link::half_close`].

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use faas_watchdog::{BoxError, Error, Invoker, LogSink, Mode, Settings};
-use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING};
-use http::{Method, Request, Response, StatusCode, Version};
+use faas_watchdog::{BoxError, Error, Invoker, LogSink, Mode, Settings, ambiguous};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
@@ -160,18 +160,6 @@ async fn answer(server: Arc<Server>, request: Request<Incoming>) -> Reply {
         "/metrics" => metrics(&server.invoker),
         _ => server.invoker.call(request).await.map(Either::Right),
     }
-}
-
-/// What hyper lets through and another server on the way may have understood in another way (RFC 9112 §3.2, §6.1).
-fn ambiguous(request: &Request<Incoming>) -> Option<(StatusCode, &'static str)> {
-    let hosts = request.headers().get_all(HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
-        return Some((StatusCode::BAD_REQUEST, "a request needs one Host header"));
-    }
-    let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
-    let chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-    let understood = codings.next().is_none_or(chunked) && codings.next().is_none();
-    (!understood).then_some((StatusCode::NOT_IMPLEMENTED, "no transfer coding but chunked is understood"))
 }
 
 impl Server {

@@ -23,6 +23,8 @@ pub(crate) const HEALTHY: Duration = Duration::from_secs(10);
 const SWEEP: Duration = Duration::from_millis(250);
 /// How long the other calls in a child may take to end once it is to be ended because one ran over its time.
 const LAST_CALLS: Duration = Duration::from_secs(2);
+/// How long a call may take on Lambda at most: what is said where there is no limit.
+const LONGEST_CALL: Duration = Duration::from_secs(900);
 
 /// Where the child is in its life.
 #[derive(Clone)]
@@ -276,6 +278,10 @@ async fn start(shared: &Shared) -> std::io::Result<(Upstream, Process)> {
     };
     let port = upstream.port().to_string();
     let env = config.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    // The shims' handlers of Lambda ask how long they have left.
+    let limits = [config.exec_timeout, config.write_timeout].into_iter().filter(|limit| !limit.is_zero());
+    let seconds = limits.min().unwrap_or(LONGEST_CALL).as_secs_f64().to_string();
+    let env = [("AWS_LAMBDA_FUNCTION_TIMEOUT", seconds.as_str())].into_iter().chain(env);
     // Last, so that they win: `PORT` may say where the invoker itself listens, as on Knative.
     let env = env.chain([("PORT", port.as_str()), ("port", port.as_str())]);
     let process = spawn::start(&shared.program, &config.command[1..], config.cwd.as_deref(), env).await?;

@@ -54,7 +54,7 @@ pub(crate) async fn open(
         remove_hop_by_hop(&mut head.headers);
         // No link: the connection has a task of its own, and ends with this response.
         let (stalled, heard) = (Stalled::default(), Instant::now());
-        let exchange = Exchange { incoming, link: None, endpoint, ticket, deadline, stalled, heard };
+        let exchange = Exchange { incoming, link: None, endpoint, ticket, deadline, stalled, heard, broken: None };
         return Ok(Response::from_parts(head, Body::child(exchange)));
     }
     let child = hyper::upgrade::on(&mut response);

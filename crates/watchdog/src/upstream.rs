@@ -83,8 +83,14 @@ pub(crate) async fn call(
         let link = call.end();
         drop(call);
         match answered {
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                return Err(Failure::no_http("the function answered 101, and nobody had asked for another protocol"));
+            }
             Ok(response) => {
                 return Ok(answer(response, link, endpoint, ticket, deadline, stalled));
+            }
+            Err(SendFailure { error: None, .. }) => {
+                return Err(Failure::no_http("the function answered 100, and nobody had asked whether to go on"));
             }
             Err(SendFailure { unsent: Some(unsent), .. }) if used || Instant::now() < patience => {
                 if !used {
@@ -92,12 +98,16 @@ pub(crate) async fn call(
                 }
                 request = unsent;
             }
-            Err(SendFailure { .. }) if used && let Some(head) = &spare => {
+            Err(SendFailure { error: Some(error), .. })
+                if used
+                    && !error.is_parse()
+                    && let Some(head) = &spare =>
+            {
                 request = Request::from_parts(head.clone(), RequestBody::Empty);
             }
-            Err(SendFailure { error, .. }) => {
+            Err(SendFailure { error: Some(error), .. }) => {
                 let failure = explain(&error);
-                if failure.status == StatusCode::BAD_GATEWAY {
+                if failure.status == StatusCode::BAD_GATEWAY && !error.is_parse() {
                     shared.until_noticed(&endpoint).await;
                 }
                 return Err(failure);
@@ -131,7 +141,7 @@ fn answer(
         return Response::from_parts(parts, Body::full(Bytes::new()));
     }
     let heard = Instant::now();
-    let exchange = Exchange { incoming, link, endpoint, ticket, deadline, stalled, heard };
+    let exchange = Exchange { incoming, link, endpoint, ticket, deadline, stalled, heard, broken: None };
     Response::from_parts(parts, Body::child(exchange))
 }
 
@@ -228,6 +238,9 @@ pub(crate) fn explain(error: &hyper::Error) -> Failure {
         return request_failure(error);
     }
     let cause = error.source().map_or_else(String::new, |source| format!(": {source}"));
+    if error.is_parse() {
+        return Failure::no_http(format!("the function answered what is no HTTP: {error}{cause}"));
+    }
     Failure::broken(format!("the function's process broke off: {error}{cause}"))
 }
 

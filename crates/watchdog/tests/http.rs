@@ -129,6 +129,19 @@ async fn a_prefix_of_the_upstream_comes_before_the_path() {
 }
 
 #[tokio::test]
+async fn the_child_is_told_how_long_a_call_may_take() {
+    let seconds = |exec: u64, write: u64| async move {
+        let mut config = server();
+        (config.exec_timeout, config.write_timeout) = (Duration::from_secs(exec), Duration::from_secs(write));
+        let (invoker, _) = started(config).await;
+        json(&invoker, get("/request")).await["env"]["AWS_LAMBDA_FUNCTION_TIMEOUT"].clone()
+    };
+    assert_eq!(seconds(8, 30).await, "8");
+    assert_eq!(seconds(30, 6).await, "6");
+    assert_eq!(seconds(0, 0).await, "900");
+}
+
+#[tokio::test]
 async fn a_large_response_waits_for_its_reader() {
     let (invoker, _) = started(server()).await;
     let response = invoker.call(get("/large?bytes=50000000")).await;

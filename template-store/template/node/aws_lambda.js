@@ -1,5 +1,6 @@
 'use strict';
 // Handlers of AWS Lambda, handler(event, context), called as Lambda does; loaded when the function has one.
+const { AsyncResource, createHook, executionAsyncId } = require('async_hooks');
 const os = require('os');
 
 const JSON_TYPE = 'application/json';
@@ -16,7 +17,8 @@ class Context {
     this.logGroupName = env.AWS_LAMBDA_LOG_GROUP_NAME || `/aws/lambda/${this.functionName}`;
     this.logStreamName = env.AWS_LAMBDA_LOG_STREAM_NAME || os.hostname();
     this.callbackWaitsForEmptyEventLoop = true;
-    const until = Date.now() + 1000 * Number(env.AWS_LAMBDA_FUNCTION_TIMEOUT || 30);
+    // The deadline that Lambda gave, or what the invoker says of the function's time, in seconds.
+    const until = Number(headers['lambda-runtime-deadline-ms']) || Date.now() + 1000 * Number(env.AWS_LAMBDA_FUNCTION_TIMEOUT || 30);
     this.getRemainingTimeInMillis = () => Math.max(0, until - Date.now());
     this.done = settle;
     this.succeed = (result) => settle(null, result);
@@ -24,9 +26,41 @@ class Context {
   }
 }
 
+// A name or an address without its port, the first of a list.
+function bare(hosts) {
+  const host = hosts.split(',')[0].trim();
+  if (host.startsWith('[')) return host.slice(1).split(']')[0];
+  return host.split(':').length === 2 ? host.split(':')[0] : host;
+}
+
+// What a function URL would tell of the request.
+function requestContext({ method, headers }, path, name) {
+  const now = new Date();
+  const [, day, month, year, clock] = now.toUTCString().split(' ');
+  const domainName = bare(headers['x-forwarded-host'] || headers.host || 'localhost');
+  return {
+    accountId: '000000000000',
+    apiId: name,
+    domainName,
+    domainPrefix: domainName.split('.')[0],
+    http: {
+      method,
+      path,
+      protocol: 'HTTP/1.1',
+      sourceIp: bare(headers['x-forwarded-for'] || '127.0.0.1'),
+      userAgent: headers['user-agent'] || '',
+    },
+    requestId: headers['x-call-id'] || '',
+    routeKey: '$default',
+    stage: '$default',
+    time: `${day}/${month}/${year}:${clock} +0000`,
+    timeEpoch: now.getTime(),
+  };
+}
+
 // A request as Lambda's function URLs and HTTP APIs hand it over (payload 2.0), and beside that, where the body is an
 // object of JSON, its fields: so a handler of either kind finds what it looks for.
-function eventOf(request, raw) {
+function eventOf(request, raw, name) {
   const url = new URL(request.url, 'http://function');
   const text = raw.toString('utf8');
   const encoded = !Buffer.from(text).equals(raw);
@@ -38,7 +72,7 @@ function eventOf(request, raw) {
       fields = {};
     }
   }
-  const { cookie, ...headers } = request.headers;
+  const { cookie, 'lambda-runtime-deadline-ms': deadline, ...headers } = request.headers;
   const given = headers['x-amzn-request-context'];
   const event = {
     version: '2.0',
@@ -46,18 +80,7 @@ function eventOf(request, raw) {
     rawPath: request.url.split('?')[0],
     rawQueryString: url.search.slice(1),
     headers,
-    requestContext: given ? JSON.parse(given) : {
-      http: {
-        method: request.method,
-        path: url.pathname,
-        protocol: 'HTTP/1.1',
-        sourceIp: (headers['x-forwarded-for'] || '127.0.0.1').split(',')[0],
-        userAgent: headers['user-agent'] || '',
-      },
-      requestId: headers['x-call-id'] || '',
-      routeKey: '$default',
-      stage: '$default',
-    },
+    requestContext: given ? JSON.parse(given) : requestContext(request, url.pathname, name),
     body: encoded ? raw.toString('base64') : text,
     isBase64Encoded: encoded,
   };
@@ -87,17 +110,67 @@ function answerOf(result) {
   return { statusCode: result.statusCode, headers, body };
 }
 
+// What node's own name for a thing says of whether it keeps a process alive: what waits does, a promise by itself doesn't.
+const WAITS = /^(?!PROMISE|TLSWRAP|HTTP|FILEHANDLE)([A-Z0-9]+|Timeout|Immediate)$/;
+const LOOK = 10; // ms
+
+// Calls a function. Once it has returned, `idle` is called when nothing is under way any more of what it began, unless
+// `stop`, which it returns beside the result, was called before that. On Lambda that is when the event loop is empty.
+function followed(run, idle) {
+  const root = new AsyncResource('FAAS');
+  const family = new Set([root.asyncId()]);
+  const open = new Map();
+  const hook = createHook({
+    init(id, type, trigger, resource) {
+      if (!family.has(executionAsyncId()) && !family.has(trigger)) return;
+      family.add(id);
+      if (WAITS.test(type)) open.set(id, resource);
+    },
+    destroy(id) {
+      open.delete(id);
+    },
+  }).enable();
+  let timer;
+  const stop = () => {
+    clearInterval(timer);
+    hook.disable();
+  };
+  try {
+    const returned = root.runInAsyncScope(run);
+    timer = setInterval(() => {
+      for (const resource of open.values()) if (typeof resource.hasRef !== 'function' || resource.hasRef()) return;
+      stop();
+      idle();
+    }, LOOK);
+    return { returned, stop };
+  } catch (error) {
+    stop();
+    throw error;
+  }
+}
+
 // Resolves to the answer of a handler(event, context) or handler(event, context, callback), called as AWS Lambda does.
 async function call(handler, request, raw) {
   const isEvent = request.headers['x-faas-event'] === 'raw'; // no HTTP call: event and answer are JSON, as they are
-  const event = isEvent ? JSON.parse(raw.toString('utf8') || '{}') : eventOf(request, raw);
   const result = await new Promise((resolve, reject) => {
-    const settle = (error, value) => (error ? reject(error) : resolve(value));
-    const returned = handler(event, new Context(request.headers, settle), settle);
+    let settled = false;
+    let stop = () => {};
+    const settle = (error, value) => {
+      settled = true;
+      stop();
+      return error ? reject(error) : resolve(value);
+    };
+    const context = new Context(request.headers, settle);
+    const event = isEvent ? JSON.parse(raw.toString('utf8') || '{}') : eventOf(request, raw, context.functionName);
+    let returned;
+    if (handler.constructor.name === 'AsyncFunction') returned = handler(event, context, settle);
+    // Who neither calls back nor waits for anything has answered with nothing.
+    else ({ returned, stop } = followed(() => handler(event, context, settle), () => resolve(null)));
     const awaited = returned !== null && typeof returned === 'object' && typeof returned.then === 'function';
+    if (awaited || settled) stop();
     if (awaited) returned.then(resolve, reject);
     // As on Lambda, what a handler returns that is no promise is nothing: it calls back.
-    else if (handler.length < 3 && returned !== undefined) resolve(returned);
+    else if (handler.length < 3 && returned !== undefined) settle(null, returned);
   });
   if (!isEvent) return answerOf(result);
   return { statusCode: 200, headers: { 'Content-Type': JSON_TYPE }, body: JSON.stringify(result === undefined ? null : result) };

@@ -7,6 +7,8 @@ from base64 import b64decode, b64encode
 from urllib.parse import parse_qsl
 
 JSON = "application/json"
+# Header fields that stand elsewhere in an event, or in none.
+OURS = ("cookie", "lambda-runtime-deadline-ms")
 
 
 class Context:
@@ -25,15 +27,36 @@ class Context:
         self.aws_request_id = headers.get("x-call-id", "")
         self.log_group_name = env("AWS_LAMBDA_LOG_GROUP_NAME", f"/aws/lambda/{name}")
         self.log_stream_name = env("AWS_LAMBDA_LOG_STREAM_NAME", socket.gethostname())
-        self._started = time.monotonic()
+        until = headers.get("lambda-runtime-deadline-ms", "")
+        self._until = int(until) if until.isdigit() else (time.time() + float(env("AWS_LAMBDA_FUNCTION_TIMEOUT", "30"))) * 1000
 
     def get_remaining_time_in_millis(self):
-        """Of the function's timeout, where it is known: AWS_LAMBDA_FUNCTION_TIMEOUT, in seconds."""
-        whole = float(os.environ.get("AWS_LAMBDA_FUNCTION_TIMEOUT", "30"))
-        return max(0, int((whole - (time.monotonic() - self._started)) * 1000))
+        """Until the deadline that Lambda gave, or of what the invoker says in AWS_LAMBDA_FUNCTION_TIMEOUT, in seconds."""
+        return max(0, int(self._until - time.time() * 1000))
 
 
-def event_of(event):
+def bare(host):
+    """A name or an address without its port, the first of a list."""
+    host = host.split(",")[0].strip()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0] if host.count(":") == 1 else host
+
+
+def request_context(event, name):
+    """What a function URL would tell of the request."""
+    headers, now = event.headers, time.time()
+    domain = bare(headers.get("x-forwarded-host") or headers.get("host", "localhost"))
+    return {
+        "accountId": "000000000000", "apiId": name, "domainName": domain, "domainPrefix": domain.partition(".")[0],
+        "http": {"method": event.method, "path": event.path, "protocol": "HTTP/1.1",
+                 "sourceIp": bare(headers.get("x-forwarded-for", "127.0.0.1")), "userAgent": headers.get("user-agent", "")},
+        "requestId": headers.get("x-call-id", ""), "routeKey": "$default", "stage": "$default",
+        "time": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now)), "timeEpoch": int(now * 1000),
+    }
+
+
+def event_of(event, name):
     """A request as Lambda's function URLs and HTTP APIs hand it over (payload 2.0), and beside that, where the body is
     an object of JSON, its fields: so a handler of either kind finds what it looks for."""
     try:
@@ -47,16 +70,10 @@ def event_of(event):
             fields = json.loads(body)
         except ValueError:
             pass
-    context = event.headers.get("x-amzn-request-context")
-    if context is None:
-        context = {"http": {"method": event.method, "path": event.path, "protocol": "HTTP/1.1",
-                            "userAgent": event.headers.get("user-agent", ""),
-                            "sourceIp": event.headers.get("x-forwarded-for", "127.0.0.1").split(",")[0]},
-                   "requestId": event.headers.get("x-call-id", ""), "routeKey": "$default", "stage": "$default"}
-    else:
-        context = json.loads(context)
+    given = event.headers.get("x-amzn-request-context")
+    context = json.loads(given) if given else request_context(event, name)
     fields.update({"version": "2.0", "routeKey": "$default", "rawPath": event.raw_path, "rawQueryString": event.raw_query,
-                  "headers": {name: value for name, value in event.headers.items() if name != "cookie"},
+                  "headers": {name: value for name, value in event.headers.items() if name not in OURS},
                   "requestContext": context, "body": body, "isBase64Encoded": encoded})
     if cookies:
         fields["cookies"] = cookies.split("; ")
@@ -77,6 +94,7 @@ def reply_of(result):
     for name, values in (result.get("multiValueHeaders") or {}).items():
         fields = [field for field in fields if field[0].lower() != name.lower()] + [(name, value) for value in values]
     fields += [("Set-Cookie", cookie) for cookie in result.get("cookies") or ()]
+    fields = [field for field in fields if field[1] is not None]
     body = result.get("body")
     if body is None:
         body = b""
@@ -86,7 +104,7 @@ def reply_of(result):
         body = (body if isinstance(body, str) else json.dumps(body)).encode("utf-8", "surrogateescape")
     if not any(name.lower() == "content-type" for name, _ in fields):
         fields.append(("Content-Type", JSON))
-    return int(result["statusCode"]), fields, body
+    return result["statusCode"], fields, body
 
 
 def adapted(handler):
@@ -94,7 +112,7 @@ def adapted(handler):
     def call(event):
         context = Context(event.headers)
         if event.headers.get("x-faas-event") != "raw":
-            return reply_of(handler(event_of(event), context))
+            return reply_of(handler(event_of(event, context.function_name), context))
         # No HTTP call: the event and the answer are JSON, as they are.
         result = handler(json.loads(event.body or b"{}"), context)
         return 200, [("Content-Type", JSON)], json.dumps(result).encode()

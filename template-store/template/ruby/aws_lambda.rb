@@ -17,7 +17,9 @@ module Faas
         @aws_request_id = headers['x-call-id'].to_s
         @log_group_name = ENV.fetch('AWS_LAMBDA_LOG_GROUP_NAME', "/aws/lambda/#{@function_name}")
         @log_stream_name = ENV['AWS_LAMBDA_LOG_STREAM_NAME'] || Socket.gethostname
-        @deadline_ms = ((Time.now.to_f + ENV.fetch('AWS_LAMBDA_FUNCTION_TIMEOUT', '30').to_f) * 1000).to_i
+        # What Lambda gave, or of what the invoker says of the function's time, in seconds.
+        given = headers['lambda-runtime-deadline-ms']
+        @deadline_ms = given ? given.to_i : ((Time.now.to_f + ENV.fetch('AWS_LAMBDA_FUNCTION_TIMEOUT', '30').to_f) * 1000).to_i
       end
 
       def get_remaining_time_in_millis = [@deadline_ms - (Time.now.to_f * 1000).to_i, 0].max
@@ -25,7 +27,7 @@ module Faas
 
     def self.call(handler, event)
       context = Context.new(event.headers)
-      return answer(handler.call(event: event(event), context: context)) unless event.headers['x-faas-event'] == 'raw'
+      return answer(handler.call(event: event(event, context.function_name), context: context)) unless event.headers['x-faas-event'] == 'raw'
 
       # No HTTP call: the event and the answer are JSON, as they are.
       result = handler.call(event: JSON.parse(event.body.empty? ? '{}' : event.body), context: context)
@@ -34,16 +36,16 @@ module Faas
 
     # A request as Lambda's function URLs and HTTP APIs hand it over (payload 2.0), and beside that, where the body is an
     # object of JSON, its fields: so a handler of either kind finds what it looks for.
-    def self.event(event)
+    def self.event(event, name)
       text = event.text
       encoded = !text.valid_encoding?
       fields = !encoded && text.lstrip.start_with?('{') ? parsed(text) : {}
       path, query = event.target.split('?', 2)
-      headers = event.headers.except('cookie')
+      headers = event.headers.except('cookie', 'lambda-runtime-deadline-ms')
       given = headers['x-amzn-request-context']
       fields.merge!(
         'version' => '2.0', 'routeKey' => '$default', 'rawPath' => path, 'rawQueryString' => query.to_s, 'headers' => headers,
-        'requestContext' => given ? JSON.parse(given) : request_context(event),
+        'requestContext' => given ? JSON.parse(given) : request_context(event, name),
         'body' => encoded ? [event.body].pack('m0') : text, 'isBase64Encoded' => encoded
       )
       fields['cookies'] = event.headers['cookie'].split('; ') if event.headers['cookie']
@@ -60,15 +62,28 @@ module Faas
       {}
     end
 
-    def self.request_context(event)
+    # What a function URL would tell of the request.
+    def self.request_context(event, name)
       headers = event.headers
+      now = Time.now.utc
+      domain = bare(headers['x-forwarded-host'] || headers['host'] || 'localhost')
       {
+        'accountId' => '000000000000', 'apiId' => name, 'domainName' => domain, 'domainPrefix' => domain.split('.').first,
         'http' => {
           'method' => event.http_method, 'path' => event.path, 'protocol' => 'HTTP/1.1',
-          'sourceIp' => headers.fetch('x-forwarded-for', '127.0.0.1').split(',').first, 'userAgent' => headers['user-agent'].to_s
+          'sourceIp' => bare(headers.fetch('x-forwarded-for', '127.0.0.1')), 'userAgent' => headers['user-agent'].to_s
         },
-        'requestId' => headers['x-call-id'].to_s, 'routeKey' => '$default', 'stage' => '$default'
+        'requestId' => headers['x-call-id'].to_s, 'routeKey' => '$default', 'stage' => '$default',
+        'time' => now.strftime('%d/%b/%Y:%H:%M:%S +0000'), 'timeEpoch' => (now.to_f * 1000).to_i
       }
+    end
+
+    # A name or an address without its port, the first of a list.
+    def self.bare(hosts)
+      host = hosts.split(',').first.to_s.strip
+      return host[1..].split(']').first if host.start_with?('[')
+
+      host.count(':') == 1 ? host.split(':').first : host
     end
 
     # Status, header fields and body, as function URLs read what a handler returned.
@@ -79,12 +94,12 @@ module Faas
       end
       fields = []
       (result['headers'] || {}).merge(result['multiValueHeaders'] || {}).each do |name, values|
-        [*values].each { |value| fields << [name.to_s, value.to_s] }
+        [*values].compact.each { |value| fields << [name.to_s, value.to_s] }
       end
-      (result['cookies'] || []).each { |cookie| fields << ['Set-Cookie', cookie] }
+      (result['cookies'] || []).each { |cookie| fields << ['Set-Cookie', cookie.to_s] }
       fields << ['Content-Type', JSON_TYPE] unless fields.any? { |name, _| name.casecmp?('content-type') }
       Faas.check(fields)
-      [result['statusCode'].to_i, fields, body(result)]
+      [Faas.final(result['statusCode']), fields, body(result)]
     end
 
     def self.body(result)
