@@ -122,7 +122,7 @@ fn a_template_is_proven() {
     let Some(registry) = bed("FAAS_REGISTRY") else { return };
     let made = Test::new().args(["template", "new", "mine", "--from", "bash"]).stdout_has("template/mine\n").run();
     assert!(made.read("template/mine/template.yml").starts_with("language: mine\n"));
-    assert!(!made.list("template/mine").contains(&"README.md".to_owned()));
+    assert!(made.read("template/mine/README.md").starts_with("# mine\n"), "{}", made.read("template/mine/README.md"));
     made.then().args(["template", "new", "mine"]).status(2).stderr_has("is there already").run();
     let process = made.then().args(["template", "check", "mine", "--no-image", "--output", "json"]).run().json();
     assert_eq!((&process[3]["step"], &process[3]["result"]), (&"answer as process".into(), &"ok".into()));
@@ -135,9 +135,20 @@ fn a_template_is_proven() {
         .file("template/echo/function/x", "");
     let proven = echo.args(["template", "check", "template/echo"]).run();
     assert!(proven.stdout.contains("answer as image"), "{}", proven.stdout);
+    // Of an image that can't be built the log stays.
+    let dockerfile = format!("FROM {registry}/fn/echo:latest\nRUN echo the last words; exit 3\n");
+    let broken = engine(made.then())
+        .file("template/broken/template.yml", manifest)
+        .file("template/broken/Dockerfile", dockerfile)
+        .file("template/broken/function/x", "");
+    let broken = broken.args(["template", "check", "template/broken"]).status(1).run();
+    let log = broken.dir().join("build/logs/template-check.log");
+    assert!(broken.stderr.contains(&log.display().to_string()), "{}", broken.stderr);
+    assert!(std::fs::read_to_string(log).unwrap().contains("the last words"));
     for (file, text, said) in [
         ("template/bad/template.yml", "language: [\n", "template.yml can't be used"),
         ("template/none/x.txt", "", "has no template.yml"),
+        ("template/slip/template.yml", "language: x\nfprocess: cat\nnativ:\n  run: cat\n", "did you mean `native`?"),
     ] {
         let folder = file.rsplit_once('/').unwrap().0;
         let done = made.then().file(file, text).args(["template", "check", folder]).status(2).run();

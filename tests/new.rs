@@ -337,6 +337,25 @@ fn ctrl_c_ends_a_menu_as_escape_does_and_brings_the_cursor_back() {
 }
 
 #[test]
+fn on_a_terminal_it_asks_for_the_name_until_it_is_one() {
+    let test = new();
+    let dir = test.dir();
+    let mut command = Test::clone_place(&test).args(["new", "--lang", "bash"]).env("TERM", "xterm").command();
+    command.env_remove("CI");
+    let mut session = rexpect::session::spawn_command(command, Some(20_000)).unwrap();
+    session.exp_string("Name").unwrap();
+    session.send_line("Not One").unwrap();
+    session.exp_string("can't be a function's name").unwrap();
+    // What was typed stands there to be mended.
+    session.send("\x15").unwrap();
+    session.send(&"\x7f".repeat(10)).unwrap();
+    session.send_line("tax").unwrap();
+    session.exp_string("Function created in folder: ./tax").unwrap();
+    session.exp_eof().unwrap();
+    assert!(dir.join("tax/handler.sh").is_file());
+}
+
+#[test]
 fn in_ci_and_without_a_terminal_it_never_asks() {
     for (name, value) in [("CI", "true"), ("CI", "1")] {
         let test = new();
@@ -347,6 +366,7 @@ fn in_ci_and_without_a_terminal_it_never_asks() {
         assert!(said.contains("--lang is missing") && !said.contains("Language"), "{said}");
     }
     new().arg("tax").status(2).stderr_has("--lang is missing").run();
+    new().args(["--lang", "bash"]).status(2).stderr_has("NAME is missing").stderr_has("faas new tax --lang").run();
 }
 
 #[test]

@@ -127,3 +127,37 @@ fn tests_that_fail_are_shown_and_end_with_1() {
     assert_eq!((&lines[0]["outcome"], &lines[0]["code"]), (&"failed".into(), &1.into()));
     done.then().args(["test", "vat"]).status(4).stderr_has("no function `vat`").run();
 }
+
+#[test]
+fn functions_without_tests_are_told_and_end_with_1() {
+    let all = [
+        ("python3", "test_handler.py"),
+        ("node", "handler.test.js"),
+        ("ruby", "test/handler_test.rb"),
+        ("bash", "test.sh"),
+        ("php", "tests/handler.php"),
+        ("lua", "test.lua"),
+        ("perl", "t/handler.t"),
+        ("go", "handler_test.go"),
+    ];
+    let mut made: Option<Done> = None;
+    for (lang, test) in all {
+        let new = made.as_ref().map_or_else(|| with_tools(Test::new()), Done::then).args(["new", lang, "--lang", lang]);
+        let done = if made.is_some() { new.args(["--append", "stack.yml"]).run() } else { new.run() };
+        std::fs::remove_file(done.dir().join(lang).join(test)).expect("a test");
+        made.get_or_insert(done);
+    }
+    let made = made.expect("functions");
+    let done = made.then().args(["test", "--output", "json"]).status(1).run();
+    for ((lang, _), line) in all.iter().zip(done.json().as_array().expect("lines")) {
+        assert_eq!((&line["outcome"], &line["output"]), (&"none".into(), &"no tests found".into()), "{lang}: {line}");
+    }
+    let names: Vec<&str> = all.iter().map(|(lang, _)| *lang).collect();
+    assert!(done.stderr.contains(&format!("no tests were found for {}", names.join(", "))), "{}", done.stderr);
+    made.then()
+        .args(["test", "bash"])
+        .status(1)
+        .stdout("bash: not tested: no tests found\n")
+        .stderr_has("`faas new NAME --lang LANG` makes a function with a test to begin with")
+        .run();
+}

@@ -7,9 +7,10 @@ use regex::Regex;
 
 use super::{Built, Options, Project, bundle, step};
 use crate::artifact::Artifact;
-use crate::error::Result;
+use crate::error::{OrFault, Result};
 use crate::function::Function;
 use crate::progress::Progress;
+use crate::template::manifest::Step;
 
 /// The most of a test's output that is kept, in bytes; what comes after is counted and not kept.
 const KEPT: usize = 1 << 20;
@@ -21,8 +22,10 @@ pub enum Outcome {
     Passed(Tested),
     /// A step ended with another exit code than 0.
     Failed(Tested),
-    /// Its template names no tests, or the handler has none: why.
+    /// It can't have any: why.
     None(String),
+    /// There are none.
+    Missing,
 }
 
 /// What was run.
@@ -63,7 +66,7 @@ pub async fn test(
 }
 
 async fn run(
-    steps: &[crate::template::manifest::Step],
+    steps: &[Step],
     dir: &Path,
     name: &str,
     cache: &str,
@@ -71,13 +74,14 @@ async fn run(
     progress: &dyn Progress,
 ) -> Result<Outcome> {
     let started = Instant::now();
-    let (mut done, mut any, mut left_out) = (Tested::default(), false, 0_usize);
+    let (mut done, mut any, mut missing, mut left_out) = (Tested::default(), false, false, 0_usize);
     for one in steps {
         let one = one.filled(&[("cache", cache)]);
         if !step::applies(&one, dir)? {
             continue;
         }
         any = true;
+        let before = done.output.len();
         let (status, _) = step::execute(&one.run, dir, name, None, &mut |line| {
             let line = paths.own(line);
             progress.passing(name, &line);
@@ -90,18 +94,30 @@ async fn run(
         })
         .await?;
         done.code = status.code();
+        missing = is_none(&one, &done.output[before..])?;
         if !status.success() {
             break;
         }
     }
-    if !any {
-        return Ok(Outcome::None("it has no tests".into()));
+    if !any || missing {
+        return Ok(Outcome::Missing);
     }
     if left_out > 0 {
         done.output += &format!("… and {left_out} lines more\n");
     }
     done.took = started.elapsed();
     Ok(if done.code == Some(0) { Outcome::Passed(done) } else { Outcome::Failed(done) })
+}
+
+/// Whether a step says that there was nothing to test.
+fn is_none(step: &Step, output: &str) -> Result<bool> {
+    let found = |pattern: &Option<String>| match pattern {
+        None => Ok(false),
+        Some(pattern) => Regex::new(pattern).map(|regex| regex.is_match(output)).or_fault(|| {
+            format!("`{pattern}`, by which a template knows that there are no tests, is no regular expression")
+        }),
+    };
+    Ok(found(&step.none)? && !found(&step.some)?)
 }
 
 /// The files of the bundle that are the user's own, by the names that the user knows them by.

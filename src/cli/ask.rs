@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use dialoguer::theme::ColorfulTheme;
-use dialoguer::{FuzzySelect, Select};
+use dialoguer::{FuzzySelect, Input, Select};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
 use crate::error::{Fault, OrFault, Result};
@@ -22,6 +22,21 @@ pub fn choose(prompt: &'static str, items: Vec<String>, search: bool) -> Result<
         }
     })?;
     chosen.ok_or_else(Fault::interrupted)
+}
+
+/// What is typed in, once it is good; else `good` says why not, and it is asked again.
+///
+/// # Errors
+/// When nobody can be asked; [`crate::error::Kind::Interrupted`] on Ctrl-C.
+pub fn typed(
+    prompt: &'static str,
+    good: impl Fn(&str) -> std::result::Result<(), String> + Send + 'static,
+) -> Result<String> {
+    at_terminal(move || {
+        let theme = ColorfulTheme::default();
+        let input = Input::<String>::with_theme(&theme).with_prompt(prompt);
+        input.validate_with(|text: &String| good(text)).interact_text()
+    })
 }
 
 /// Asks by `question`, which waits for keys.

@@ -25,7 +25,7 @@ mod write;
                         faas new old --lang python3 --shape lambda --provider lambda\n  faas new --list")]
 pub struct New {
     /// The function's name
-    #[arg(required_unless_present = "list", value_name = "NAME")]
+    #[arg(value_name = "NAME")]
     name: Option<String>,
     /// The template to make it from; `--list` names them
     #[arg(long, value_name = "LANG")]
@@ -93,7 +93,11 @@ impl New {
         if self.list {
             return list(&catalogue, context);
         }
-        let name = self.name.as_deref().unwrap_or_default();
+        let name = match self.name.take() {
+            Some(name) => name,
+            None => ask::name(context)?,
+        };
+        let name = name.as_str();
         check_name(name)?;
         let lang = match self.lang.as_deref() {
             Some(lang @ ("python" | "python27")) => {

@@ -37,6 +37,9 @@ struct Line {
     code: Option<i32>,
     seconds: f64,
     output: String,
+    /// There could be tests, and there are none.
+    #[serde(skip)]
+    missing: bool,
 }
 
 impl Test {
@@ -80,6 +83,13 @@ impl Test {
             let all = functions.len();
             faults.push(Fault::failed(format!("the tests of {failed} of {all} functions failed")));
         }
+        let missing: Vec<&str> = lines.iter().filter(|line| line.missing).map(|line| line.name.as_str()).collect();
+        if !missing.is_empty() {
+            faults.push(
+                Fault::failed(format!("no tests were found for {}", missing.join(", ")))
+                    .hint("`faas new NAME --lang LANG` makes a function with a test to begin with; `faas test NAME` tests one alone"),
+            );
+        }
         match faults.len() {
             0 => Ok(()),
             1 => Err(faults.remove(0)),
@@ -100,16 +110,19 @@ async fn tested(function: &Function, project: &Project<'_>, progress: &dyn Progr
         Ok(Outcome::Passed(tested)) => progress.done(name, &format!("passed in {:.1}s", tested.took.as_secs_f64())),
         Ok(Outcome::Failed(_)) => progress.failed(name, "its tests failed"),
         Ok(Outcome::None(why)) => progress.done(name, &format!("not tested: {why}")),
+        Ok(Outcome::Missing) => progress.failed(name, "it has no tests"),
         Err(_) => progress.failed(name, "it can't be tested"),
     }
     result
 }
 
 fn line(function: &Function, outcome: Outcome) -> Line {
+    let missing = matches!(outcome, Outcome::Missing);
     let (outcome, tested, why) = match outcome {
         Outcome::Passed(tested) => ("passed", tested, None),
         Outcome::Failed(tested) => ("failed", tested, None),
         Outcome::None(why) => ("none", Default::default(), Some(why)),
+        Outcome::Missing => ("none", Default::default(), Some("no tests found".to_owned())),
     };
     Line {
         name: function.name.clone(),
@@ -118,6 +131,7 @@ fn line(function: &Function, outcome: Outcome) -> Line {
         code: tested.code,
         seconds: (tested.took.as_secs_f64() * 1000.0).round() / 1000.0,
         output: why.unwrap_or(tested.output),
+        missing,
     }
 }
 

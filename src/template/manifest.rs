@@ -49,6 +49,24 @@ pub struct Manifest {
     pub test: Vec<Step>,
 }
 
+/// The keys of [`Manifest`].
+const KEYS: [&str; 14] = [
+    "language",
+    "extends",
+    "fprocess",
+    "build_options",
+    "welcome_message",
+    "handler_folder",
+    "shapes",
+    "starters",
+    "unproven",
+    "watchdog",
+    "native",
+    "image",
+    "lambda",
+    "test",
+];
+
 /// A shape that handlers can have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -177,6 +195,10 @@ pub struct Step {
     pub probe: Option<String>,
     /// What to do when `probe` or `run` does not work.
     pub hint: Option<String>,
+    /// Of tests: this regular expression is found in what is printed where there were none.
+    pub none: Option<String>,
+    /// Of tests: and this one, then, is not.
+    pub some: Option<String>,
 }
 
 fn steps<'de, D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Vec<Step>, D::Error> {
@@ -225,14 +247,18 @@ struct Map {
     unless: Option<String>,
     probe: Option<String>,
     hint: Option<String>,
+    none: Option<String>,
+    some: Option<String>,
 }
 
 impl From<Written> for Step {
     fn from(written: Written) -> Self {
         match written {
-            Written::Line(run) => Self { run, when: None, matches: None, unless: None, probe: None, hint: None },
-            Written::Map(Map { run, when, matches, unless, probe, hint }) => {
-                Self { run, when, matches, unless, probe, hint }
+            Written::Line(run) => {
+                Self { run, when: None, matches: None, unless: None, probe: None, hint: None, none: None, some: None }
+            }
+            Written::Map(Map { run, when, matches, unless, probe, hint, none, some }) => {
+                Self { run, when, matches, unless, probe, hint, none, some }
             }
         }
     }
@@ -270,6 +296,22 @@ impl Manifest {
             return Err(Fault::usage(format!("{shown} can't be used")).problems(vec![problem.at(place)]));
         }
         Ok(manifest)
+    }
+
+    /// Keys at the top of a `template.yml` that are nearly ours: slips, most likely, where those of other tools are not.
+    #[must_use]
+    pub fn slips(text: &str, shown: &str) -> Vec<Problem> {
+        let keys =
+            text.lines().filter(|line| !line.starts_with([' ', '#', '-'])).filter_map(|line| line.split_once(':'));
+        keys.map(|(key, _)| key.trim_end())
+            .filter(|key| !KEYS.contains(key))
+            .filter_map(|key| {
+                let is_near = |ours: &&str| strsim::damerau_levenshtein(key, ours) <= (key.len() / 3).clamp(1, 2);
+                let near = KEYS.into_iter().find(is_near)?;
+                let problem = Problem::error(key, format!("`{key}` is no key of a template"));
+                Some(problem.hint(format!("did you mean `{near}`?")).at(find(text, shown, key)))
+            })
+            .collect()
     }
 
     /// Takes what it does not say from the template that it extends.
@@ -374,6 +416,15 @@ mod tests {
     fn a_missing_key_is_told_in_words_for_its_writer() {
         let fault = Manifest::parse("language: x\n: bad\n", "template/x/template.yml").unwrap_err();
         assert!(fault.problems[0].message.contains("is missing here"), "{fault:?}");
+    }
+
+    #[test]
+    fn slips_are_told_from_keys_of_other_tools() {
+        let text = "language: go\nfproces: x\nmount_ssh: true\nnativ:\n  run: cat\n# imag: x\n";
+        let slips = Manifest::slips(text, "t");
+        let hints: Vec<_> = slips.iter().filter_map(|slip| slip.hint.as_deref()).collect();
+        assert_eq!(hints, ["did you mean `fprocess`?", "did you mean `native`?"]);
+        assert_eq!(slips[1].place.as_ref().map(|place| (place.line, place.length)), Some((4, 5)));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What `faas new` asks on a terminal: the language, the handler's shape where there are several, the platform.
-use crate::cli::ask::choose;
+use crate::cli::ask::{choose, typed};
 use crate::context::Context;
 use crate::error::{Fault, Result};
 use crate::template::{Catalogue, Summary};
@@ -20,6 +20,18 @@ pub struct Chosen {
     pub shape: Option<String>,
     /// The platform; `None` when the command line named it.
     pub provider: Option<String>,
+}
+
+/// Asks for the function's name, until it is one.
+///
+/// # Errors
+/// A usage fault where there is nobody to ask; interrupted when the user ends it.
+pub fn name(context: &Context) -> Result<String> {
+    if !context.out.may_ask() {
+        return Err(Fault::usage("NAME is missing: what the function is to be called")
+            .hint("as in: faas new tax --lang python3; `faas new --list` names the languages"));
+    }
+    typed("Name", |name| super::check_name(name).map_err(|fault| fault.message))
 }
 
 /// Asks for the template and its shape, unless one is named already, and for the platform unless it is `given`.

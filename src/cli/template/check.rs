@@ -13,6 +13,7 @@ use crate::context::{Context, Dirs};
 use crate::error::{Fault, OrFault, Result};
 use crate::function::Function;
 use crate::output::{progress, table};
+use crate::template::manifest::Manifest;
 use crate::template::{Catalogue, Template, file};
 
 /// The name of the function that is made.
@@ -94,6 +95,13 @@ impl Check {
         let name = self.copied(place, context)?;
         let catalogue = Catalogue::new(place);
         let template = catalogue.get(&name)?;
+        let written = std::fs::read_to_string(place.join("template").join(&name).join("template.yml"));
+        let slips = Manifest::slips(&written.unwrap_or_default(), &format!("template/{name}/template.yml"));
+        if !slips.is_empty() {
+            return Err(
+                Fault::usage(format!("template/{name}/template.yml has keys that mean nothing")).problems(slips)
+            );
+        }
         ok(STEPS[0], manifest(&template)?);
         let function = made(&template, place)?;
         let count = walkdir::WalkDir::new(&function.build.handler).into_iter().flatten().filter(|e| e.path().is_file());
@@ -259,7 +267,8 @@ impl Check {
         let project = &Project::new(context, project.root, &[], project.catalogue);
         let done = crate::runtime::block_on_parallel(async {
             let options = Options::default();
-            let built = build::build(&function, ArtifactKind::Image, project, &options, progress.as_ref()).await?;
+            let built = build::build(&function, ArtifactKind::Image, project, &options, progress.as_ref()).await;
+            let built = built.map_err(|fault| kept(fault, &project.build_dir, &context.cwd.join("build")))?;
             proofs.push(Proof { step: STEPS[4], result: Verdict::Ok, detail: built.reason });
             let engine = project.engine().await?;
             container.start(engine).await?;
@@ -345,6 +354,19 @@ fn manifest(template: &Template) -> Result<String> {
     .filter_map(|(way, is)| is.then_some(way))
     .collect();
     Ok(format!("{language}: {}", ways.join(", ")))
+}
+
+/// The fault of a build whose folder goes away, with its log where it stays.
+#[cfg(feature = "image")]
+fn kept(mut fault: Fault, from: &Path, to: &Path) -> Fault {
+    let log = Path::new("logs").join(format!("{FUNCTION}.log"));
+    let (old, new) = (from.join(&log), to.join(&log));
+    let is_kept =
+        new.parent().is_some_and(|parent| std::fs::create_dir_all(parent).is_ok()) && std::fs::copy(&old, &new).is_ok();
+    if is_kept && let Some(hint) = &mut fault.hint {
+        *hint = hint.replace(&*old.to_string_lossy(), &new.to_string_lossy());
+    }
+    fault
 }
 
 /// A function of the template.

@@ -50,11 +50,15 @@ impl New {
         let handler = base.manifest.handler_folder();
         for file in base.with_shapes() {
             let is_handler = file.path.starts_with(handler);
-            let is_about = file.path == std::path::Path::new("README.md");
-            if is_about || self.extend && !is_handler {
+            if self.extend && !is_handler {
                 continue;
             }
             file.write_to(&new.join(&file.path))?;
+        }
+        let about = new.join("README.md");
+        if let Ok(text) = std::fs::read_to_string(&about) {
+            let title = format!("# {}\n", self.from);
+            std::fs::write(&about, text.replacen(&title, &format!("# {name}\n"), 1)).or_fault(cant)?;
         }
         let manifest = new.join("template.yml");
         let text = match self.extend {
