@@ -246,7 +246,7 @@ fn page() -> String {
     let columns: Vec<(&str, Value)> = COLUMNS.iter().map(|column| (*column, read(column))).collect();
     let mut text = String::from(
         "# Portability\n\nWritten by `FAAS_PORTABILITY_WRITE=1 make test-full`: the same handler in every template and shape, \
-         deployed to every\nplatform and asked the same requests. A cell says how many were answered alike.\n\n",
+         deployed to every\nplatform and asked the same requests. A cell says how many were answered alike;\none that has fewer than the others of its row was asked before the list grew.\n\n",
     );
     text += &format!("| handler | shape | {} |\n|---|---|{}\n", COLUMNS.join(" | "), "---|".repeat(COLUMNS.len()));
     let (mut red, mut none) = (String::new(), BTreeMap::<&str, Vec<String>>::new());
