@@ -138,6 +138,15 @@ pub trait Backend: Send + Sync {
         Ok(())
     }
 
+    /// What somebody changed behind our back, by what [`Backend::observe`] saw, and beyond what [`Deployed`] tells.
+    ///
+    /// # Errors
+    /// When the change can't be one of this platform.
+    fn drift(&self, change: &Change) -> Result<Vec<Difference>> {
+        let _ = change;
+        Ok(Vec::new())
+    }
+
     /// What [`Backend::apply`] would change, as the platform itself works it out without doing it; `None` where it
     /// can't say.
     async fn preview(&self, change: &Change) -> Result<Option<Vec<Difference>>> {
@@ -170,8 +179,8 @@ pub trait Backend: Send + Sync {
         false
     }
 
-    /// Sets the number of replicas.
-    async fn scale(&self, id: &FunctionId, replicas: u32) -> Result<()>;
+    /// Sets the number of replicas; tells how many the platform has taken, where its answer says so.
+    async fn scale(&self, id: &FunctionId, replicas: u32) -> Result<Option<u64>>;
 
     /// Whether the function answers calls now: `Ok(true)` once at least one replica is available.
     async fn ready(&self, id: &FunctionId) -> Result<bool>;
@@ -200,6 +209,11 @@ pub trait Backend: Send + Sync {
     async fn registry(&self, reference: &str) -> Result<Option<RegistryLogin>> {
         let _ = reference;
         Ok(None)
+    }
+
+    /// Removes a function, also one that something else deployed, and nothing beside it.
+    async fn remove_foreign(&self, id: &FunctionId) -> Result<()> {
+        self.remove(id).await
     }
 
     /// Removes a function and leaves its log where it is.

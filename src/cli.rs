@@ -18,6 +18,8 @@ mod ask;
 mod auth;
 mod backends;
 mod bashcompletion;
+#[cfg(feature = "lambda")]
+mod blank;
 mod build;
 mod cache;
 mod chart;
@@ -150,6 +152,8 @@ pub struct Global {
 /// Runs the command line of this process.
 #[must_use]
 pub fn run() -> ExitCode {
+    #[cfg(feature = "lambda")]
+    blank::taken_away();
     clap_complete::CompleteEnv::with_factory(|| complete::live(command())).complete();
     let args: Vec<OsString> = std::env::args_os().collect();
     let dialect = compat::dialect(&args);

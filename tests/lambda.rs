@@ -27,6 +27,33 @@ fn half_a_pair_of_keys_a_profile_that_is_not_there_and_an_address_that_is_none_a
 }
 
 #[test]
+fn addresses_that_are_empty_count_as_not_set() {
+    let mine = "http://127.0.0.1:9";
+    let test =
+        with_keys(project("blank", ""), mine).env("AWS_ENDPOINT_URL_LAMBDA", "").env("AWS_ENDPOINT_URL_STS", " ");
+    test.args(["describe", "blank-tax"]).status(1).stderr_has("Connection refused").run();
+    let test =
+        with_keys(project("blank", ""), "").file("stack.yml", stack("blank", "").replace("us-east-1", "xx-no-9"));
+    test.args(["describe", "blank-tax"]).status(1).stderr_has("is the region right").run();
+}
+
+#[test]
+fn keys_with_a_line_break_are_told_by_their_place() {
+    for (variable, value, found) in [
+        ("AWS_ACCESS_KEY_ID", "AK\n", "a line break"),
+        ("AWS_SECRET_ACCESS_KEY", "secret\r", "a line break"),
+        ("AWS_SESSION_TOKEN", "to ken", "a blank"),
+    ] {
+        let test = with_keys(project("broken", ""), "http://127.0.0.1:9").env(variable, value);
+        test.args(["describe", "broken-tax"]).status(5).stderr_has(format!("{variable} has {found} in it")).run();
+    }
+    let config = "[default]\ncredential_process = printf '{\"Version\":1,\"AccessKeyId\":\"A\\\\nK\",\"SecretAccessKey\":\"s\"}'\n";
+    let test = project("broken", "").file("config", config).env("AWS_CONFIG_FILE", "config");
+    let test = test.args(["describe", "broken-tax"]).status(5);
+    test.stderr_has("the AWS access key ID has a line break in it").stderr_has("the program that gives it").run();
+}
+
+#[test]
 fn without_a_region_it_is_said_where_to_set_one() {
     let stack = stack("noregion", "").replace("region: us-east-1", "");
     with_keys(project("noregion", ""), "http://127.0.0.1:9")
@@ -97,6 +124,41 @@ fn what_only_aws_would_notice_is_noticed_before() {
         .status(2)
         .stderr_has("it takes true, false or an image's name, not 7")
         .run();
+}
+
+#[test]
+fn a_runtime_of_another_language_is_told_where_it_stands() {
+    for runtime in ["python2.7", "nodejs22.x", "cobol", "provided.al2023"] {
+        let more = format!("    lambda: {{runtime: {runtime}}}\n");
+        let test = with_keys(project("runtime", &more), "http://127.0.0.1:9").arg("up").status(2);
+        let test = test.stderr_has(format!("the runtime `{runtime}` is none for `lang: python3`"));
+        test.stderr_has("stack.yml:7:").stderr_has("its template is made for python3.").run();
+    }
+    let fine = with_keys(project("runtime", "    lambda: {runtime: python3.12}\n"), "http://127.0.0.1:9").arg("build");
+    fine.stderr_has("runtime-tax: built").run();
+}
+
+#[test]
+fn credentials_that_can_not_be_had_are_told_by_profile_file_and_program() {
+    let config = "[profile web]\nrole_arn = arn:aws:iam::123456789012:role/pod\nweb_identity_token_file = no/token\n\
+        [profile over]\nrole_arn = arn:aws:iam::123456789012:role/over\nsource_profile = web\n\
+        [profile signed]\nlogin_session = arn:aws:iam::123456789012:user/me\n\
+        [profile junk]\ncredential_process = echo junk --key hidden\n";
+    let with = |profile: &str| {
+        let test = project("source", "").file("config", config).env("AWS_CONFIG_FILE", "config");
+        test.env("AWS_PROFILE", profile).args(["describe", "source-tax"]).status(5)
+    };
+    for profile in ["web", "over"] {
+        with(profile).stderr_has("the profile `web` has `web_identity_token_file = no/token`").run();
+    }
+    let signed = with("signed").stderr_has("the profile `signed` is signed in by `aws login`");
+    signed.stderr_has("aws configure export-credentials --profile signed").run();
+    let junk = with("junk").stderr_has("`echo`, the credential_process of the profile `junk`, gave none").run();
+    assert!(!junk.stderr.contains("hidden"), "{}", junk.stderr);
+    let test = project("source", "")
+        .env("AWS_WEB_IDENTITY_TOKEN_FILE", "no/token")
+        .env("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/pod");
+    test.args(["describe", "source-tax"]).status(5).stderr_has("AWS_WEB_IDENTITY_TOKEN_FILE names `no/token`").run();
 }
 
 #[test]

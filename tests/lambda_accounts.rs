@@ -267,7 +267,7 @@ fn the_doctor_names_identity_region_and_the_rights_that_are_missing() {
             {
                 "Effect": "Allow",
                 "Action": ["iam:PassRole"],
-                "Resource": [role("faas-doctor"), role("faas-doctor-schedules")],
+                "Resource": [role("faas-doctor-us-east-1"), role("faas-doctor-us-east-1-schedules")],
                 "Condition": {"StringEquals": {"iam:PassedToService": ["lambda.amazonaws.com", "scheduler.amazonaws.com"]}},
             },
             {"Effect": "Allow", "Action": ["lambda:CreateFunction"], "Resource": [function, format!("{function}:*")]},

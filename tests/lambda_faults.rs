@@ -68,7 +68,7 @@ fn a_role_that_lambda_can_not_assume_is_told_at_once_when_it_is_not_new() {
 }
 
 #[test]
-fn what_somebody_else_changes_in_between_is_read_again_once() {
+fn what_somebody_else_changes_in_between_is_read_again() {
     if !bed() {
         return;
     }
@@ -78,8 +78,12 @@ fn what_somebody_else_changes_in_between_is_read_again_once() {
     let done = oracle.project("revision", "").arg("up").run();
     oracle.seen();
     let changed = done.then().file("tax/handler.py", "def handle(req):\n    return 'two'\n").arg("up");
-    changed.status(1).stderr_has("was changed by somebody else meanwhile").run();
-    assert_eq!(oracle.seen().iter().filter(|op| *op == "UpdateFunctionCode").count(), 2);
+    let changed = changed.status(1).stderr_has("was changed by somebody else meanwhile");
+    changed.stderr_has("somebody else is deploying it: wait until that is done, and run this again").run();
+    let seen = oracle.seen();
+    let count = |what: &str| seen.iter().filter(|op| *op == what).count();
+    assert_eq!(count("UpdateFunctionCode"), 4);
+    assert!(count("GetFunction") >= 4, "it is read each time: {seen:?}");
     oracle.check();
 }
 
@@ -219,4 +223,60 @@ fn an_image_for_another_processor_or_for_several_is_told_before_anything_is_made
     let done = up("cpu/amd").stdout_has("created").run();
     crate::support::lambda::remove(&done, "cpu-tax");
     oracle.check();
+}
+
+#[test]
+fn what_answers_a_call_must_be_lambda() {
+    for body in ["<ListBucketResult/>", "<html>sign in to the network</html>"] {
+        let address = format!("http://{}", answering("200 OK", body));
+        let call = |more: &[&str]| {
+            let test =
+                with_keys(project("other", ""), &address).args(["invoke", "other-tax"]).args(more.iter().copied());
+            test.stdin("1").status(1)
+        };
+        for more in [&[][..], &["--async"], &["--raw"]] {
+            call(more).stdout("").stderr_has("what answered is not Lambda").stderr_has(body).run();
+        }
+        call(&["--stream"]).stdout("").run();
+    }
+    let address = answering("200 OK\r\nx-amzn-RequestId: 1", "{}");
+    let queued = with_keys(project("other", ""), &format!("http://{address}")).args(["invoke", "other-tax", "--async"]);
+    queued.stdin("1").status(1).stderr_has("was not taken into Lambda's queue").stderr_has("HTTP 200").run();
+}
+
+#[test]
+fn a_role_that_another_run_removes_meanwhile_is_removed() {
+    if !bed() {
+        return;
+    }
+    for call in ["ListAttachedRolePolicies", "DetachRolePolicy", "ListRolePolicies", "DeleteRole"] {
+        let oracle = refusing(&format!("{call}=NoSuchEntity:404:Role not found"));
+        let done = oracle.project("racing", "").arg("up").run();
+        done.then().arg("remove").stdout("Removed racing-tax.\n").run();
+        oracle.check();
+    }
+}
+
+#[test]
+fn several_functions_of_a_stack_are_removed_at_once() {
+    if !bed() {
+        return;
+    }
+    let oracle = Oracle::start("");
+    let more: String = (0..8).map(|n| format!("  herd-{n}: {{lang: python3, handler: ./tax}}\n")).collect();
+    let done = oracle.project("herd", &more).arg("up").run();
+    let gone = done.then().arg("remove").run();
+    assert_eq!(gone.stdout.lines().count(), 9);
+    oracle.check();
+}
+
+#[test]
+fn credentials_that_have_expired_are_no_right_to_read() {
+    if !bed() {
+        return;
+    }
+    let oracle =
+        refusing("GetFunction=ExpiredTokenException:403:The security token included in the request is expired");
+    let done = oracle.project("expired", "").arg("doctor").status(1).stdout_has("the credentials have expired").run();
+    assert!(!done.stdout.contains("reading is allowed"), "{}", done.stdout);
 }

@@ -77,6 +77,23 @@ fn a_template_of_sam_becomes_a_stack_that_is_valid() {
 }
 
 #[test]
+fn what_is_open_or_out_of_range_is_warned_of_and_files_are_named() {
+    let template = TEMPLATE
+        .replace("PLAIN: x", "API_TOKEN: hunter2, DB: \"postgres://me:pw@db/x\", PLAIN: x")
+        .replace("Timeout: 5", "Timeout: 5\n      MemorySize: 999999");
+    let done = Test::new().file("template.yaml", template).args(["import", "template.yaml"]);
+    let done =
+        done.stderr_has("hello-world: `API_TOKEN` looks like a secret").stderr_has("hello-world: `DB` looks like");
+    let done = done.stderr_has("hello-world: `MemorySize: 999999` came along, and Lambda takes 128 to 10240").run();
+    assert!(!done.stderr.contains("hunter2") && !done.stderr.contains("`PLAIN` looks"), "{}", done.stderr);
+    for bad in ["service: x\nprovider: 7\nfunctions: 3\n", "schema_version: 1\nname: [\n", "a: [1\n", "kind: Pod\n"] {
+        let failed = done.then().file("bad2.yaml", bad).args(["import", "bad2.yaml"]).command().output().unwrap();
+        let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+        assert!(!failed.status.success() && said.contains("bad2.yaml"), "{bad}: {said}");
+    }
+}
+
+#[test]
 fn a_function_on_lambda_becomes_a_stack() {
     if !bed() {
         return;

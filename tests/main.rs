@@ -60,6 +60,8 @@ mod lambda_docs;
 mod lambda_faults;
 #[cfg(feature = "lambda")]
 mod lambda_import;
+#[cfg(feature = "lambda")]
+mod lambda_plans;
 #[cfg(feature = "local")]
 mod local;
 #[cfg(feature = "local")]

@@ -172,8 +172,8 @@ impl Backend for Knative {
         true
     }
 
-    async fn scale(&self, id: &FunctionId, replicas: u32) -> Result<()> {
-        scale::scale(&self.cluster, id, replicas).await
+    async fn scale(&self, id: &FunctionId, replicas: u32) -> Result<Option<u64>> {
+        scale::scale(&self.cluster, id, replicas).await.map(|()| None)
     }
 
     async fn ready(&self, id: &FunctionId) -> Result<bool> {

@@ -1,5 +1,6 @@
 //! AWS Lambda by its API alone: no CloudFormation, no bucket, and no container engine for zip functions.
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use serde_json::json;
@@ -7,8 +8,8 @@ use tokio::sync::OnceCell;
 
 use super::capabilities::{Can, Capabilities};
 use super::{
-    Backend, Call, Change, Deployed, Difference, Finding, Info, LogQuery, LogStream, RegistryLogin, Reply, Scope,
-    Secrets, Traffic,
+    Backend, Call, Change, Deployed, Difference, Finding, Info, LogQuery, LogStream, RegistryLogin, Reply, STACK_KEY,
+    Scope, Secrets, Traffic,
 };
 use crate::artifact::ArtifactKind;
 use crate::error::{Fault, Result};
@@ -19,6 +20,7 @@ use crate::progress::Progress;
 
 mod apply;
 mod aws;
+mod beside;
 mod bucket;
 mod check;
 mod concurrency;
@@ -40,6 +42,7 @@ mod pace;
 mod package;
 mod parameters;
 mod preview;
+mod prune;
 mod registry;
 mod remove;
 mod rights;
@@ -93,13 +96,14 @@ pub struct Lambda {
     settings: Arc<Settings>,
     aws: Arc<OnceCell<Aws>>,
     roles: Arc<role::Roles>,
+    seen: Arc<Mutex<HashMap<String, wait::There>>>,
 }
 
 impl Lambda {
     /// Nothing is looked for until the first call.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings: Arc::new(settings), aws: Arc::default(), roles: Arc::default() }
+        Self { settings: Arc::new(settings), aws: Arc::default(), roles: Arc::default(), seen: Arc::default() }
     }
 
     /// The function `name` of the account, whoever made it, as an entry of a stack file; and its region.
@@ -109,6 +113,11 @@ impl Lambda {
     pub async fn imported(&self, name: &str) -> Result<(Imported, String)> {
         let region = self.aws().await?.region.clone();
         Ok((import::function(self, name).await?, region))
+    }
+
+    /// Keeps what a function is on Lambda, for [`Backend::drift`].
+    fn saw(&self, name: &str, there: wait::There) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), there);
     }
 
     async fn aws(&self) -> Result<&Aws> {
@@ -138,11 +147,20 @@ impl Backend for Lambda {
     }
 
     async fn observe(&self, scope: &Scope) -> Result<Vec<Deployed>> {
-        observe::observe(self.aws().await?, scope).await
+        observe::observe(self, scope).await
     }
 
     async fn apply(&self, change: &Change, progress: &dyn Progress) -> Result<Deployed> {
         apply::apply(self, change, None, progress).await
+    }
+
+    fn foreign(&self, deployed: &Deployed) -> Option<String> {
+        let ours = deployed.annotations.contains_key(STACK_KEY);
+        (!ours).then(|| format!("it has no tag {STACK_KEY}"))
+    }
+
+    fn drift(&self, change: &Change) -> Result<Vec<Difference>> {
+        preview::drift(self, change)
     }
 
     async fn preview(&self, change: &Change) -> Result<Option<Vec<Difference>>> {
@@ -162,9 +180,10 @@ impl Backend for Lambda {
     }
 
     /// Lambda starts as many instances as there are calls: what can be set is how many at most, and 0 is a pause.
-    async fn scale(&self, id: &FunctionId, replicas: u32) -> Result<()> {
+    async fn scale(&self, id: &FunctionId, replicas: u32) -> Result<Option<u64>> {
         let limit = i32::try_from(replicas).map_err(|_| Fault::usage(format!("{replicas} is too many")))?;
-        concurrency::set_concurrency(self.aws().await?, &name::function_name(id), limit).await
+        let taken = concurrency::set_concurrency(self.aws().await?, &name::function_name(id), limit).await?;
+        Ok(u64::try_from(taken).ok())
     }
 
     async fn ready(&self, id: &FunctionId) -> Result<bool> {
@@ -198,6 +217,10 @@ impl Backend for Lambda {
 
     async fn registry(&self, reference: &str) -> Result<Option<RegistryLogin>> {
         registry::ready(self, reference).await
+    }
+
+    async fn remove_foreign(&self, id: &FunctionId) -> Result<()> {
+        remove::remove(self.aws().await?, id, remove::What::Foreign).await
     }
 
     async fn remove_but_log(&self, id: &FunctionId) -> Result<()> {

@@ -145,8 +145,8 @@ impl Backend for Local {
         }
     }
 
-    async fn scale(&self, id: &FunctionId, replicas: u32) -> Result<()> {
-        self.api.scale(id, replicas).await
+    async fn scale(&self, id: &FunctionId, replicas: u32) -> Result<Option<u64>> {
+        self.api.scale(id, replicas).await.map(|()| None)
     }
 
     async fn ready(&self, id: &FunctionId) -> Result<bool> {

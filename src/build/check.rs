@@ -77,6 +77,9 @@ pub fn check(
             language(function, kind, project, &at("lang"), &mut add);
         }
         asked_options(function, project, options, &at("build_options"), &mut add);
+        if kind == ArtifactKind::Archive {
+            runtime(function, project, &at("lambda.runtime"), &mut add);
+        }
     }
     found.sort_by(|a, b| (&a.problem.field, &a.problem.message).cmp(&(&b.problem.field, &b.problem.message)));
     found.dedup_by(|a, b| a.problem.field == b.problem.field && a.problem.message == b.problem.message);
@@ -120,6 +123,28 @@ fn language(
         let message = format!("`lang: {lang}` needs a container engine; provider local runs processes");
         let hint = "choose another `lang`, give the template a `native:` block, or use provider openfaas";
         add(Kind::Unsupported, Problem::error(field, message).hint(hint).code(Code::PROVIDER_REFUSES));
+    }
+}
+
+/// A managed runtime of another language than the template's would not start what is in the archive.
+fn runtime(function: &Function, project: &Project<'_>, field: &str, add: &mut impl FnMut(Kind, Problem)) {
+    let asked = function.extra.get("lambda").and_then(|lambda| lambda.get("runtime")?.as_str());
+    let Some(asked) = asked.filter(|_| !tree::is_dockerfile(function)) else { return };
+    let Ok(template) = template(&function.lang, project) else { return };
+    let Some(lambda) = &template.manifest.lambda else { return };
+    if family(asked) != family(&lambda.runtime) {
+        let message = format!("the runtime `{}` is none for `lang: {}`", asked.escape_debug(), function.lang);
+        let hint =
+            format!("its template is made for {}: name one of that family, or leave `runtime` out", lambda.runtime);
+        add(Kind::Usage, Problem::error(field, message).hint(hint));
+    }
+}
+
+/// What a runtime's name starts with; Python 2 is another language than Python 3.
+fn family(runtime: &str) -> &str {
+    match runtime {
+        python if python.starts_with("python") => python.split('.').next().unwrap_or(python),
+        other => other.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or(other),
     }
 }
 

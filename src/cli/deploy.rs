@@ -66,6 +66,9 @@ pub struct DeployFlags {
     /// The process that the invoker starts
     #[arg(long, value_name = "COMMAND")]
     fprocess: Option<String>,
+    /// Lambda: the role that the functions run as (its ARN), in the place of one that is made
+    #[arg(long, value_name = "ARN")]
+    role: Option<String>,
     /// Make the root file system read-only
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
@@ -94,8 +97,8 @@ pub struct DeployFlags {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true",
           action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true, hide = true)]
     read_template: bool,
-    /// Knative: take over functions, and fields of functions, that something else deployed or changed; elsewhere they are
-    /// updated without it
+    /// Knative and Lambda: take over functions, on Knative also fields of functions, that something else deployed or
+    /// changed; elsewhere they are updated without it
     #[arg(long, conflicts_with_all = ["replace", "update"])]
     adopt: bool,
     /// Remove what this stack deployed before and names no longer; what others deployed is left alone
@@ -195,6 +198,12 @@ impl DeployFlags {
             function.process.clone_from(&self.fprocess);
         }
         function.read_only |= self.readonly;
+        if let Some(role) = &self.role {
+            let lambda = function.extra.entry("lambda".to_owned()).or_insert_with(|| serde_json::json!({}));
+            if let Some(lambda) = lambda.as_object_mut() {
+                lambda.insert("role".into(), role.as_str().into());
+            }
+        }
         set(&mut function.requests, self.memory_request.as_ref(), self.cpu_request.as_ref());
         set(&mut function.limits, self.memory_limit.as_ref(), self.cpu_limit.as_ref());
     }

@@ -60,7 +60,7 @@ impl Import {
     /// A file that can't be read or is none of these; a function that is not there.
     pub fn run(self, context: &Context, _: &Global) -> Result<()> {
         let found = match &self.file {
-            Some(file) => from_file(context, file)?,
+            Some(file) => from_file(context, file).map_err(|fault| of_file(fault, file))?,
             None if !self.lambda.is_empty() => of_lambda(context, &self.gateway, &self.lambda)?,
             None => of_knative(context, &self.gateway, &self.service)?,
         };
@@ -68,12 +68,19 @@ impl Import {
             context.out.warn(note);
         }
         if found.functions.is_empty() {
-            return Err(Fault::not_found("there is no function to import"));
+            let none = Fault::not_found("there is no function to import");
+            return Err(self.file.iter().fold(none, |fault, file| of_file(fault, file)));
         }
         let mut functions = Map::new();
         for Imported { name, entry, notes } in found.functions {
             for note in notes {
                 context.out.warn(format!("{name}: {note}"));
+            }
+            for key in secrets_in(&entry) {
+                context.out.warn(format!(
+                    "{name}: `{key}` looks like a secret, and its value stands in what was written: `faas secret create` \
+                     keeps it, `secrets:` names it"
+                ));
             }
             if functions.insert(name.clone(), Value::Object(entry)).is_some() {
                 return Err(Fault::usage(format!("there are two functions by the name `{name}`"))
@@ -88,6 +95,26 @@ impl Import {
         stack["functions"] = functions.into();
         context.out.raw(yaml::write(&stack)?.as_bytes())
     }
+}
+
+/// The fault with the file that it is about.
+fn of_file(fault: Fault, file: &Path) -> Fault {
+    let name = file.display().to_string();
+    let name = if name == "-" { "stdin".to_owned() } else { name };
+    if fault.message.contains(&name) {
+        return fault;
+    }
+    Fault { message: format!("{name}: {}", fault.message), ..fault }
+}
+
+/// The variables that should not be read by everybody who reads the stack file.
+fn secrets_in(entry: &Map<String, Value>) -> Vec<&str> {
+    let variables = entry.get("environment").and_then(Value::as_object);
+    let hot = |(key, value): &(&String, &Value)| {
+        let text = value.as_str().unwrap_or_default();
+        !text.is_empty() && (crate::sensitive::is_secret(key) || crate::plan::hide::has_login(value))
+    };
+    variables.into_iter().flatten().filter(hot).map(|(key, _)| key.as_str()).collect()
 }
 
 fn from_file(context: &Context, file: &Path) -> Result<Found> {

@@ -10,7 +10,7 @@ use super::session::{GatewayFlags, Session};
 use super::{Global, ask, compat, several};
 use crate::backend::Scope;
 use crate::context::Context;
-use crate::error::{Fault, Kind, Result};
+use crate::error::{Code, Fault, Kind, Result};
 use crate::function::FunctionId;
 use crate::output::Dialect;
 use crate::plan::{self, Outcome};
@@ -34,6 +34,9 @@ pub struct Remove {
     /// Leave their logs where they are, on platforms that keep them elsewhere
     #[arg(long)]
     keep_logs: bool,
+    /// Lambda: remove also functions that something else deployed; their logs and roles stay
+    #[arg(long, conflicts_with = "keep_logs")]
+    adopt: bool,
     #[command(flatten)]
     gateway: GatewayFlags,
 }
@@ -128,6 +131,8 @@ impl Remove {
                 true => session.backend.remove_but_log(id).await,
                 false => session.backend.remove(id).await,
             };
+            let foreign = matches!(&removed, Err(fault) if fault.code == Code::FOREIGN);
+            let removed = if foreign && self.adopt { session.backend.remove_foreign(id).await } else { removed };
             match removed {
                 Ok(()) => Outcome { error: None, ..Outcome::failed(&id.name, Fault::failed("")) },
                 Err(fault) => Outcome::failed(&id.name, fault),

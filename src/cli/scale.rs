@@ -36,11 +36,13 @@ impl Scale {
         capabilities.require("scaling by command", capabilities.scale)?;
         let id = session.named(&self.name)?;
         let scope = Scope { namespace: id.namespace.clone(), names: vec![id.name.clone()], ..Scope::default() };
-        let there = crate::runtime::block_on(async {
-            backend.scale(&id, self.replicas).await?;
-            Ok(backend.observe(&scope).await?.into_iter().next())
+        let (taken, there) = crate::runtime::block_on(async {
+            match backend.scale(&id, self.replicas).await? {
+                Some(taken) => Ok((Some(taken), None)),
+                None => Ok((None, backend.observe(&scope).await?.into_iter().next())),
+            }
         })?;
-        let now = there.as_ref().map(|there| there.replicas);
+        let now = taken.or(there.as_ref().map(|there| there.replicas));
         let another = now.filter(|now| *now != u64::from(self.replicas));
         let asked = self.replicas;
         match another {

@@ -100,7 +100,7 @@ codes! {
         "It was deployed, and no replica of it answers: the process ended, does not listen on its port, or can't be started.",
         ["`faas logs NAME` shows its last words.", "`faas local-run NAME` runs its image on this machine.", "A slow start: `--timeout 5m`."];
     FOREIGN = 405, "something else deployed it",
-        "On Knative there is a Service of that name that another tool made, and faas does not overwrite what is not its own. On the other providers a function is updated whoever made it; one that bears the mark of a stack with another `name:` is taken over with a warning that names that stack.",
+        "On Knative or Lambda there is a Service or function of that name that another tool made, and faas neither overwrites nor removes what is not its own. On the other providers a function is updated whoever made it; one that bears the mark of a stack with another `name:` is taken over with a warning that names that stack.",
         ["`--adopt` takes it over.", "Give yours another name."];
     IMAGE_UNAVAILABLE = 406, "the platform can't have the image",
         "The platform was told an image that it can't pull: it was never pushed, or the platform may not read that registry.",

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::{Action, Decision, Outcome, changed, decide, hide, other_owner, prune, rehearsal, said, spec_hash};
 use crate::artifact::{Artifact, ArtifactKind};
-use crate::backend::{Backend, Change, Deployed, Difference, How, Scope};
+use crate::backend::{Backend, Change, Deployed, Difference, How, STACK_KEY, Scope};
 use crate::build::foreseen::Foreseen;
 use crate::build::{self, Project};
 use crate::error::{Code, Fault, Kind, Result};
@@ -367,16 +367,30 @@ async fn prepare(
     if let Some(owner) = owner {
         progress.warn(name, &format!("it bears the mark of stack {owner}: stack {} takes it over", steps.stack));
     }
-    tracing::info!("{name}: {:?}: {}", decision.action, decision.reason);
-    let change = Change {
+    let mut change = Change {
         function: function.clone(),
         artifact: artifact.clone(),
         spec: spec_hash(function),
-        stack: steps.stack.into(),
+        // A folder's name is another on each machine, and no reason to take a function over.
+        stack: observed
+            .and_then(|there| there.annotations.get(STACK_KEY))
+            .filter(|owner| !steps.named && !owner.is_empty())
+            .map_or(steps.stack, |owner| owner)
+            .into(),
         how: steps.how,
         force: steps.force,
-        history: history_of(function, &artifact, steps, observed, &decision),
+        history: Vec::new(),
     };
+    if decision.action == Action::Unchanged {
+        let drift = backend.drift(&change)?;
+        if !drift.is_empty() {
+            let paths: Vec<&str> = drift.iter().map(|one| one.path.as_str()).collect();
+            let reason = format!("changed on the platform: {}", paths.join(", "));
+            decision = Decision { action: Action::Updated, reason };
+        }
+    }
+    tracing::info!("{name}: {:?}: {}", decision.action, decision.reason);
+    change.history = history_of(function, &artifact, steps, observed, &decision);
     Ok(Ready { artifact, built, todo: Some((decision, change)) })
 }
 
@@ -413,7 +427,8 @@ async fn finish(
         }
         hide::secrets(&mut changes);
         if decision.action == Action::Unchanged && !changes.is_empty() {
-            decision = Decision { action: Action::Updated, reason: "changed on the platform".into() };
+            let reason = "changed on the platform where `faas up` does not look; `faas up --force` mends it".into();
+            decision = Decision { action: Action::Updated, reason };
         }
         return Ok(Outcome { changes, ..outcome(Some(decision), observed.and_then(|d| d.url.clone())) });
     }

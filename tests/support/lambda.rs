@@ -180,3 +180,13 @@ pub fn request(address: &str, path: &str, body: &str) -> std::io::Result<String>
     let (_, body) = text.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
     Ok(body.to_owned())
 }
+
+/// What a line of Python says, for which `c('lambda')` is a client of the bed as somebody else has it.
+pub fn aws(region: &str, line: &str) -> String {
+    let head = format!(
+        "import boto3\nc = lambda name: boto3.client(name, region_name='{region}', endpoint_url='http://{MOTO}', aws_access_key_id='test', aws_secret_access_key='test')\n"
+    );
+    let told = Command::new(cached("venv/bin/python")).args(["-c", &format!("{head}{line}")]).output().unwrap();
+    assert!(told.status.success(), "{line}: {}", String::from_utf8_lossy(&told.stderr));
+    String::from_utf8(told.stdout).unwrap().trim().to_owned()
+}

@@ -15,14 +15,14 @@ use super::name::{ALIAS, EXTRAS_KEY, URL_KEY, escape};
 use super::role::Role;
 use super::wait::{self, There};
 use super::wanted::{Code, Wanted};
-use super::{extras, observe, remove, url};
+use super::{extras, observe, preview, prune, remove, url};
 use crate::backend::{ARTIFACT_KEY, Change, Deployed, How, SPEC_KEY, Secrets};
 use crate::error::{Fault, Kind, Result};
 use crate::history::{RECORD_KEY, Record};
 use crate::progress::Progress;
 
-/// How many versions are kept besides those behind an alias.
-const KEPT: usize = 5;
+/// How often a deploy is begun whose function somebody else changes meanwhile.
+const STALE: u32 = 4;
 /// How often a step is tried while Lambda still works on the one before.
 const BUSY_RETRIES: u32 = 60;
 
@@ -55,14 +55,21 @@ pub async fn apply(lambda: &Lambda, change: &Change, share: Option<u8>, progress
             _ => {}
         }
     }
-    match once(lambda, aws, change, &wanted, share, progress).await {
-        // Somebody else changed it in between: look again, once.
-        Err(Stop::Stale(_)) => match once(lambda, aws, change, &wanted, share, progress).await {
-            Err(Stop::Stale(fault) | Stop::Fault(fault)) => Err(fault),
-            Ok(deployed) => Ok(deployed),
-        },
-        Err(Stop::Fault(fault)) => Err(fault),
-        Ok(deployed) => Ok(deployed),
+    let mut tried = 1;
+    loop {
+        match once(lambda, aws, change, &wanted, share, progress).await {
+            // Somebody else changed it in between: look again.
+            Err(Stop::Stale(_)) if tried < STALE => {
+                progress.step(&change.function.name, "changed by somebody else meanwhile: looking again");
+                tokio::time::sleep(Duration::from_millis(300) * tried).await;
+                tried += 1;
+            }
+            Err(Stop::Stale(fault)) => {
+                return Err(fault.hint("somebody else is deploying it: wait until that is done, and run this again"));
+            }
+            Err(Stop::Fault(fault)) => return Err(fault),
+            Ok(deployed) => return Ok(deployed),
+        }
     }
 }
 
@@ -107,58 +114,63 @@ async fn once(
     let alias = get_alias(aws, &wanted.name).await?;
     let marks = marks(change);
     let marked = marks.iter().chain(&wanted.tags).all(|(key, value)| there.tags.get(key) == Some(value));
-    let own_role = has_own_role(change, wanted, &there);
+    let own = own_role(change, wanted, &there, &aws.region);
     // Before it is known whether anything changed, nothing is asked for that need not be.
-    let mut role = match own_role {
-        true => Role { arn: there.configuration.role().unwrap_or_default().to_owned(), young: false },
-        false => lambda.roles.ensure(aws, wanted, &change.stack).await?,
+    let mut role = match &own {
+        Some(_) => Role { arn: there.configuration.role().unwrap_or_default().to_owned(), young: false },
+        None => {
+            let name = super::role::name_for(&change.stack, &aws.region);
+            lambda.roles.ensure(aws, wanted, &change.stack, &name).await?
+        }
     };
     let differs = wanted.differs(&there.configuration, &role.arn);
     let code_differs = wanted.code_differs(&there.configuration, there.image.as_deref());
     let url_there = there.tags.get(URL_KEY);
-    let same_extras = extras::wanted(wanted).into_iter().eq(extras::there(&there.tags));
-    let same_url = url_there.is_some() == wanted.url.is_some();
-    if let (true, true, false, true, Some(alias), true) = (
-        marked,
-        differs.is_empty(),
-        code_differs,
-        same_url && same_extras,
-        &alias,
-        there.concurrency == wanted.concurrency,
-    ) {
+    let drifted = !preview::seen(&there, wanted, change, &aws.region).is_empty();
+    if let (true, true, false, false, Some(alias), false) =
+        (marked, differs.is_empty(), code_differs, drifted, &alias, change.force)
+    {
         return Ok(observe::deployed(&there, Some(alias)));
     }
 
     secrets_are_there(lambda, change).await?;
-    if own_role && super::role::policies(wanted).len() > 1 {
-        role = lambda.roles.ensure(aws, wanted, &change.stack).await?;
+    if let Some(name) = &own {
+        // Somebody may have taken it away.
+        role = lambda.roles.ensure(aws, wanted, &change.stack, name).await?;
     }
-    allow(aws, wanted, &change.stack, &role).await?;
+    allow(aws, wanted, &role).await?;
     if code_differs {
         progress.step(subject, "updating the code");
         update_code(aws, wanted, &there).await?;
         wait::settled(aws, &wanted.name).await?;
     }
-    if !differs.is_empty() {
-        progress.step(subject, &format!("updating {}", differs.join(", ")));
+    // A role that was made anew is another one to Lambda, by whatever name.
+    if !differs.is_empty() || (own.is_some() && role.young && change.force) {
+        let what = if differs.is_empty() { "its role".to_owned() } else { differs.join(", ") };
+        progress.step(subject, &format!("updating {what}"));
         update_configuration(aws, wanted, &role).await?;
         wait::settled(aws, &wanted.name).await?;
     }
     progress.step(subject, "publishing");
     let version = publish(aws, wanted, change).await?;
     wait::published(aws, &wanted.name, &version).await?;
-    let main = move_alias(aws, wanted, alias.as_ref(), &version, share).await?;
+    let main = match alias.as_ref().and_then(AliasConfiguration::function_version) {
+        // What was put right is beside the versions: which of them is called stays as it was.
+        Some(main) if marked && differs.is_empty() && !code_differs && !change.force => main.to_owned(),
+        _ => move_alias(aws, wanted, alias.as_ref(), &version, share).await?,
+    };
     let mut tags = wanted.tags.clone();
     if let Some(address) = url::ensure(aws, wanted, url_there.is_some()).await? {
         tags.insert(URL_KEY.into(), address);
     }
     extras::ensure(lambda, aws, wanted, &change.stack, &there).await?;
     tags.extend(extras::tag(&extras::wanted(wanted)).map(|list| (EXTRAS_KEY.to_owned(), list)));
-    super::concurrency::limit(aws, wanted, there.concurrency).await?;
+    let limit = super::concurrency::wanted(wanted, &there, change);
+    super::concurrency::limit(aws, &wanted.name, limit, there.concurrency).await?;
     if let Some(days) = wanted.log_retention {
         super::logs::keep_for(aws, &wanted.name, days).await?;
     }
-    prune(aws, wanted, &version).await?;
+    prune::prune(aws, &wanted.name, &version).await?;
     // Last: these say that everything before is done.
     tags.extend(marks);
     tag(aws, wanted, &there, &tags).await?;
@@ -172,20 +184,20 @@ pub(super) fn marks(change: &Change) -> BTreeMap<String, String> {
     BTreeMap::from([(SPEC_KEY.into(), escape(&change.spec)), (ARTIFACT_KEY.into(), escape(change.artifact.identity()))])
 }
 
-/// Whether it runs as the stack's own role, and is to go on so.
-fn has_own_role(change: &Change, wanted: &Wanted, there: &There) -> bool {
-    let own = format!(":role/{}", super::role::name_for(&change.stack));
-    wanted.role.is_none() && there.configuration.role().is_some_and(|role| role.ends_with(&own))
+/// The stack's own role that it runs as, where it is to go on so; by its name.
+pub(super) fn own_role(change: &Change, wanted: &Wanted, there: &There, region: &str) -> Option<String> {
+    let has = there.configuration.role().filter(|_| wanted.role.is_none())?;
+    super::role::own(has, &change.stack, region)
 }
 
 /// Gives the stack's own role what the function needs. A role that was named is somebody else's.
-pub(super) async fn allow(aws: &Aws, wanted: &Wanted, stack: &str, role: &Role) -> Result<()> {
+pub(super) async fn allow(aws: &Aws, wanted: &Wanted, role: &Role) -> Result<()> {
     if !wanted.has_rights() {
         return Ok(());
     }
     let account = role.arn.split(':').nth(4).unwrap_or_default();
     let statements = wanted.statements(super::role::partition(&aws.region), &aws.region, account);
-    super::role::allow(aws, &super::role::name_for(stack), &wanted.name, &statements).await
+    super::role::allow(aws, role.name(), &wanted.name, &statements).await
 }
 
 /// Sends a change, and again while Lambda still works on the one before.
@@ -271,21 +283,23 @@ async fn update_configuration(aws: &Aws, wanted: &Wanted, role: &Role) -> Result
 }
 
 /// Publishes what was deployed; the version that is there already, when nothing changed since.
-async fn publish(aws: &Aws, wanted: &Wanted, change: &Change) -> Result<String> {
+async fn publish(aws: &Aws, wanted: &Wanted, change: &Change) -> Result<String, Stop> {
     let mut request = aws.lambda.publish_version().function_name(&wanted.name);
     // Tags are of the function as a whole: a version has nothing but its description.
     request = request.set_description(change.history.first().map(Record::description));
     if let Code::Zip { sha256, .. } = &wanted.code {
         request = request.code_sha256(sha256);
     }
-    let output = steadily(aws, &wanted.name, || request.clone().send())
-        .await
-        .map_err(|error| fault(format!("can't publish a version of {}", wanted.name), &error))?;
-    output
-        .version()
-        .filter(|version| *version != "$LATEST")
-        .map(str::to_owned)
-        .ok_or_else(|| Fault::failed(format!("Lambda told no version of {}", wanted.name)))
+    let output = steadily(aws, &wanted.name, || request.clone().send()).await.map_err(|error| {
+        let other_code = said(&error).to_ascii_lowercase().contains("codesha256");
+        let fault = fault(format!("can't publish a version of {}", wanted.name), &error);
+        match other_code || code(&error) == "PreconditionFailedException" {
+            true => Stop::Stale(fault),
+            false => Stop::Fault(fault),
+        }
+    })?;
+    let version = output.version().filter(|version| *version != "$LATEST").map(str::to_owned);
+    version.ok_or_else(|| Stop::Fault(Fault::failed(format!("Lambda told no version of {}", wanted.name))))
 }
 
 /// The alias that calls go to.
@@ -361,27 +375,6 @@ pub(super) async fn tag(aws: &Aws, wanted: &Wanted, there: &There, tags: &BTreeM
         let set = set.into_iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         let tagged = aws.lambda.tag_resource().resource(arn).set_tags(Some(set)).send().await;
         tagged.map_err(|error| fault(why(), &error))?;
-    }
-    Ok(())
-}
-
-/// Removes the versions that nobody needs any more: code counts against the account's 75 GB.
-async fn prune(aws: &Aws, wanted: &Wanted, version: &str) -> Result<()> {
-    if version.parse::<usize>().is_ok_and(|version| version <= KEPT) {
-        return Ok(());
-    }
-    let name = &wanted.name;
-    let mut versions = super::traffic::versions(aws, name).await?;
-    let aliased = super::traffic::aliased(aws, name).await?;
-    versions.retain(|v| !aliased.contains(&v.number.to_string()));
-    for old in versions.into_iter().skip(KEPT) {
-        let deleted = aws.lambda.delete_function().function_name(name).qualifier(old.number.to_string()).send().await;
-        match deleted {
-            Ok(_) => {}
-            // Another run of ours was faster, or somebody has just made an alias of it.
-            Err(error) if matches!(code(&error), "ResourceNotFoundException" | "ResourceConflictException") => {}
-            Err(error) => return Err(fault(format!("can't remove version {} of {name}", old.number), &error)),
-        }
     }
     Ok(())
 }

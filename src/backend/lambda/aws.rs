@@ -77,9 +77,12 @@ impl Aws {
         if let Some(endpoint) = &settings.endpoint {
             loader = loader.endpoint_url(endpoint);
         }
-        let mut config = loader.load().await;
         // A profile that is named in the stack file is meant; one of the environment comes after keys that stand there.
         let named = settings.profile.is_some();
+        if !named {
+            sound(VARIABLES.map(|(name, what)| (what, std::env::var(name).unwrap_or_default())))?;
+        }
+        let mut config = loader.load().await;
         let keys = std::env::var_os("AWS_ACCESS_KEY_ID").is_some_and(|id| !id.is_empty());
         if named || !keys {
             let profiles = mfa::profiles(settings).await?;
@@ -146,10 +149,49 @@ async fn check_credentials(config: &SdkConfig, settings: &Settings) -> Result<()
                 `aws sso login` renews one";
     let none = || Fault::new(Kind::Unauthorized, "no AWS credentials were found").hint(hint);
     let Some(provider) = config.credentials_provider() else { return Err(none()) };
-    let Err(error) = provider.provide_credentials().await else { return Ok(()) };
+    let error = match provider.provide_credentials().await {
+        Ok(told) => {
+            let token = told.session_token().unwrap_or_default();
+            let values = [told.access_key_id(), told.secret_access_key(), token].map(str::to_owned);
+            return sound(std::array::from_fn(|n| (VARIABLES[n].1, values[n].clone())));
+        }
+        Err(error) => error,
+    };
+    let told = super::fault::chain(&error);
     Err(match obvious(settings).await {
         Some(why) => none().cause(why),
-        None => none().cause(super::fault::chain(&error)),
+        None => none().cause(match source(settings).await {
+            Some(Source::Program(whose)) => format!("{whose} gave none: {told}"),
+            Some(Source::Wrong(why)) => why,
+            None => told,
+        }),
+    })
+}
+
+/// The variables that keys stand in, and what they are.
+const VARIABLES: [(&str, &str); 3] = [
+    ("AWS_ACCESS_KEY_ID", "access key ID"),
+    ("AWS_SECRET_ACCESS_KEY", "secret access key"),
+    ("AWS_SESSION_TOKEN", "session token"),
+];
+
+/// Keys go into headers, where a line break ends the SDK in a panic, or a request in a signature that is none.
+fn sound(values: [(&str, String); 3]) -> Result<()> {
+    let wrong = |value: &str| value.chars().find(|c| !c.is_ascii_graphic());
+    let Some((what, value, found)) = values.iter().find_map(|(what, value)| Some((*what, value, wrong(value)?))) else {
+        return Ok(());
+    };
+    let found = match found {
+        '\n' | '\r' => "a line break".to_owned(),
+        c if c.is_whitespace() => "a blank".to_owned(),
+        c => format!("`{}`", c.escape_default()),
+    };
+    let variable = VARIABLES.iter().find(|(name, of)| *of == what && std::env::var(name).as_ref() == Ok(value));
+    Err(match variable {
+        Some((name, _)) => Fault::new(Kind::Unauthorized, format!("{name} has {found} in it"))
+            .hint(format!("no {what} has that: set it anew, without what came along when it was copied or read")),
+        None => Fault::new(Kind::Unauthorized, format!("the AWS {what} has {found} in it"))
+            .hint("none has that: mend it where it comes from, the profile or the program that gives it"),
     })
 }
 
@@ -168,6 +210,47 @@ async fn obvious(settings: &Settings) -> Option<String> {
         [(has, true), (lacks, false)] | [(lacks, false), (has, true)] => Some(format!("{has} is set, {lacks} is not")),
         _ => None,
     }
+}
+
+/// Where credentials should have come from.
+enum Source {
+    /// A program, by its name and profile.
+    Program(String),
+    /// Somewhere that can't give any, and why.
+    Wrong(String),
+}
+
+/// What the SDK does not name of where it looked.
+async fn source(settings: &Settings) -> Option<Source> {
+    let lost = |path: &str| !std::path::Path::new(path).is_file();
+    let variable = "AWS_WEB_IDENTITY_TOKEN_FILE";
+    if let Some(path) = std::env::var(variable).ok().filter(|path| settings.profile.is_none() && !path.is_empty()) {
+        return lost(&path).then(|| Source::Wrong(format!("{variable} names `{path}`, and there is no such file")));
+    }
+    let profiles = mfa::profiles(settings).await.ok()?;
+    let mut name = profiles.selected_profile().to_owned();
+    // One builds on the other; in a circle, the SDK says so.
+    for _ in 0..8 {
+        let profile = profiles.get_profile(&name)?;
+        if profile.get("login_session").is_some() {
+            return Some(Source::Wrong(format!(
+                "the profile `{name}` is signed in by `aws login`, which faas does not read; a profile with \
+                 `credential_process = aws configure export-credentials --profile {name} --format process` does"
+            )));
+        }
+        if let Some(path) = profile.get("web_identity_token_file").filter(|path| lost(path)) {
+            return Some(Source::Wrong(format!(
+                "the profile `{name}` has `web_identity_token_file = {path}`, and there is no such file"
+            )));
+        }
+        if let Some(line) = profile.get("credential_process") {
+            // What comes after it may be nobody's business.
+            let program = line.split_whitespace().next().unwrap_or_default();
+            return Some(Source::Program(format!("`{program}`, the credential_process of the profile `{name}`,")));
+        }
+        name = profile.get("source_profile")?.to_owned();
+    }
+    None
 }
 
 #[cfg(test)]

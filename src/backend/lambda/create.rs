@@ -22,11 +22,17 @@ use crate::backend::{Change, Deployed};
 use crate::error::{Fault, Result};
 use crate::history::{RECORD_KEY, Record};
 
+/// What to do where AWS does not take the role that was made for the stack.
+const OWN_ROLE: &str = "faas made this role: try again in a minute, AWS may not know it everywhere yet; else somebody has \
+                        changed whom it trusts (lambda.amazonaws.com), or the organization forbids it: `--role ARN` names \
+                        another";
+
 /// Makes it. Killed in between, the next deploy finds the function and does what is missing.
 pub(super) async fn fresh(lambda: &Lambda, aws: &Aws, change: &Change, wanted: &Wanted) -> Result<Deployed, Stop> {
     let name = &wanted.name;
-    let role = lambda.roles.ensure(aws, wanted, &change.stack).await?;
-    allow(aws, wanted, &change.stack, &role).await?;
+    let own = super::role::name_for(&change.stack, &aws.region);
+    let role = lambda.roles.ensure(aws, wanted, &change.stack, &own).await?;
+    allow(aws, wanted, &role).await?;
     let marks = marks(change);
     // Where nothing comes after the alias, which is looked for by itself, the marks can come along: one call less.
     let extras = extras::wanted(wanted);
@@ -44,7 +50,7 @@ pub(super) async fn fresh(lambda: &Lambda, aws: &Aws, change: &Change, wanted: &
         }
         extras::ensure(lambda, aws, wanted, &change.stack, &there).await?;
         tags.extend(extras::tag(&extras).map(|list| (EXTRAS_KEY.to_owned(), list)));
-        limit(aws, wanted, there.concurrency).await?;
+        limit(aws, name, wanted.concurrency, there.concurrency).await?;
         if let Some(days) = wanted.log_retention {
             super::logs::keep_for(aws, name, days).await?;
         }
@@ -150,9 +156,10 @@ where
 {
     let fault = fault(format!("can't {verb} {}", wanted.name), error);
     match said(error) {
-        said if said.contains("cannot be assumed") => {
-            fault.hint("the role must trust lambda.amazonaws.com; leave `role` out and one is made")
-        }
+        said if said.contains("cannot be assumed") => fault.hint(match &wanted.role {
+            Some(_) => "the role must trust lambda.amazonaws.com; leave `role` out and one is made",
+            None => OWN_ROLE,
+        }),
         said if said.contains("media type") => {
             fault.hint("Lambda takes single images only: build with --provenance=false --sbom=false, for one platform")
         }

@@ -129,7 +129,7 @@ fn why<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError<E
 async fn probed(aws: &Aws, place: &Place<'_>, groups: &[Group], why: String) -> Result<Finding> {
     // Who may ask for what is not there is told so, who may not is refused.
     let name = place.functions.first().map_or_else(|| "nobody".into(), |function| function_name(&function.id()));
-    let (role, log) = (role::name_for(place.stack), super::logs::group(&name));
+    let (role, log) = (role::name_for(place.stack, place.region), super::logs::group(&name));
     let (functions, function, role, logs) = tokio::join!(
         async { refused("lambda:ListFunctions", aws.lambda.list_functions().max_items(1).send().await) },
         async { refused("lambda:GetFunction", aws.lambda.get_function().function_name(&name).send().await) },
@@ -139,7 +139,10 @@ async fn probed(aws: &Aws, place: &Place<'_>, groups: &[Group], why: String) -> 
             refused("logs:FilterLogEvents", asked)
         },
     );
-    let refused: Vec<&str> = [functions, function, role, logs].into_iter().flatten().collect();
+    let mut refused = Vec::new();
+    for looked in [functions, function, role, logs] {
+        refused.extend(looked?);
+    }
     let rights = groups.iter().flat_map(|group| &group.rights);
     let missing: Vec<Right> = rights.map(|right| right.only(|action| refused.contains(&action))).collect();
     let all = Group { about: "AWS rights", needed: true, rights: Vec::new() };
@@ -151,7 +154,17 @@ async fn probed(aws: &Aws, place: &Place<'_>, groups: &[Group], why: String) -> 
     Ok(finding)
 }
 
-fn refused<T, E: ProvideErrorMetadata>(action: &'static str, asked: Result<T, SdkError<E>>) -> Option<&'static str> {
-    let error = asked.err()?;
-    (code(&error).starts_with("AccessDenied") || said(&error).contains("not authorized to perform")).then_some(action)
+/// The action, when it is not allowed. Only an answer, or that there is no such thing, says that it is.
+fn refused<T, E>(action: &'static str, asked: Result<T, SdkError<E>>) -> Result<Option<&'static str>>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let Err(error) = asked else { return Ok(None) };
+    match code(&error) {
+        "ResourceNotFoundException" | "NoSuchEntity" | "NoSuchEntityException" => Ok(None),
+        code if code.starts_with("AccessDenied") || said(&error).contains("not authorized to perform") => {
+            Ok(Some(action))
+        }
+        _ => Err(fault(format!("can't tell whether {action} is allowed"), &error)),
+    }
 }

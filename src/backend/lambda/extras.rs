@@ -14,9 +14,9 @@ use super::wanted::Wanted;
 use super::{role, schedule};
 use crate::error::Result;
 
-const QUEUE: &str = "async";
-const PROVISIONED: &str = "provisioned";
-const SCHEDULE: &str = "schedule";
+pub(super) const QUEUE: &str = "async";
+pub(super) const PROVISIONED: &str = "provisioned";
+pub(super) const SCHEDULE: &str = "schedule";
 /// Rights of its own in the stack's role.
 pub const RIGHTS: &str = "rights";
 
@@ -79,12 +79,12 @@ pub async fn ensure(lambda: &Lambda, aws: &Aws, wanted: &Wanted, stack: &str, th
         }
         None if had.contains(SCHEDULE) => {
             schedule::remove(aws, name).await?;
-            role::forbid(aws, &role::name_for_schedules(stack), name).await?;
+            role::forbid(aws, &role::name_for_schedules(stack, &aws.region), name).await?;
         }
         None => {}
     }
     if had.contains(RIGHTS) && !wanted.has_rights() {
-        role::forbid(aws, &role::name_for(stack), name).await?;
+        role::forbid(aws, &role_of(there, stack, &aws.region), name).await?;
     }
     Ok(())
 }
@@ -97,12 +97,18 @@ pub async fn remove(aws: &Aws, name: &str, stack: &str, there: &There) -> Result
     let had = self::there(&there.tags);
     if had.contains(SCHEDULE) {
         schedule::remove(aws, name).await?;
-        role::forbid(aws, &role::name_for_schedules(stack), name).await?;
+        role::forbid(aws, &role::name_for_schedules(stack, &aws.region), name).await?;
     }
     if had.contains(RIGHTS) {
-        role::forbid(aws, &role::name_for(stack), name).await?;
+        role::forbid(aws, &role_of(there, stack, &aws.region), name).await?;
     }
     Ok(())
+}
+
+/// The name of the stack's role that the function has its rights in.
+fn role_of(there: &There, stack: &str, region: &str) -> String {
+    let has = there.configuration.role().unwrap_or_default();
+    role::own(has, stack, region).unwrap_or_else(|| role::name_for(stack, region))
 }
 
 async fn set_queue(aws: &Aws, name: &str, queue: &Queue) -> Result<()> {

@@ -70,8 +70,15 @@ fn entry(name: String, handler: Option<String>, all: Map<String, Value>, notes: 
     code(&mut words, &mut entry, &mut lambda, handler.unwrap_or_else(|| format!("./{name}")), ours);
     environment(&mut words, &mut entry);
     // Lambda's own defaults are less than ours.
-    entry.insert("timeout".into(), format!("{}s", words.number("Timeout").unwrap_or(3)).into());
-    entry.insert("limits".into(), json!({"memory": format!("{}Mi", words.number("MemorySize").unwrap_or(128))}));
+    let (seconds, memory) = (words.number("Timeout").unwrap_or(3), words.number("MemorySize").unwrap_or(128));
+    for (property, value, range) in [("Timeout", seconds, 1..=900), ("MemorySize", memory, 128..=10_240)] {
+        if !range.contains(&value) {
+            let (least, most) = (range.start(), range.end());
+            words.note(format!("`{property}: {value}` came along, and Lambda takes {least} to {most}"));
+        }
+    }
+    entry.insert("timeout".into(), format!("{seconds}s").into());
+    entry.insert("limits".into(), json!({"memory": format!("{memory}Mi")}));
     tags(&mut words, &mut entry);
     if let Some(limit) = words.number("ReservedConcurrentExecutions") {
         entry.insert("scale".into(), json!({"max": limit}));

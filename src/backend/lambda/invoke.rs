@@ -97,9 +97,17 @@ async fn send(aws: &Aws, name: &str, call: Call) -> Result<Reply> {
         }
         return Err(refused(name, &aws.region, &error));
     };
+    let payload = output.payload().map(|blob| blob.as_ref()).unwrap_or_default();
+    if output.request_id().is_none() && output.executed_version().is_none() {
+        return Err(not_lambda(name, payload));
+    }
+    if call.asynchronous && output.status_code() != i32::from(StatusCode::ACCEPTED.as_u16()) {
+        return Err(Fault::failed(format!("{name} was not taken into Lambda's queue"))
+            .cause(format!("the answer is HTTP {} and not 202", output.status_code()))
+            .hint("a queued call is answered by 202: is another program behind the address of Lambda?"));
+    }
     put_log(call.options.log.as_ref(), output.log_result());
     if let Some(kind) = output.function_error() {
-        let payload = output.payload().map(|blob| blob.as_ref()).unwrap_or_default();
         return Err(raised(name, kind, payload, output.log_result()));
     }
     let request_id = output.request_id().unwrap_or_default().to_owned();
@@ -107,7 +115,6 @@ async fn send(aws: &Aws, name: &str, call: Call) -> Result<Reply> {
     let (status, body) = if call.asynchronous {
         (StatusCode::ACCEPTED, Vec::new())
     } else {
-        let payload = output.payload().map(|blob| blob.as_ref()).unwrap_or_default();
         let answer = event::answer(payload, raw)?;
         headers = answer.headers;
         (answer.status, answer.body)
@@ -141,6 +148,16 @@ fn refused(name: &str, region: &str, error: &SdkError<InvokeError>) -> Fault {
         }
         _ => fault,
     }
+}
+
+/// That another program has answered: whatever Lambda answers has the number of its request.
+#[must_use]
+pub fn not_lambda(name: &str, body: &[u8]) -> Fault {
+    let text = String::from_utf8_lossy(body);
+    let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
+    Fault::failed(format!("can't call {name}"))
+        .cause(format!("what answered is not Lambda: there is no x-amzn-RequestId with the answer: {text}"))
+        .hint("AWS_ENDPOINT_URL_LAMBDA, AWS_ENDPOINT_URL or a proxy leads to another program; `faas doctor` shows where to")
 }
 
 /// That there is none.

@@ -3,6 +3,7 @@
 use aws_sdk_lambda::types::{AliasConfiguration, FunctionConfiguration, LastUpdateStatus, State};
 use futures_util::{StreamExt, TryStreamExt};
 
+use super::Lambda;
 use super::apply::get_alias;
 use super::aws::Aws;
 use super::fault::{code, fault};
@@ -22,28 +23,27 @@ const AT_ONCE: usize = 16;
 ///
 /// # Errors
 /// When Lambda can't be asked.
-pub async fn observe(aws: &Aws, scope: &Scope) -> Result<Vec<Deployed>> {
+pub async fn observe(lambda: &Lambda, scope: &Scope) -> Result<Vec<Deployed>> {
+    let aws = lambda.aws().await?;
     if scope.names.is_empty() {
         return list(aws, scope.namespace.as_deref(), scope.others).await;
     }
     let names = scope.names.clone().into_iter().map(|name| {
         let id = FunctionId { name, namespace: scope.namespace.clone() };
-        async move { one(aws, &id).await }
+        async move { one(lambda, aws, &id).await }
     });
     let found: Vec<Option<Deployed>> = futures_util::stream::iter(names).buffered(AT_ONCE).try_collect().await?;
     Ok(found.into_iter().flatten().collect())
 }
 
-/// One function, by two reads.
-///
-/// # Errors
-/// When Lambda can't be asked.
-pub async fn one(aws: &Aws, id: &FunctionId) -> Result<Option<Deployed>> {
+/// One function, by two reads; what they tell is kept, so that nothing more is asked where nothing changed.
+async fn one(lambda: &Lambda, aws: &Aws, id: &FunctionId) -> Result<Option<Deployed>> {
     let full = function_name(id);
     let Some(there) = wait::read(aws, &full).await? else { return Ok(None) };
     // Only then: it counts against a rate that a deploy of many new functions needs.
     let alias = get_alias(aws, &full).await?;
     let named = Deployed { name: id.name.clone(), namespace: id.namespace.clone(), ..deployed(&there, alias.as_ref()) };
+    lambda.saw(&full, there);
     Ok(Some(named))
 }
 

@@ -1,17 +1,20 @@
 //! What a deploy would change, field by field, in Lambda's own words. Only asked, never changed.
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 
 use aws_sdk_lambda::types::{Architecture, FunctionConfiguration};
 use serde_json::{Value, json};
 
+use super::apply::own_role;
+use super::name::{EXTRAS_KEY, URL_KEY, escape};
 use super::wait::{self, There};
 use super::wanted::{Code, Wanted};
-use super::{Lambda, extras, role};
-use crate::backend::{Change, Difference};
+use super::{Lambda, beside, concurrency, extras, role};
+use crate::backend::{ARTIFACT_KEY, Change, Difference};
 use crate::error::Result;
 
 /// A function's fields by their paths; what is not set is not there.
-type Fields = BTreeMap<String, Value>;
+pub(super) type Fields = BTreeMap<String, Value>;
 
 /// What [`super::apply::apply`] would change.
 ///
@@ -21,16 +24,59 @@ pub async fn preview(lambda: &Lambda, change: &Change) -> Result<Vec<Difference>
     let aws = lambda.aws().await?;
     let wanted = Wanted::of(change, &lambda.settings)?;
     let there = wait::read(aws, &wanted.name).await?;
-    let before = there.as_ref().map(|there| fields_there(there, &wanted)).unwrap_or_default();
-    let has = there.as_ref().and_then(|there| there.configuration.role()).unwrap_or_default();
-    let name = role::name_for(&change.stack);
+    let (mut before, mut after) = sides(there.as_ref(), &wanted, change, &aws.region);
+    let own = there.as_ref().and_then(|there| own_role(change, &wanted, there, &aws.region));
+    let beside = beside::look(aws, &wanted, there.as_ref(), own.as_deref()).await?;
+    if beside.before != beside.after || there.is_none() {
+        // The tags that keep in mind what these say in full.
+        for side in [&mut before, &mut after] {
+            side.retain(|path, _| ![EXTRAS_KEY, URL_KEY].iter().any(|key| path.ends_with(key)));
+        }
+    }
+    if beside.no_role {
+        before.remove("Role");
+    }
+    before.extend(beside.before);
+    after.extend(beside.after);
+    Ok(differences(&before, &after))
+}
+
+/// What differs of that which was seen when the function was looked for.
+///
+/// # Errors
+/// When the function is none for Lambda.
+pub fn drift(lambda: &Lambda, change: &Change) -> Result<Vec<Difference>> {
+    let Some(aws) = lambda.aws.get() else { return Ok(Vec::new()) };
+    let wanted = Wanted::of(change, &lambda.settings)?;
+    let all = lambda.seen.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(all.get(&wanted.name).map(|there| seen(there, &wanted, change, &aws.region)).unwrap_or_default())
+}
+
+/// What differs of that which one read of the function tells.
+#[must_use]
+pub fn seen(there: &There, wanted: &Wanted, change: &Change, region: &str) -> Vec<Difference> {
+    let (before, after) = sides(Some(there), wanted, change, region);
+    differences(&before, &after)
+}
+
+fn sides(there: Option<&There>, wanted: &Wanted, change: &Change, region: &str) -> (Fields, Fields) {
+    let has = there.and_then(|there| there.configuration.role()).unwrap_or_default();
     let role = match &wanted.role {
         Some(role) => role.clone(),
-        None if has.ends_with(&format!(":role/{name}")) => has.to_owned(),
+        None if role::own(has, &change.stack, region).is_some() => has.to_owned(),
         // Its account is not known before it is made.
-        None => name,
+        None => role::name_for(&change.stack, region),
     };
-    Ok(differences(&before, &fields(&wanted, &role)))
+    let mut after = fields(wanted, &role);
+    let Some(there) = there else {
+        put(&mut after, "ReservedConcurrentExecutions", json!(wanted.concurrency));
+        return (Fields::new(), after);
+    };
+    put(&mut after, "ReservedConcurrentExecutions", json!(concurrency::wanted(wanted, there, change)));
+    let url = there.tags.get(URL_KEY).map_or("(its address)", String::as_str);
+    put(&mut after, &format!("Tags.{URL_KEY}"), if wanted.url.is_some() { url.into() } else { Value::Null });
+    put(&mut after, &format!("Tags.{EXTRAS_KEY}"), json!(extras::tag(&extras::wanted(wanted))));
+    (fields_there(there, wanted, change), after)
 }
 
 fn differences(before: &Fields, after: &Fields) -> Vec<Difference> {
@@ -45,7 +91,7 @@ fn differences(before: &Fields, after: &Fields) -> Vec<Difference> {
 }
 
 /// Puts a value where it says something.
-fn put(fields: &mut Fields, path: &str, value: Value) {
+pub(super) fn put(fields: &mut Fields, path: &str, value: Value) {
     let says = match &value {
         Value::Null => false,
         Value::String(text) => !text.is_empty(),
@@ -79,9 +125,6 @@ fn fields(wanted: &Wanted, role: &str) -> Fields {
         }
         Code::Image { uri, .. } => set("ImageUri", uri.as_str().into()),
     }
-    set("ReservedConcurrentExecutions", json!(wanted.concurrency));
-    set("FunctionUrl", if wanted.url.is_some() { true.into() } else { Value::Null });
-    set("Extras", json!(extras::tag(&extras::wanted(wanted))));
     for (key, value) in &wanted.environment {
         set(&format!("Environment.Variables.{key}"), value.as_str().into());
     }
@@ -91,7 +134,7 @@ fn fields(wanted: &Wanted, role: &str) -> Fields {
     fields
 }
 
-fn fields_there(there: &There, wanted: &Wanted) -> Fields {
+fn fields_there(there: &There, wanted: &Wanted, change: &Change) -> Fields {
     let configuration: &FunctionConfiguration = &there.configuration;
     let mut fields = Fields::new();
     let mut set = |path: &str, value: Value| put(&mut fields, path, value);
@@ -113,7 +156,9 @@ fn fields_there(there: &There, wanted: &Wanted) -> Fields {
     match (&there.image, &wanted.code) {
         (Some(image), _) if !image.is_empty() => {
             // The same image may be named by its tag.
-            let same = !wanted.code_differs(configuration, Some(image));
+            let by_tag = matches!(&wanted.code, Code::Image { digest: None, .. });
+            let applied = there.tags.get(ARTIFACT_KEY) == Some(&escape(change.artifact.identity()));
+            let same = !wanted.code_differs(configuration, Some(image)) || by_tag && applied;
             let shown = match (&wanted.code, same) {
                 (Code::Image { uri, .. }, true) => uri,
                 _ => image,
@@ -127,14 +172,13 @@ fn fields_there(there: &There, wanted: &Wanted) -> Fields {
         }
     }
     set("ReservedConcurrentExecutions", json!(there.concurrency));
-    set("FunctionUrl", if there.tags.contains_key(super::name::URL_KEY) { true.into() } else { Value::Null });
-    set("Extras", json!(there.tags.get(super::name::EXTRAS_KEY)));
     let variables = configuration.environment().and_then(|environment| environment.variables());
     for (key, value) in variables.into_iter().flatten() {
         set(&format!("Environment.Variables.{key}"), value.as_str().into());
     }
     // The marks say what was applied; what differs shows in the fields themselves.
-    let own = |key: &str| key.starts_with("aws:") || (key.starts_with("faas.dev/") && !wanted.tags.contains_key(key));
+    let told = |key: &str| wanted.tags.contains_key(key) || matches!(key, URL_KEY | EXTRAS_KEY);
+    let own = |key: &str| key.starts_with("aws:") || (key.starts_with("faas.dev/") && !told(key));
     for (key, value) in there.tags.iter().filter(|(key, _)| !own(key)) {
         set(&format!("Tags.{key}"), value.as_str().into());
     }

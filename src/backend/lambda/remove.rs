@@ -4,7 +4,7 @@ use super::fault::{code, fault};
 use super::name::{function_name, unescape};
 use super::{role, wait};
 use crate::backend::STACK_KEY;
-use crate::error::{Fault, Result};
+use crate::error::{Code, Fault, Result};
 use crate::function::FunctionId;
 
 /// What goes with a function.
@@ -16,6 +16,8 @@ pub enum What {
     AllButLog,
     /// And its log.
     All,
+    /// Itself only, whoever made it.
+    Foreign,
 }
 
 /// Removes a function with its versions, aliases, URL and permissions, and what else `what` says.
@@ -29,11 +31,17 @@ pub async fn remove(aws: &Aws, id: &FunctionId, what: What) -> Result<()> {
             .hint("`faas list` shows what is deployed")
     })?;
     let stack = there.tags.get(STACK_KEY).map(|stack| unescape(stack));
+    if stack.is_none() && matches!(what, What::All | What::AllButLog) {
+        return Err(Fault::failed(format!("{name} is not one of faas, and is left alone"))
+            .code(Code::FOREIGN)
+            .cause(format!("it has no tag {STACK_KEY}"))
+            .hint("`faas remove --adopt` removes it all the same, and leaves its log and its role"));
+    }
     if what == What::All && stack.is_some() {
         // First: once the function is gone, nothing says any more that the log was its own.
         super::logs::remove(aws, &name).await?;
     }
-    let stack = stack.filter(|_| what != What::Function);
+    let stack = stack.filter(|_| matches!(what, What::All | What::AllButLog));
     if let Some(stack) = &stack {
         // Before the function, too: a schedule that is left would go on calling, and nothing would say whose it is.
         super::extras::remove(aws, &name, stack, &there).await?;
@@ -45,18 +53,18 @@ pub async fn remove(aws: &Aws, id: &FunctionId, what: What) -> Result<()> {
     }
     let Some(stack) = stack else { return Ok(()) };
     let has = there.configuration.role().unwrap_or_default();
-    if has.ends_with(&format!(":role/{}", role::name_for(&stack))) && !is_used(aws, has).await? {
+    if role::own(has, &stack, &aws.region).is_some() && !has_functions(aws, &stack).await? {
         role::remove(aws, &stack).await?;
     }
     Ok(())
 }
 
-/// Whether any function runs as the role.
-async fn is_used(aws: &Aws, role: &str) -> Result<bool> {
+/// Whether any function of this region runs as a role of the stack.
+async fn has_functions(aws: &Aws, stack: &str) -> Result<bool> {
     let mut functions = aws.lambda.list_functions().into_paginator().items().send();
     while let Some(function) = functions.next().await {
         let function = function.map_err(|error| fault("can't list the functions", &error))?;
-        if function.role() == Some(role) {
+        if function.role().is_some_and(|role| role::own(role, stack, &aws.region).is_some()) {
             return Ok(true);
         }
     }

@@ -187,7 +187,7 @@ impl Place<'_> {
         };
         let own = if self.uses(has_rights) { self.own_roles() } else { Vec::new() };
         let mut rights = vec![
-            Right::new(&["iam:DeleteRolePolicy", "iam:PutRolePolicy"], own),
+            Right::new(&["iam:DeleteRolePolicy", "iam:GetRolePolicy", "iam:PutRolePolicy"], own),
             Right::new(
                 &[
                     "lambda:AddPermission",
@@ -204,19 +204,32 @@ impl Place<'_> {
                 self.function_arns(|function, _| function.scale.max.is_some()),
             ),
             Right::new(
-                &["lambda:DeleteFunctionEventInvokeConfig", "lambda:PutFunctionEventInvokeConfig"],
+                &[
+                    "lambda:DeleteFunctionEventInvokeConfig",
+                    "lambda:GetFunctionEventInvokeConfig",
+                    "lambda:PutFunctionEventInvokeConfig",
+                ],
                 self.function_arns(|_, options| options.queue.is_some()),
             ),
             Right::new(
-                &["lambda:DeleteProvisionedConcurrencyConfig", "lambda:PutProvisionedConcurrencyConfig"],
+                &[
+                    "lambda:DeleteProvisionedConcurrencyConfig",
+                    "lambda:GetProvisionedConcurrencyConfig",
+                    "lambda:PutProvisionedConcurrencyConfig",
+                ],
                 self.function_arns(|_, options| options.provisioned.is_some()),
             ),
             Right::new(
-                &["logs:CreateLogGroup", "logs:PutRetentionPolicy"],
+                &["logs:CreateLogGroup", "logs:DescribeLogGroups", "logs:PutRetentionPolicy"],
                 self.log_groups(|_, options| options.log_retention.is_some()),
             ),
             Right::new(
-                &["scheduler:CreateSchedule", "scheduler:DeleteSchedule", "scheduler:UpdateSchedule"],
+                &[
+                    "scheduler:CreateSchedule",
+                    "scheduler:DeleteSchedule",
+                    "scheduler:GetSchedule",
+                    "scheduler:UpdateSchedule",
+                ],
                 self.each(
                     |function, _| function.schedule.is_some(),
                     |name| vec![self.arn("scheduler", &format!("schedule/default/{name}"))],
@@ -298,10 +311,10 @@ impl Place<'_> {
     fn own_roles(&self) -> Vec<String> {
         let mut roles = Vec::new();
         if self.uses(|_, options| options.role.is_none() && self.settings.role.is_none()) {
-            roles.push(self.role_arn(&role::name_for(self.stack)));
+            roles.push(self.role_arn(&role::name_for(self.stack, self.region)));
         }
         if self.uses(|function, _| function.schedule.is_some()) {
-            roles.push(self.role_arn(&role::name_for_schedules(self.stack)));
+            roles.push(self.role_arn(&role::name_for_schedules(self.stack, self.region)));
         }
         roles
     }
@@ -349,7 +362,7 @@ mod tests {
         let only = groups(std::slice::from_ref(&plain));
         let arn = "arn:aws:lambda:eu-west-1:123456789012:function:eu-tax";
         assert_eq!(on(&only, "lambda:CreateFunction").unwrap(), [arn.to_owned(), format!("{arn}:*")]);
-        assert_eq!(on(&only, "iam:CreateRole").unwrap(), ["arn:aws:iam::123456789012:role/faas-shop"]);
+        assert_eq!(on(&only, "iam:CreateRole").unwrap(), ["arn:aws:iam::123456789012:role/faas-shop-eu-west-1"]);
         assert_eq!(on(&only, "lambda:ListFunctions").unwrap(), ["*"]);
         for unused in ["scheduler:CreateSchedule", "ssm:PutParameter", "lambda:AddPermission", "iam:PutRolePolicy"] {
             assert_eq!(on(&only, unused), None, "{unused}");

@@ -25,7 +25,7 @@ pub struct Role {
     pub young: bool,
 }
 
-/// The roles that were looked for, by stack; one at a time, as many functions ask for the same one.
+/// The roles that were looked for, by name; one at a time, as many functions ask for the same one.
 #[derive(Debug, Default)]
 pub struct Roles(Mutex<HashMap<String, Known>>);
 
@@ -35,23 +35,49 @@ struct Known {
     policies: Vec<&'static str>,
 }
 
-/// The name of a stack's role.
+/// The name of a stack's role in a region. Roles are of the whole account, functions and what they may use are of a region.
 #[must_use]
-pub fn name_for(stack: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "+=,.@_-".contains(c) { c } else { '-' };
-    let mut name: String = format!("faas-{stack}").chars().map(plain).collect();
-    if name.len() > 64 {
-        let mark = blake3::hash(stack.as_bytes()).to_hex();
-        name.truncate(55);
-        name = format!("{name}-{}", &mark[..8]);
-    }
-    name
+pub fn name_for(stack: &str, region: &str) -> String {
+    fitted(stack, &format!("-{region}"))
 }
 
-/// The name of the role that EventBridge calls a stack's functions as.
+/// The name of the role that EventBridge calls a stack's functions as, in a region.
 #[must_use]
-pub fn name_for_schedules(stack: &str) -> String {
-    name_for(&format!("{stack}-schedules"))
+pub fn name_for_schedules(stack: &str, region: &str) -> String {
+    fitted(stack, &format!("-{region}-schedules"))
+}
+
+/// The name that a stack's role had once, in all regions the same.
+#[must_use]
+pub fn name_everywhere(stack: &str) -> String {
+    fitted(stack, "")
+}
+
+/// The name of the stack's own role that a function runs as, by its ARN; `None` when it is another.
+#[must_use]
+pub fn own(arn: &str, stack: &str, region: &str) -> Option<String> {
+    let names = [name_for(stack, region), name_everywhere(stack)];
+    names.into_iter().find(|name| arn.ends_with(&format!(":role/{name}")))
+}
+
+/// The name of the policy that gives a function what it alone needs. In a role of all regions, each has its own.
+#[must_use]
+pub fn policy_for(role: &str, function: &str, region: &str) -> String {
+    match role.contains(&format!("-{region}")) {
+        true => function.to_owned(),
+        false => format!("{function}@{region}"),
+    }
+}
+
+fn fitted(stack: &str, rest: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "+=,.@_-".contains(c) { c } else { '-' };
+    let mut name: String = format!("faas-{stack}").chars().map(plain).collect();
+    if name.len() + rest.len() > 64 {
+        let mark = blake3::hash(stack.as_bytes()).to_hex();
+        name.truncate(55 - rest.len());
+        name = format!("{name}-{}", &mark[..8]);
+    }
+    name + rest
 }
 
 /// What the function may do besides running.
@@ -67,30 +93,29 @@ pub(super) fn policies(wanted: &Wanted) -> Vec<&'static str> {
 }
 
 impl Roles {
-    /// The role for `wanted`: the one it names, else the stack's, made when it is not there.
+    /// The role for `wanted`: the one it names, else the stack's of this `name`, made when it is not there.
     ///
     /// # Errors
     /// When the role can't be made, or one of its name belongs to something else.
-    pub async fn ensure(&self, aws: &Aws, wanted: &Wanted, stack: &str) -> Result<Role> {
+    pub async fn ensure(&self, aws: &Aws, wanted: &Wanted, stack: &str, name: &str) -> Result<Role> {
         if let Some(arn) = &wanted.role {
             return Ok(Role { arn: arn.clone(), young: false });
         }
         let mut known = self.0.lock().await;
         let needed = policies(wanted);
-        if let Some(known) = known.get(stack)
+        if let Some(known) = known.get(name)
             && needed.iter().all(|policy| known.policies.contains(policy))
         {
             return Ok(known.role.clone());
         }
-        let name = name_for(stack);
-        let role = made(aws, &name, stack, "lambda.amazonaws.com").await?;
+        let role = made(aws, name, stack, "lambda.amazonaws.com").await?;
         for policy in &needed {
             let arn = format!("arn:{}:iam::aws:policy/{policy}", partition(&aws.region));
-            let attached = aws.iam.attach_role_policy().role_name(&name).policy_arn(&arn).send().await;
+            let attached = aws.iam.attach_role_policy().role_name(name).policy_arn(&arn).send().await;
             attached.map_err(|error| fault(format!("can't give the role {name} the policy {policy}"), &error))?;
         }
         let role = told(&role);
-        known.insert(stack.to_owned(), Known { role: role.clone(), policies: needed });
+        known.insert(name.to_owned(), Known { role: role.clone(), policies: needed });
         Ok(role)
     }
 
@@ -100,7 +125,7 @@ impl Roles {
     /// When the role can't be made, or one of its name belongs to something else.
     pub async fn for_schedules(&self, aws: &Aws, stack: &str, function: &str, arn: &str) -> Result<Role> {
         let _one_at_a_time = self.0.lock().await;
-        let name = name_for_schedules(stack);
+        let name = name_for_schedules(stack, &aws.region);
         let role = told(&made(aws, &name, stack, "scheduler.amazonaws.com").await?);
         let statement = json!({
             "Effect": "Allow",
@@ -132,6 +157,14 @@ async fn made(aws: &Aws, name: &str, stack: &str, service: &str) -> Result<IamRo
     Ok(role)
 }
 
+impl Role {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.arn.rsplit('/').next().unwrap_or_default()
+    }
+}
+
 /// Gives a role of ours what one function needs, as a policy of the function's name: functions that are deployed at the
 /// same time don't get into each other's way.
 ///
@@ -139,8 +172,8 @@ async fn made(aws: &Aws, name: &str, stack: &str, service: &str) -> Result<IamRo
 /// When IAM refuses it.
 pub async fn allow(aws: &Aws, role: &str, function: &str, statements: &[Value]) -> Result<()> {
     let policy = json!({"Version": "2012-10-17", "Statement": statements});
-    let put = aws.iam.put_role_policy().role_name(role).policy_name(function).policy_document(policy.to_string());
-    put.send().await.map(|_| ()).map_err(|error| {
+    let put = aws.iam.put_role_policy().role_name(role).policy_name(policy_for(role, function, &aws.region));
+    put.policy_document(policy.to_string()).send().await.map(|_| ()).map_err(|error| {
         let fault = fault(format!("can't give the role {role} what {function} needs"), &error);
         match code(&error).starts_with("LimitExceeded") {
             true => fault.hint("a role takes 10240 characters of policies: give the function a role by `lambda.role`"),
@@ -154,8 +187,9 @@ pub async fn allow(aws: &Aws, role: &str, function: &str, statements: &[Value]) 
 /// # Errors
 /// When IAM refuses it.
 pub async fn forbid(aws: &Aws, role: &str, function: &str) -> Result<()> {
-    let deleted = aws.iam.delete_role_policy().role_name(role).policy_name(function).send().await;
-    gone_is_fine(deleted, || format!("can't take back from the role {role} what {function} needed"))
+    let policy = policy_for(role, function, &aws.region);
+    let deleted = aws.iam.delete_role_policy().role_name(role).policy_name(policy).send().await;
+    gone_is_fine(deleted, || format!("can't take back from the role {role} what {function} needed")).map(|_| ())
 }
 
 async fn get(aws: &Aws, name: &str) -> Result<Option<IamRole>> {
@@ -205,12 +239,13 @@ pub fn partition(region: &str) -> &'static str {
     }
 }
 
-/// Removes the roles of a stack, when they are ours.
+/// Removes the roles of a stack in this region, when they are ours. One of all regions stays: whether functions of others
+/// run as it can't be told from here.
 ///
 /// # Errors
 /// When one is there and can't be removed.
 pub async fn remove(aws: &Aws, stack: &str) -> Result<()> {
-    for name in [name_for(stack), name_for_schedules(stack)] {
+    for name in [name_for(stack, &aws.region), name_for_schedules(stack, &aws.region)] {
         remove_one(aws, stack, name).await?;
     }
     Ok(())
@@ -222,26 +257,33 @@ async fn remove_one(aws: &Aws, stack: &str, name: String) -> Result<()> {
         return Ok(());
     }
     let why = || format!("can't remove the role {name}");
-    let attached = aws.iam.list_attached_role_policies().role_name(&name).send().await.map_err(|e| fault(why(), &e))?;
-    for policy in attached.attached_policies() {
+    // Another run may remove the same role: what it has taken away already is done.
+    let attached = aws.iam.list_attached_role_policies().role_name(&name).send().await;
+    let attached = gone_is_fine(attached, why)?;
+    for policy in attached.iter().flat_map(|list| list.attached_policies()) {
         let arn = policy.policy_arn().unwrap_or_default();
         let detached = aws.iam.detach_role_policy().role_name(&name).policy_arn(arn).send().await;
         gone_is_fine(detached, why)?;
     }
-    let own = aws.iam.list_role_policies().role_name(&name).send().await.map_err(|e| fault(why(), &e))?;
-    for policy in own.policy_names() {
-        forbid(aws, &name, policy).await?;
+    let own = gone_is_fine(aws.iam.list_role_policies().role_name(&name).send().await, why)?;
+    for policy in own.iter().flat_map(|list| list.policy_names()) {
+        let deleted = aws.iam.delete_role_policy().role_name(&name).policy_name(policy).send().await;
+        gone_is_fine(deleted, why)?;
     }
-    gone_is_fine(aws.iam.delete_role().role_name(&name).send().await, why)
+    gone_is_fine(aws.iam.delete_role().role_name(&name).send().await, why).map(|_| ())
 }
 
-fn gone_is_fine<T, E>(result: Result<T, aws_sdk_lambda::error::SdkError<E>>, why: impl Fn() -> String) -> Result<()>
+/// What was answered; `None` when there is no such thing any more.
+fn gone_is_fine<T, E>(
+    result: Result<T, aws_sdk_lambda::error::SdkError<E>>,
+    why: impl Fn() -> String,
+) -> Result<Option<T>>
 where
     E: aws_sdk_lambda::error::ProvideErrorMetadata + std::error::Error + 'static,
 {
     match result {
-        Ok(_) => Ok(()),
-        Err(error) if code(&error).starts_with("NoSuchEntity") => Ok(()),
+        Ok(told) => Ok(Some(told)),
+        Err(error) if code(&error).starts_with("NoSuchEntity") => Ok(None),
         Err(error) => Err(fault(why(), &error)),
     }
 }
@@ -252,10 +294,24 @@ mod tests {
 
     #[test]
     fn role_names_fit() {
-        assert_eq!(name_for("shop"), "faas-shop");
-        assert_eq!(name_for("my shop"), "faas-my-shop");
-        let long = name_for(&"s".repeat(90));
-        assert_eq!(long.len(), 64);
-        assert_ne!(long, name_for(&"s".repeat(91)));
+        assert_eq!(name_for("my shop", "eu-west-1"), "faas-my-shop-eu-west-1");
+        assert_eq!(name_for_schedules("shop", "eu-west-1"), "faas-shop-eu-west-1-schedules");
+        for name in [name_for, name_for_schedules] {
+            let long = name(&"s".repeat(90), "us-isob-east-1");
+            assert_eq!(long.len(), 64);
+            assert_ne!(long, name(&"s".repeat(91), "us-isob-east-1"));
+            assert_ne!(long, name(&"s".repeat(90), "us-isob-west-1"));
+        }
+    }
+
+    #[test]
+    fn a_role_of_all_regions_is_the_stacks_own_and_has_a_policy_for_each() {
+        let arn = |name: &str| format!("arn:aws:iam::123456789012:role/{name}");
+        let own = |name: &str| own(&arn(name), "shop", "eu-west-1");
+        assert_eq!(own("faas-shop").as_deref(), Some("faas-shop"));
+        assert_eq!(own("faas-shop-eu-west-1").as_deref(), Some("faas-shop-eu-west-1"));
+        assert_eq!(own("faas-shop-us-east-1"), None);
+        assert_eq!(policy_for("faas-shop", "tax", "eu-west-1"), "tax@eu-west-1");
+        assert_eq!(policy_for("faas-shop-eu-west-1-schedules", "tax", "eu-west-1"), "tax");
     }
 }

@@ -160,7 +160,8 @@ impl Terraform {
 
     /// The stack's role with what this function needs; a reference to it.
     fn role(&mut self, wanted: &Wanted, label: &str) -> String {
-        self.make_role("functions", &role::name_for(&self.stack), "lambda.amazonaws.com");
+        let own = self.role_name("");
+        self.make_role("functions", &own, "lambda.amazonaws.com");
         let role = "${aws_iam_role.functions.name}";
         for policy in role::policies(wanted) {
             let name = last(policy);
@@ -175,12 +176,19 @@ impl Terraform {
         "${aws_iam_role.functions.arn}".into()
     }
 
+    /// As `faas` itself names them: by the region, whose place is as long as regions' names are.
+    fn role_name(&self, rest: &str) -> String {
+        let of = if rest.is_empty() { role::name_for } else { role::name_for_schedules };
+        of(&self.stack, "REGION........").replacen("REGION........", PLACES[1].0, 1)
+    }
+
     fn make_role(&mut self, label: &str, name: &str, service: &str) {
         let trust = json!({
             "Version": "2012-10-17",
             "Statement": [{"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}],
         });
-        let arguments = [("name", literal(name).into()), ("assume_role_policy", trust.to_string().into())];
+        let name = literal(name).replace(PLACES[1].0, PLACES[1].1);
+        let arguments = [("name", name.into()), ("assume_role_policy", trust.to_string().into())];
         self.set("aws_iam_role", label, arguments);
     }
 
@@ -275,7 +283,8 @@ impl Terraform {
             self.set("aws_cloudwatch_log_group", label, [("name", name.into()), ("retention_in_days", days.into())]);
         }
         if let Some(wanted_schedule) = &wanted.schedule {
-            self.make_role("schedules", &role::name_for_schedules(&self.stack), "scheduler.amazonaws.com");
+            let own = self.role_name("-schedules");
+            self.make_role("schedules", &own, "scheduler.amazonaws.com");
             let target = format!("${{aws_lambda_alias.{label}.arn}}");
             let name = format!("{label}_schedule");
             // The reference is no text to escape.

@@ -15,6 +15,7 @@ const LONGEST: Duration = Duration::from_secs(300);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 
 /// What Lambda has of a function that is to be made or changed.
+#[derive(Debug, Clone)]
 pub struct There {
     /// Its configuration.
     pub configuration: FunctionConfiguration,
