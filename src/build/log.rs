@@ -100,16 +100,22 @@ impl<'a> Log<'a> {
         let step = self.steps.entry(key).or_default();
         step.partial += text;
         let mut lines = Vec::new();
+        let most = LONGEST + self.hidden.longest();
         loop {
             let end = step.partial.find('\n').map(|end| end + 1);
-            // Not within a value that is to be hidden: one whose end has not come yet stays for later.
-            if end.is_none() && step.partial.len() > LONGEST + self.hidden.longest() {
-                step.partial = self.hidden.cover(&step.partial).into_owned();
+            let mut length = end.unwrap_or(step.partial.len());
+            if length > most {
+                // Not within a value that is to be hidden: one whose end has not come yet stays for later.
+                let covered = self.hidden.cover(&step.partial[..length]).into_owned();
+                step.partial.replace_range(..length, &covered);
+                length = covered.len();
             }
-            let long = (step.partial.len() > LONGEST + self.hidden.longest())
-                .then(|| step.partial.floor_char_boundary(LONGEST));
-            let Some(end) = end.into_iter().chain(long).min() else { break };
-            lines.push(step.partial.drain(..end).collect::<String>());
+            let cut = match end {
+                _ if length > most => step.partial.floor_char_boundary(LONGEST),
+                Some(_) => length,
+                None => break,
+            };
+            lines.push(step.partial.drain(..cut).collect::<String>());
         }
         for line in lines {
             self.line(key, prefix, line.trim_end());
@@ -266,7 +272,7 @@ mod tests {
             log.step(1, "s", "RUN one", None);
             log.text(1, "", "\u{1b}[31mred\u{1b}[0m\u{7}\n10%\r50%\r100%\n");
             log.text(1, "", &"x".repeat(LONGEST * 2 + 1));
-            assert!(log.steps[&1].partial.len() <= LONGEST);
+            assert!(log.steps[&1].partial.len() <= LONGEST + log.hidden.longest());
             log.failed(Some(1), "no")
         });
         assert!(fault.cause.as_ref().unwrap().contains("RUN one\nred\u{fffd}\n100%\nxxx"), "{fault}");
