@@ -82,7 +82,7 @@ fn programs_hear_of_each_function_although_one_failed() {
     assert!(bad["hint"].as_str().unwrap().contains("build it first"), "{bad}");
     assert!(good["digest"].as_str().unwrap().starts_with("sha256:"), "{good}");
     // Given up at once: the other one is told, too.
-    let slow = format!("FROM {registry}/base/debian:bookworm\nRUN sleep 5; echo {}\n", std::process::id());
+    let slow = format!("FROM {registry}/base/debian:bookworm\nRUN sleep 60; echo {}\n", std::process::id());
     let bad = format!("FROM {registry}/base/debian:bookworm\nRUN exit 8\n");
     let test = project(&image, &[("bad", &bad), ("slow", &slow)]);
     let done = json(test, &["build", "--fail-fast", "--parallel", "2"], 1);

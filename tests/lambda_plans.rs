@@ -151,13 +151,12 @@ fn each_region_has_a_role_of_its_own() {
         return;
     }
     let oracle = Oracle::start("");
-    let mut done =
-        anywhere(&oracle, "regions", "    secrets: [key]\n    schedule: \"0 9 * * *\"\n").arg("validate").run();
+    let done = anywhere(&oracle, "regions", "    secrets: [key]\n    schedule: \"0 9 * * *\"\n").arg("validate").run();
     let (east, west) = ("us-east-2", "us-west-2");
     for region in [east, west] {
         let there = |test: Test| test.env("AWS_REGION", region);
-        done = there(done.then()).args(["secret", "create", "key", "--from-literal", "x"]).run();
-        done = there(done.then()).arg("up").stdout_has("created").run();
+        there(done.then()).args(["secret", "create", "key", "--from-literal", "x"]).run();
+        there(done.then()).arg("up").stdout_has("created").run();
     }
     let policy = |role: &str| {
         let ask =
@@ -171,7 +170,8 @@ fn each_region_has_a_role_of_its_own() {
         }
     }
     done.then().env("AWS_REGION", west).arg("remove").run();
-    let roles = "print([r['RoleName'] for r in c('iam').list_roles()['Roles'] if 'faas-regions' in r['RoleName']])";
+    let roles =
+        "print(sorted(r['RoleName'] for r in c('iam').list_roles()['Roles'] if 'faas-regions' in r['RoleName']))";
     assert_eq!(aws(east, roles), format!("['faas-regions-{east}', 'faas-regions-{east}-schedules']"));
     let here = || done.then().env("AWS_REGION", east);
     here().args(["plan", "--exit-code"]).stdout_has("= leave").run();

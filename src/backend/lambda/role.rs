@@ -259,14 +259,15 @@ async fn remove_one(aws: &Aws, stack: &str, name: String) -> Result<()> {
     let why = || format!("can't remove the role {name}");
     // Another run may remove the same role: what it has taken away already is done.
     let attached = aws.iam.list_attached_role_policies().role_name(&name).send().await;
-    let attached = gone_is_fine(attached, why)?;
-    for policy in attached.iter().flat_map(|list| list.attached_policies()) {
+    let Some(attached) = gone_is_fine(attached, why)? else { return Ok(()) };
+    for policy in attached.attached_policies() {
         let arn = policy.policy_arn().unwrap_or_default();
         let detached = aws.iam.detach_role_policy().role_name(&name).policy_arn(arn).send().await;
         gone_is_fine(detached, why)?;
     }
-    let own = gone_is_fine(aws.iam.list_role_policies().role_name(&name).send().await, why)?;
-    for policy in own.iter().flat_map(|list| list.policy_names()) {
+    let own = aws.iam.list_role_policies().role_name(&name).send().await;
+    let Some(own) = gone_is_fine(own, why)? else { return Ok(()) };
+    for policy in own.policy_names() {
         let deleted = aws.iam.delete_role_policy().role_name(&name).policy_name(policy).send().await;
         gone_is_fine(deleted, why)?;
     }
