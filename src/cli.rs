@@ -286,7 +286,14 @@ fn parsed(tree: clap::Command, args: &[OsString]) -> Result<(Global, commands::R
     let mut matches = tree.try_get_matches_from_mut(args)?;
     let is_faas_cli = tree.get_name() == "faas-cli";
     let read = |matches: &mut clap::ArgMatches| {
+        let said = matches.try_contains_id("target").is_ok_and(|is_there| is_there)
+            && matches.value_source("target") == Some(clap::parser::ValueSource::CommandLine);
         let global = Global::from_arg_matches_mut(matches)?;
+        // A variable of a pipeline that is not set must not lead to another place.
+        if said && global.target.as_ref().is_some_and(|names| names.trim().is_empty()) {
+            let why = "`--target` names no target: it is empty; name one, or leave the flag out";
+            return Err(clap::Error::raw(ErrorKind::InvalidValue, why));
+        }
         let (name, mut matches) = matches.remove_subcommand().unwrap_or_default();
         let own = if is_faas_cli { compat::parsed(&name, &mut matches) } else { None };
         Ok((global, own.unwrap_or_else(|| commands::parsed(&name, &mut matches))?))

@@ -511,6 +511,10 @@ error: stack.yml is not valid: 2 errors
         .status(2)
         .stderr("error: stack.yml has no target `prd`\nhint: did you mean `prod`?\nmore: faas explain E0103\n")
         .run();
+    for args in [["validate", "--target", ""], ["--target=", "validate", "--strict"]] {
+        stack(&text).replace_args(args).status(2).stderr_has("`--target` names no target: it is empty").run();
+    }
+    stack(&text).env("FAAS_TARGET", "").status(2).stderr_has("unknown provider `lamda`").run();
     stack(&text).env("FAAS_TARGET", "zz").status(2).stderr_has("hint: there is: prod, eu\n").run();
 }
 
