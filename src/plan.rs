@@ -9,12 +9,15 @@ use crate::error::{Fault, Kind, Result};
 use crate::function::Function;
 use crate::history;
 
+mod artifact;
 mod changed;
+pub mod check;
 mod drift;
 pub mod hide;
 pub mod prune;
 mod rehearsal;
 pub mod run;
+pub mod there;
 
 /// What is to be done for one function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -16,7 +16,7 @@ use crate::error::{Kind, Result};
 use crate::function::Function;
 use crate::history;
 use crate::output::{self, progress};
-use crate::plan::{Outcome, run};
+use crate::plan::{Outcome, check, run};
 use crate::stack::Stack;
 use crate::template::Catalogue;
 
@@ -105,7 +105,7 @@ impl Dev {
         let functions = session.functions();
         let stack = session.stack.as_ref();
         for warning in
-            run::check(&functions, session.backend.as_ref(), None, |field| stack.and_then(|s| s.place(field)))?
+            check::check(&functions, session.backend.as_ref(), None, |field| stack.and_then(|s| s.place(field)))?
         {
             context.out.problem(&warning);
         }

@@ -15,7 +15,7 @@ use crate::error::{Fault, Kind, Result};
 use crate::function::Function;
 use crate::history::{self, Record};
 use crate::output::{progress, table};
-use crate::plan::{self, Action, Outcome, run};
+use crate::plan::{self, Action, Outcome, check, run};
 use crate::progress::{Labelled, Progress};
 use crate::stack::Stack;
 use crate::template::Catalogue;
@@ -245,7 +245,7 @@ impl Pipeline {
             record: Some(&record),
             confirm: Some(&confirm),
         };
-        for warning in run::check(&functions, session.backend.as_ref(), Some(&steps), place)? {
+        for warning in check::check(&functions, session.backend.as_ref(), Some(&steps), place)? {
             context.out.problem(&warning);
         }
         let work = run::run(&functions, session.backend.as_ref(), &steps, progress);

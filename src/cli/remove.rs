@@ -1,5 +1,4 @@
 //! `faas remove`: takes functions off the platform.
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,7 +7,6 @@ use serde_json::json;
 
 use super::session::{GatewayFlags, Session};
 use super::{Global, ask, compat, several};
-use crate::backend::Scope;
 use crate::context::Context;
 use crate::error::{Code, Fault, Kind, Result};
 use crate::function::FunctionId;
@@ -167,22 +165,9 @@ fn question(ids: &[FunctionId], target: Option<&str>) -> String {
 /// that of its folder; and of which.
 async fn of_others(session: &Session, ids: &[FunctionId]) -> Result<Vec<(FunctionId, String)>> {
     let Some(stack) = session.stack.as_ref().filter(|stack| stack.named) else { return Ok(Vec::new()) };
-    let mut by_namespace: BTreeMap<Option<String>, Vec<String>> = BTreeMap::new();
-    for id in ids {
-        by_namespace.entry(id.namespace.clone()).or_default().push(id.name.clone());
-    }
-    let mut found = Vec::new();
-    for (namespace, names) in by_namespace {
-        // With `usage` nobody waits for functions that are starting.
-        let scope = Scope { namespace: namespace.clone(), names, usage: true, ..Scope::default() };
-        for deployed in session.backend.observe(&scope).await? {
-            if let Some(owner) = plan::other_owner(Some(&deployed), Some(&stack.name)) {
-                let id = FunctionId { name: deployed.name.clone(), namespace: namespace.clone() };
-                found.push((id, owner.to_owned()));
-            }
-        }
-    }
-    Ok(found)
+    let there = plan::there::observe(ids.iter().cloned(), session.backend.as_ref(), true).await?;
+    let owner = |id: &FunctionId| plan::other_owner(there.get(id), Some(&stack.name)).map(str::to_owned);
+    Ok(ids.iter().filter_map(|id| Some((id.clone(), owner(id)?))).collect())
 }
 
 fn names(outcomes: &[Outcome]) -> Vec<&str> {

@@ -7,7 +7,7 @@ use super::{Global, stack_file};
 use crate::context::Context;
 use crate::error::{Fault, Result};
 use crate::function::{Function, FunctionId};
-use crate::plan::run;
+use crate::plan::check;
 use crate::stack::{ProviderKind, Stack};
 
 /// The targets that `--target` names, each once.
@@ -88,7 +88,7 @@ pub fn accepted(flags: &DeployFlags, ready: &[(&String, Result<Session>)]) -> Re
         let mut functions = session.functions();
         functions.iter_mut().for_each(|function| flags.apply(function));
         let place = |field: &str| session.stack.as_ref().and_then(|stack| stack.place(field));
-        run::check(&functions, session.backend.as_ref(), None, place)
+        check::check(&functions, session.backend.as_ref(), None, place)
             .map_err(|fault| Fault { message: format!("{target}: {}", fault.message), ..fault })?;
     }
     Ok(())

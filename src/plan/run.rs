@@ -1,5 +1,4 @@
 //! From stack to platform: build, push, decide, apply; function by function, several at once, all of them tried.
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -7,25 +6,16 @@ use std::sync::{Arc, LazyLock, Mutex};
 use futures_util::StreamExt;
 use tokio::sync::Semaphore;
 
-use super::{Action, Decision, Outcome, changed, decide, hide, other_owner, prune, rehearsal, said, spec_hash};
-use crate::artifact::{Artifact, ArtifactKind};
-use crate::backend::{Backend, Change, Deployed, Difference, How, STACK_KEY, Scope};
-use crate::build::foreseen::Foreseen;
+use super::artifact::{TO_BUILD, TO_SEE, artifact, is_in_registry, is_single};
+use super::check::secrets_are_there;
+use super::{Action, Decision, Outcome, changed, decide, hide, other_owner, prune, rehearsal, said, spec_hash, there};
+use crate::artifact::Artifact;
+use crate::backend::{Backend, Change, Deployed, Difference, How, STACK_KEY};
 use crate::build::{self, Project};
 use crate::error::{Code, Fault, Kind, Result};
-use crate::function::{Function, FunctionId};
+use crate::function::Function;
 use crate::history::{self, Record};
-use crate::problem::{Problem, Severity, class};
-use crate::progress::{Progress, Silent};
-
-/// How long a registry may take to tell which image is behind a tag.
-const REGISTRY_WAIT: std::time::Duration = std::time::Duration::from_secs(20);
-
-/// What a plan says of what is to be built before it is deployed.
-const TO_BUILD: &str = "to be built";
-
-/// What it says where only the build shows whether that changes anything.
-const TO_SEE: &str = "to be built and compared";
+use crate::progress::Progress;
 
 /// Asks whether what the stack names no longer may be removed.
 pub type Confirm<'a> = dyn Fn(&[Deployed]) -> Result<bool> + Sync + 'a;
@@ -79,51 +69,6 @@ pub struct Steps<'a> {
     pub record: Option<&'a (dyn Fn() -> Record + Sync)>,
 }
 
-/// Everything that is wrong with the functions on this platform, said before anything is changed; with `steps`, what
-/// would keep them from being built, too.
-///
-/// # Errors
-/// When one of the problems is an error; warnings are returned.
-pub fn check(
-    functions: &[Function],
-    backend: &dyn Backend,
-    steps: Option<&Steps<'_>>,
-    place: impl Fn(&str) -> Option<crate::problem::Place>,
-) -> Result<Vec<Problem>> {
-    let capabilities = backend.capabilities();
-    if steps.is_some_and(|steps| !steps.options.attestations.is_empty()) {
-        capabilities.require("SBOM and no provenance beside images", capabilities.attestations)?;
-    }
-    let refused = functions.iter().flat_map(|function| backend.check(function));
-    let mut problems: Vec<Problem> = refused.map(|problem| problem.code(Code::PROVIDER_REFUSES)).collect();
-    if let Some(steps) = steps {
-        let built: Vec<&Function> = functions.iter().filter(|f| is_built(f, backend.wants(f), steps)).collect();
-        let unbuildable = build::check(&built, |f| backend.wants(f), steps.project, steps.options);
-        problems.extend(unbuildable.into_iter().map(|wrong| {
-            let mut problem = wrong.problem;
-            // An image can be planned with, as it can be deployed, without the template that it was built from.
-            let is_image = || built.iter().any(|f| f.name == wrong.function && backend.wants(f) == ArtifactKind::Image);
-            if steps.dry && wrong.kind == Kind::NotFound && is_image() {
-                problem.severity = Severity::Warning;
-            }
-            problem
-        }));
-    }
-    for problem in &mut problems {
-        if problem.place.is_none() {
-            problem.place = place(&problem.field);
-        }
-    }
-    if problems.iter().any(Problem::is_error) {
-        let provider = capabilities.provider;
-        let errors = problems.iter().filter(|p| p.is_error()).count();
-        let said = if errors == 1 { "one problem".into() } else { format!("{errors} problems") };
-        let said = format!("{said} for provider `{provider}`, nothing was changed");
-        return Err(Fault::usage(said).code(class(&problems)).problems(problems));
-    }
-    Ok(problems)
-}
-
 /// What became, or would become, of each function.
 pub struct Ran {
     /// Of each that was named, and of each that was pruned.
@@ -145,8 +90,12 @@ pub async fn run(
     if steps.deploy {
         secrets_are_there(functions, backend, steps).await?;
     }
-    let observed =
-        async { if steps.deploy && !steps.unborn { observe(functions, backend).await } else { Ok(HashMap::new()) } };
+    let observed = async {
+        match steps.deploy && !steps.unborn {
+            true => there::observe(functions.iter().map(Function::id), backend, false).await,
+            false => Ok(HashMap::new()),
+        }
+    };
     // What a plan says of the rest costs no wait of its own.
     let rest = async {
         match steps.deploy && steps.dry && !steps.unborn && !steps.stack.is_empty() {
@@ -210,60 +159,6 @@ pub async fn stale(functions: &[Function], backend: &dyn Backend, steps: &Steps<
         None => namespaces.iter().map(|namespace| (name.clone(), namespace.clone())).collect(),
     });
     prune::stale(backend, &namespaces, &names.collect(), steps.stack).await
-}
-
-/// Secrets that functions name and the platform lacks, told before anything is built.
-async fn secrets_are_there(functions: &[Function], backend: &dyn Backend, steps: &Steps<'_>) -> Result<()> {
-    let Some(secrets) = backend.secrets().filter(|_| backend.lists_every_secret()) else { return Ok(()) };
-    let mut lists: HashMap<Option<&str>, Option<HashSet<String>>> = HashMap::new();
-    let mut problems = Vec::new();
-    let mut first = None;
-    for function in functions.iter().filter(|function| !function.secrets.is_empty()) {
-        let namespace = function.namespace.as_deref();
-        if let Entry::Vacant(entry) = lists.entry(namespace) {
-            // A namespace that isn't there has words of its own when it is deployed to.
-            let list = if steps.unborn { Some(Vec::new()) } else { secrets.list(namespace).await.ok() };
-            entry.insert(list.map(|list| list.into_iter().map(|secret| secret.name).collect()));
-        }
-        let Some(there) = &lists[&namespace] else { continue };
-        for name in function.secrets.iter().filter(|name| !there.contains(*name)) {
-            first.get_or_insert(name);
-            let message = format!("the secret {name} of `{}` is not on the platform", function.name);
-            problems.push(Problem::error(format!("functions.{}.secrets", function.name), message));
-        }
-    }
-    let Some(first) = first else { return Ok(()) };
-    let lacking = if problems.len() == 1 { "a secret is".into() } else { format!("{} secrets are", problems.len()) };
-    Err(Fault::failed(format!("{lacking} missing, nothing was changed"))
-        .code(Code::SECRET_MISSING)
-        .hint(format!("`faas secret create {first}` makes it"))
-        .problems(problems))
-}
-
-/// Whether the function is built on the way.
-fn is_built(function: &Function, kind: ArtifactKind, steps: &Steps<'_>) -> bool {
-    kind != ArtifactKind::Image || builds_image(function, steps)
-}
-
-fn builds_image(function: &Function, steps: &Steps<'_>) -> bool {
-    steps.build_images && !function.build.skip
-}
-
-/// What the platform has of these functions, one question a namespace.
-async fn observe(functions: &[Function], backend: &dyn Backend) -> Result<HashMap<FunctionId, Deployed>> {
-    let mut by_namespace: HashMap<Option<String>, Vec<String>> = HashMap::new();
-    for function in functions {
-        by_namespace.entry(function.namespace.clone()).or_default().push(function.name.clone());
-    }
-    let mut observed = HashMap::new();
-    for (namespace, names) in by_namespace {
-        let scope = Scope { namespace: namespace.clone(), names, ..Scope::default() };
-        for deployed in backend.observe(&scope).await? {
-            // The platform tells its default namespace by name; we ask by the name that the stack has.
-            observed.insert(FunctionId { name: deployed.name.clone(), namespace: namespace.clone() }, deployed);
-        }
-    }
-    Ok(observed)
 }
 
 /// Does one thing for each function, several at once; until one fails, where that is to end it.
@@ -490,176 +385,4 @@ fn history_of(
         ..record()
     };
     history::with(past, new, steps.force || by_tag || steps.how == How::Replace)
-}
-
-/// The function's artifact, and how it came about.
-async fn artifact(
-    function: &Function,
-    backend: &dyn Backend,
-    steps: &Steps<'_>,
-    progress: &dyn Progress,
-) -> Result<(Artifact, String)> {
-    let kind = backend.wants(function);
-    if is_built(function, kind, steps) && !steps.dry {
-        let built = build::build(function, kind, steps.project, steps.options, progress).await?;
-        if kind == ArtifactKind::Image && steps.push {
-            if let Artifact::Image { reference, .. } = &built.artifact
-                && let Some(login) = backend.registry(reference).await?
-            {
-                steps.project.log_in(login);
-            }
-            let pushed = pushed(function, built.artifact, steps, progress).await?;
-            return Ok((by_digest(function, pushed, true, steps, progress).await?, "pushed".into()));
-        }
-        let named = by_digest(function, built.artifact, false, steps, progress).await?;
-        return Ok((pinned(function, named, backend, steps, progress).await, built.reason));
-    }
-    let reference = build::tag::reference(function, steps.options.tag, steps.project.root)?;
-    if is_built(function, kind, steps) && !function.build.skip {
-        match build::foreseen::foresee(function, kind, steps.project, steps.options).await {
-            Ok(Foreseen::Kept(artifact)) => {
-                let named = by_digest(function, artifact, false, steps, progress).await?;
-                return Ok((named, "unchanged".into()));
-            }
-            // A bundle goes by what goes into it, so all is known of it that there is to know.
-            Ok(Foreseen::Built(artifact)) if kind == ArtifactKind::Bundle => return Ok((artifact, "not built".into())),
-            Ok(Foreseen::Built(artifact)) => return Ok((artifact, TO_BUILD.into())),
-            Ok(Foreseen::Unseen(artifact)) => return Ok((artifact, TO_SEE.into())),
-            Err(fault) if kind != ArtifactKind::Image => return Err(fault),
-            // What can't be told here goes by its name.
-            Ok(Foreseen::Unknown) | Err(_) => {}
-        }
-    }
-    let digest = reference.split_once('@').map(|(_, digest)| digest.to_owned());
-    let artifact = Artifact::Image { reference, digest };
-    let named = by_digest(function, artifact, false, steps, progress).await?;
-    Ok((pinned(function, named, backend, steps, progress).await, "not built".into()))
-}
-
-/// Where the platform looks a tag up only once: the image with the digest that its registry has now, so that what was
-/// not pushed again is not deployed again. Registries that don't answer here may answer there.
-async fn pinned(
-    function: &Function,
-    artifact: Artifact,
-    backend: &dyn Backend,
-    steps: &Steps<'_>,
-    progress: &dyn Progress,
-) -> Artifact {
-    let Artifact::Image { reference, digest: None } = &artifact else { return artifact };
-    if !steps.deploy || !backend.pins_images() || reference.contains('@') {
-        return artifact;
-    }
-    let asked = in_registry(function, reference, steps, &Silent);
-    match tokio::time::timeout(REGISTRY_WAIT, asked).await {
-        Ok(Ok(digest)) => Artifact::Image { reference: reference.clone(), digest: Some(digest) },
-        Ok(Err(Fault { kind: Kind::Unsupported, .. })) => artifact,
-        failed => {
-            let why = match failed {
-                Ok(Err(fault)) => fault.without(&function.name),
-                _ => format!("{reference}: its registry gives no answer"),
-            };
-            progress.warn(&function.name, &format!("{why}; deployed by its tag, which the cluster looks up"));
-            artifact
-        }
-    }
-}
-
-/// With `--digest`, the image under the digest that its registry knows it by; `known` when the artifact has that.
-async fn by_digest(
-    function: &Function,
-    artifact: Artifact,
-    known: bool,
-    steps: &Steps<'_>,
-    progress: &dyn Progress,
-) -> Result<Artifact> {
-    let Artifact::Image { reference, digest } = &artifact else { return Ok(artifact) };
-    if !steps.by_digest || reference.contains('@') {
-        return Ok(artifact);
-    }
-    let digest = match digest {
-        Some(digest) if known => digest.clone(),
-        _ => in_registry(function, reference, steps, progress).await?,
-    };
-    let name = build::tag::split(reference).0;
-    Ok(Artifact::Image { reference: format!("{name}@{digest}"), digest: Some(digest) })
-}
-
-/// Looks whether an image is what a platform takes that is particular about them. Registries that don't answer here may
-/// answer there.
-#[cfg(feature = "image")]
-async fn is_single(function: &Function, artifact: &Artifact, backend: &dyn Backend, steps: &Steps<'_>) -> Result<()> {
-    let (Artifact::Image { reference, digest }, Some(platform)) = (artifact, backend.image_platform(function)) else {
-        return Ok(());
-    };
-    let name = build::tag::split(reference).0;
-    let image = digest.as_ref().map_or_else(|| reference.clone(), |digest| format!("{name}@{digest}"));
-    let talk = crate::registry::Talk { subject: &function.name, progress: &Silent };
-    let looked = crate::registry::single::check(&steps.project.registries, &image, platform, talk);
-    match tokio::time::timeout(REGISTRY_WAIT, looked).await {
-        Ok(Err(fault)) if fault.kind == Kind::Usage => Err(fault),
-        Ok(_) | Err(_) => Ok(()),
-    }
-}
-
-#[cfg(not(feature = "image"))]
-async fn is_single(_: &Function, _: &Artifact, _: &dyn Backend, _: &Steps<'_>) -> Result<()> {
-    Ok(())
-}
-
-/// Looks whether an image is there before a function that runs is ended for it, on platforms that do that. Registries
-/// that don't answer here may answer there.
-#[cfg(feature = "image")]
-async fn is_in_registry(
-    function: &Function,
-    artifact: &Artifact,
-    backend: &dyn Backend,
-    steps: &Steps<'_>,
-) -> Result<()> {
-    let Artifact::Image { reference, digest: None } = artifact else { return Ok(()) };
-    let on_this_machine = crate::registry::is_here(reference);
-    if !backend.ends_for_images(on_this_machine) || !steps.project.registries.lacks(reference).await {
-        return Ok(());
-    }
-    Err(Fault::failed(format!("{}: {reference} is not in its registry; the function is left as it is", function.name))
-        .code(Code::IMAGE_UNAVAILABLE)
-        .hint("push it first (`faas push`, `faas up`), or look at its name"))
-}
-
-#[cfg(not(feature = "image"))]
-async fn is_in_registry(_: &Function, _: &Artifact, _: &dyn Backend, _: &Steps<'_>) -> Result<()> {
-    Ok(())
-}
-
-#[cfg(feature = "image")]
-async fn pushed(
-    function: &Function,
-    artifact: Artifact,
-    steps: &Steps<'_>,
-    progress: &dyn Progress,
-) -> Result<Artifact> {
-    let Artifact::Image { reference, .. } = artifact else { return Ok(artifact) };
-    let pushed = build::push(&function.name, &reference, steps.project, progress).await?;
-    Ok(Artifact::Image { reference, digest: Some(pushed.digest) })
-}
-
-#[cfg(feature = "image")]
-async fn in_registry(
-    function: &Function,
-    reference: &str,
-    steps: &Steps<'_>,
-    progress: &dyn Progress,
-) -> Result<String> {
-    build::push::digest(&function.name, reference, steps.project, progress).await
-}
-
-#[cfg(not(feature = "image"))]
-async fn in_registry(function: &Function, _: &str, _: &Steps<'_>, _: &dyn Progress) -> Result<String> {
-    Err(Fault::unsupported(format!("{}: this build of faas asks no registry for a digest", function.name))
-        .hint("use a build with the cargo feature `image`, or name the image by its digest in the stack"))
-}
-
-#[cfg(not(feature = "image"))]
-async fn pushed(function: &Function, _: Artifact, _: &Steps<'_>, _: &dyn Progress) -> Result<Artifact> {
-    Err(Fault::unsupported(format!("{}: this build of faas pushes no images", function.name))
-        .hint("use a build with the cargo feature `image`"))
 }

@@ -8,14 +8,14 @@ use crate::backend::{Change, How, knative};
 use crate::build::tag;
 use crate::context::Context;
 use crate::error::Result;
-use crate::plan::{run, spec_hash};
+use crate::plan::{check, spec_hash};
 
 impl Generate {
     /// Writes Services, and what calls them.
     pub(super) fn knative(&self, context: &Context, source: &Source<'_>) -> Result<()> {
         let functions = &source.functions;
         let platform = knative::Knative::new(knative::Settings::default());
-        for warning in run::check(functions, &platform, None, |field| source.place(field))? {
+        for warning in check::check(functions, &platform, None, |field| source.place(field))? {
             context.out.problem(&warning);
         }
         let mut text = String::new();

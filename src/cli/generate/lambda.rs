@@ -6,7 +6,7 @@ use crate::build::{self, Options, Project, tag};
 use crate::context::Context;
 use crate::error::{OrFault, Result};
 use crate::function::Function;
-use crate::plan::{run, spec_hash};
+use crate::plan::{check, spec_hash};
 use crate::stack::Stack;
 
 impl Generate {
@@ -19,7 +19,7 @@ impl Generate {
             .iter()
             .map(|f| Function { namespace: self.namespace.clone().or_else(|| f.namespace.clone()), ..f.clone() })
             .collect();
-        for warning in run::check(&functions, &platform, None, |field| stack.place(field))? {
+        for warning in check::check(&functions, &platform, None, |field| stack.place(field))? {
             context.out.problem(&warning);
         }
         let root = &stack.origin.root;
