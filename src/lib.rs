@@ -19,6 +19,7 @@ pub mod gateway;
 pub mod history;
 #[cfg(any(feature = "knative", feature = "lambda"))]
 pub mod imported;
+pub mod listener;
 pub mod manager;
 pub mod output;
 pub mod plan;

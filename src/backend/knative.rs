@@ -49,7 +49,6 @@ mod wait;
 
 pub use cluster::Settings;
 pub use manifest::of as manifest;
-pub use plugin::Tell;
 
 /// What Knative can do.
 pub const CAPABILITIES: Capabilities = Capabilities {

@@ -98,7 +98,8 @@ pub fn knative(context: &Context, flags: &GatewayFlags) -> Result<crate::backend
 
 #[cfg(feature = "knative")]
 fn knative_of(meant: &Meant<'_>) -> Result<crate::backend::knative::Knative> {
-    use crate::backend::knative::{Knative, Settings, Tell};
+    use crate::backend::knative::{Knative, Settings};
+    use crate::listener::Listener;
     let Meant { context, flags, .. } = meant;
     let env = |name: &str| context.env.get(name).map(str::to_owned);
     let none = serde_json::Value::Null;
@@ -111,8 +112,9 @@ fn knative_of(meant: &Meant<'_>) -> Result<crate::backend::knative::Knative> {
         settings.only_kubeconfig(context.absolute(path));
     }
     settings.context = flags.context.clone().filter(|name| !name.is_empty()).or(settings.context);
-    let (attended, out) = (context.out.may_ask(), context.out.clone());
-    settings.tell = Tell::by(attended, move |words| out.note(words));
+    let out = context.out.clone();
+    settings.listener = Listener::new(move |words| out.note(words));
+    settings.attended = context.out.may_ask();
     settings.impersonate = flags.as_user.clone().map(|user| (user, flags.as_groups.clone()));
     Ok(Knative::new(settings))
 }

@@ -12,9 +12,10 @@ use crate::backend::Backend;
 use crate::context::Context;
 use crate::error::{Code, Fault, Result};
 use crate::function::{Function, FunctionId};
+use crate::listener::Listener;
 use crate::output::Dialect;
 use crate::stack::{ProviderKind, Stack};
-use crate::wire::client::{Auth, Client, Listener, Options};
+use crate::wire::client::{Auth, Client, Options};
 
 pub(super) mod saved;
 

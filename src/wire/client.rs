@@ -10,12 +10,12 @@ use url::Url;
 
 use super::{DeleteFunction, FunctionDeployment, FunctionNamespace, FunctionStatus, LogMessage, ScaleFunction, Secret};
 use crate::error::{Code, Fault, OrFault, Result};
+use crate::listener::Listener;
 
 mod address;
 mod answer;
 mod call;
 mod exchange;
-mod listener;
 mod logs;
 mod renewal;
 mod trouble;
@@ -23,9 +23,8 @@ pub mod trust;
 
 pub use address::parse as parse_address;
 pub use answer::{Answer, is_about_namespace};
-pub use call::{Request, body, told};
+pub use call::{Request, body, executed};
 pub use exchange::Exchanged;
-pub use listener::Listener;
 pub use logs::LogsRequest;
 pub use renewal::{EARLY, Renewal};
 

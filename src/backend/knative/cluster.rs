@@ -17,6 +17,7 @@ use super::objects::{Revision, Service};
 use super::{busy, plugin, trouble};
 use crate::error::{Code, Fault, OrFault, Result};
 use crate::function::FunctionId;
+use crate::listener::Listener;
 
 /// How long connecting to the API server may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,8 +43,10 @@ pub struct Settings {
     pub force: bool,
     /// How long `apply` waits until a function is ready; zero doesn't wait.
     pub wait: Duration,
-    /// Tells the user what is waited for.
-    pub tell: plugin::Tell,
+    /// Who is told what is waited for.
+    pub listener: Listener,
+    /// Whether somebody is there who can answer questions.
+    pub attended: bool,
 }
 
 /// `provider.knative` in the stack file.
@@ -97,7 +100,8 @@ impl Settings {
             force: keys.force,
             impersonate: None,
             wait,
-            tell: plugin::Tell::default(),
+            listener: Listener::default(),
+            attended: false,
         })
     }
 
@@ -282,7 +286,7 @@ async fn connect(settings: &Settings) -> Result<Reached> {
     let address = config.cluster_url.to_string().trim_end_matches('/').to_owned();
     let namespace = settings.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let exec = config.auth_info.exec.clone();
-    let made = plugin::run(exec.as_ref(), &settings.tell, move || busy::client(config)).await?;
+    let made = plugin::run(exec.as_ref(), &settings.listener, settings.attended, move || busy::client(config)).await?;
     let client = made.map_err(|e| {
         let starts = !matches!(&e, kube::Error::Auth(kube::client::AuthError::AuthExecStart(_)));
         let fault = trouble::fault(&format!("can't reach the cluster at {address}"), e);

@@ -12,7 +12,7 @@ use super::{broker, diagnosis, trouble, tunnel};
 use crate::backend::{Call, Reply};
 use crate::error::{Code, Fault, OrFault, Result};
 use crate::function::FunctionId;
-use crate::wire::client::{body, install_tls, told};
+use crate::wire::client::{body, executed, install_tls};
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -89,13 +89,7 @@ impl Caller {
             builder = builder.timeout(timeout);
         }
         let request = builder.build().or_fault(|| what.to_owned())?;
-        let (shown, started) = (told(&request), std::time::Instant::now());
-        let answered = client.execute(request).await;
-        if let Some(shown) = shown {
-            let status = answered.as_ref().map_or_else(|_| "no answer".into(), |answer| answer.status().to_string());
-            tracing::debug!("{shown}: {status} after {:.0?}", started.elapsed());
-        }
-        let mut response = answered.map_err(|e| self.unanswered(what, &url, &e))?;
+        let mut response = executed(client, request).await.map_err(|e| self.unanswered(what, &url, &e))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         Ok(Reply { status, headers, body: body(response) })
     }

@@ -1,11 +1,10 @@
 //! Credential plugins that a kubeconfig names: kube runs them and waits; what hangs is ended here, with all that it started.
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use kube::config::{ExecConfig, ExecInteractiveMode};
 
 use crate::error::{Fault, Result};
+use crate::listener::Listener;
 
 /// How long one may take.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -17,60 +16,25 @@ const SILENCE: Duration = Duration::from_secs(3);
 #[cfg(unix)]
 const MARK: &str = "KUBERNETES_EXEC_INFO=";
 
-type How = Arc<dyn Fn(&str) + Send + Sync>;
-
-/// Tells the user something, nothing by default.
-#[derive(Clone, Default)]
-pub struct Tell {
-    how: Option<How>,
-    attended: bool,
-}
-
-impl Tell {
-    /// Told by `how`; `attended` when somebody is there who can answer questions.
-    pub fn by(attended: bool, how: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self { how: Some(Arc::new(how)), attended }
-    }
-
-    fn say(&self, words: &str) {
-        if let Some(how) = &self.how {
-            how(words);
-        }
-    }
-}
-
-impl fmt::Debug for Tell {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tell")
-    }
-}
-
-/// Whoever is told, the settings are the same.
-impl PartialEq for Tell {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Tell {}
-
-/// Makes a client on a thread of its own, where `plugin` may be run for its credentials.
+/// Makes a client on a thread of its own, where `plugin` may be run for its credentials; `attended` when somebody is there
+/// who can answer questions.
 ///
 /// # Errors
 /// The plugin gave no answer in time.
 pub async fn run<T: Send + 'static>(
     plugin: Option<&ExecConfig>,
-    tell: &Tell,
+    listener: &Listener,
+    attended: bool,
     make: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T> {
     let name = plugin.and_then(|exec| exec.command.as_deref()).unwrap_or("?");
     let asks = plugin.is_some_and(|exec| exec.interactive_mode != Some(ExecInteractiveMode::Never));
-    let limit = if asks && tell.attended { ATTENDED_LIMIT } else { LIMIT };
+    let limit = if asks && attended { ATTENDED_LIMIT } else { LIMIT };
     let told = humantime::format_duration(limit);
     let mut made = tokio::task::spawn_blocking(make);
     let mut waited = tokio::time::timeout(SILENCE, &mut made).await;
     if waited.is_err() {
-        tell.say(&format!("waiting for the kubeconfig's credential plugin `{name}`, {told} at most"));
+        listener.tell(&format!("waiting for the kubeconfig's credential plugin `{name}`, {told} at most"));
         waited = tokio::time::timeout(limit.saturating_sub(SILENCE), &mut made).await;
     }
     match waited {

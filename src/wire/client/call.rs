@@ -65,13 +65,7 @@ pub async fn send(client: &Client, function: &str, asynchronous: bool, request: 
             builder = builder.timeout(timeout);
         }
         let request = builder.build().or_fault(|| what.clone())?;
-        let (shown, started) = (told(&request), std::time::Instant::now());
-        let answered = client.relay()?.execute(request).await;
-        if let Some(shown) = shown {
-            let status = answered.as_ref().map_or_else(|_| "no answer".into(), |answer| answer.status().to_string());
-            tracing::debug!("{shown}: {status} after {:.0?}", started.elapsed());
-        }
-        answered.map_err(|e| trouble::unanswered(client, &what, &e))
+        executed(client.relay()?, request).await.map_err(|e| trouble::unanswered(client, &what, &e))
     };
     if !sends_body {
         return send(url, headers, "".into()).await;
@@ -94,9 +88,22 @@ pub async fn send(client: &Client, function: &str, asynchronous: bool, request: 
     send(to, headers, bytes.into()).await
 }
 
+/// Sends the request of a call, and tells whoever reads it.
+///
+/// # Errors
+/// When no answer came.
+pub async fn executed(client: &reqwest::Client, request: reqwest::Request) -> reqwest::Result<Response> {
+    let (shown, started) = (told(&request), std::time::Instant::now());
+    let answered = client.execute(request).await;
+    if let Some(shown) = shown {
+        let status = answered.as_ref().map_or_else(|_| "no answer".into(), |answer| answer.status().to_string());
+        tracing::debug!("{shown}: {status} after {:.0?}", started.elapsed());
+    }
+    answered
+}
+
 /// The request in a line, its headers without what lets the caller in; `None` when nobody reads it.
-#[must_use]
-pub fn told(request: &reqwest::Request) -> Option<String> {
+fn told(request: &reqwest::Request) -> Option<String> {
     if !tracing::enabled!(tracing::Level::DEBUG) {
         return None;
     }
