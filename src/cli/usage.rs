@@ -5,6 +5,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::error::Fault;
 use crate::output::{Format, LogFormat, Output};
+use crate::wire::page::squeeze;
 
 /// The way to the program that reads what comes, if the arguments say that one does: those that were understood are not
 /// known, since none were.
@@ -79,7 +80,7 @@ pub fn fault(error: &clap::Error, hint: Option<String>) -> Fault {
         return Fault::usage("a command is missing").hint("--help lists them");
     }
     let text = error.render().to_string();
-    let mut parts = text.split("\n\n").map(on_one_line).filter(|part| !part.is_empty());
+    let mut parts = text.split("\n\n").map(squeeze).filter(|part| !part.is_empty());
     let message = parts.next().unwrap_or_default();
     let fault = Fault::usage(message.strip_prefix("error: ").unwrap_or(&message));
     let rest: Vec<String> = parts.filter(|part| !part.starts_with("For more information")).collect();
@@ -90,8 +91,4 @@ pub fn fault(error: &clap::Error, hint: Option<String>) -> Fault {
     } else {
         rest.join("; ")
     })
-}
-
-fn on_one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -98,7 +98,7 @@ pub fn said(error: &OciError) -> String {
         other => other.to_string(),
     };
     let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect();
-    plain.split_whitespace().collect::<Vec<_>>().join(" ")
+    crate::wire::page::squeeze(&plain)
 }
 
 /// `500 Internal Server Error`, and what came with it.

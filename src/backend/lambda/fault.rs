@@ -6,6 +6,7 @@ use regex::Regex;
 use serde_json::json;
 
 use crate::error::{Fault, Kind};
+use crate::wire::page::squeeze;
 
 /// The error's code, as `ResourceNotFoundException`; empty when the call did not get as far as an answer.
 pub fn code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> &str {
@@ -73,9 +74,13 @@ fn no_address(said: &str) -> Option<(&str, &str)> {
 
 /// An answer that is none of AWS's: a proxy's, or another program's behind the address.
 fn foreign(status: u16, body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
-    format!("HTTP {status}, and no error as AWS writes it: {text}")
+    format!("HTTP {status}, and no error as AWS writes it: {}", beginning(body))
+}
+
+/// The beginning of an answer, on one line.
+#[must_use]
+pub fn beginning(body: &[u8]) -> String {
+    squeeze(&String::from_utf8_lossy(body)).chars().take(200).collect()
 }
 
 fn chain_of<E: Error + 'static>(error: &SdkError<E>) -> String {

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::aws::Aws;
 use super::event;
-use super::fault::{code, fault, said};
+use super::fault::{beginning, code, fault, said};
 use super::name::{ALIAS, function_name};
 use super::{stream, url_call};
 use crate::backend::{Body, Call, LogTail, Reply};
@@ -153,8 +153,7 @@ fn refused(name: &str, region: &str, error: &SdkError<InvokeError>) -> Fault {
 /// That another program has answered: whatever Lambda answers has the number of its request.
 #[must_use]
 pub fn not_lambda(name: &str, body: &[u8]) -> Fault {
-    let text = String::from_utf8_lossy(body);
-    let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
+    let text = beginning(body);
     Fault::failed(format!("can't call {name}"))
         .cause(format!("what answered is not Lambda: there is no x-amzn-RequestId with the answer: {text}"))
         .hint("AWS_ENDPOINT_URL_LAMBDA, AWS_ENDPOINT_URL or a proxy leads to another program; `faas doctor` shows where to")

@@ -146,9 +146,8 @@ impl Traffic for Lambda {
 
     async fn back(&self, id: &FunctionId, revision: &str) -> Result<()> {
         let (aws, name) = (self.aws().await?, function_name(id));
-        let list = get_alias(aws, &name).await?.as_ref().and_then(mark).unwrap_or_default();
-        let left = served::back(served_by(&list).unwrap_or_default(), revision);
-        let left = (!list.is_empty()).then(|| format!("{SERVED}{}", served::write(&left)));
+        let list = get_alias(aws, &name).await?.as_ref().and_then(noted);
+        let left = list.map(|list| description(&served::back(list, revision)));
         point(aws, &name, revision, None, left).await
     }
 
@@ -160,24 +159,29 @@ impl Traffic for Lambda {
 /// What the alias' description begins with: the versions that had all of the calls follow.
 const SERVED: &str = "faas.dev/served=";
 
-fn served_by(description: &str) -> Option<Vec<String>> {
-    description.strip_prefix(SERVED).map(served::read)
+fn description(served: &[String]) -> String {
+    format!("{SERVED}{}", served::write(served))
 }
 
 /// The versions that had all of the calls before, where that was noted.
 fn kept(alias: &AliasConfiguration) -> Option<Vec<String>> {
-    served_by(alias.description().unwrap_or_default())
+    alias.description()?.strip_prefix(SERVED).map(served::read)
 }
 
-/// What the description is to say when calls move; `None` where somebody else wrote one.
-pub fn mark(alias: &AliasConfiguration) -> Option<String> {
+/// Those that are to be noted when calls move; `None` where somebody else wrote the description.
+fn noted(alias: &AliasConfiguration) -> Option<Vec<String>> {
     let list = kept(alias);
     if list.is_none() && alias.description().is_some_and(|text| !text.is_empty()) {
         return None;
     }
     let weights = alias.routing_config().and_then(|routing| routing.additional_version_weights());
     let alone = alias.function_version().filter(|_| weights.is_none_or(HashMap::is_empty));
-    Some(format!("{SERVED}{}", served::write(&served::noted(list.unwrap_or_default(), alone))))
+    Some(served::noted(list.unwrap_or_default(), alone))
+}
+
+/// What the description is to say when calls move; `None` where somebody else wrote one.
+pub fn mark(alias: &AliasConfiguration) -> Option<String> {
+    noted(alias).map(|list| description(&list))
 }
 
 /// Moves the alias: to one version, and by a weight between 0 and 1 also to a second one; `served` is what its description
