@@ -77,17 +77,15 @@ pub(super) async fn build(
     let started = Instant::now();
     let looked = now();
     let tree = tree::assemble(function, project, options, false)?;
-    let Inputs { lambda, processor, invoker, invoker_digest, container, key } =
-        Inputs::of(function, &tree, project, options)?;
+    let inputs = Inputs::of(function, &tree, project, options)?;
+    let Inputs { lambda, processor, invoker, invoker_digest, container, key } = &inputs;
+    let processor = *processor;
     let native = Native { requires: lambda.requires.clone(), ..Native::default() };
     let programs = requires::find(&native, name, project.env)?;
     let stamp = tree.stamp()?.to_hex().to_string();
-    let content = project.index.content(&key, &stamp, || tree.digest())?;
+    let content = project.index.content(key, &stamp, || tree.digest())?;
     let archives = project.cache.join("archives");
-    let place = |content: &str| {
-        let fingerprint = fingerprint(content, &invoker_digest, processor, container.as_deref());
-        archives.join(format!("{name}-{}.zip", &fingerprint[..16]))
-    };
+    let place = |content: &str| inputs.place(content, name, &archives);
     let built = |path: PathBuf, rebuilt, reason: String| -> Result<Built> {
         let sha256 = sha256(&path)?;
         let (entry, runtime) = (LAMBDA_ENTRY.to_owned(), lambda.runtime.clone());
@@ -96,7 +94,7 @@ pub(super) async fn build(
     let unchanged = |path: PathBuf| {
         touch(&path);
         project.index.set(
-            &key,
+            key,
             Record { stamp: stamp.clone(), content: content.clone(), output: String::new() },
             tree.newest(),
             looked,
@@ -125,7 +123,7 @@ pub(super) async fn build(
     let content = tree.write(&folder.path)?.to_hex().to_string();
     let cache = step::cache(project, name);
     let here: &[Step] = if container.is_some() { &[] } else { &lambda.install };
-    if let Some(image) = &container {
+    if let Some(image) = container {
         let native = tree.template.as_ref().and_then(|template| template.manifest.native.as_ref());
         let steps = native.map_or(&lambda.install, |native| &native.install);
         let steps: Vec<Step> = steps.iter().map(|one| for_processor(one, processor)).collect();
@@ -144,9 +142,9 @@ pub(super) async fn build(
         }
     }
     foreign::warn(&folder.path, name, processor.elf(), processor.names().0, progress);
-    let packed = invoker::packed(&invoker, &invoker_digest.to_string(), &archives)?;
+    let packed = invoker::packed(invoker, &invoker_digest.to_string(), &archives)?;
     let entry = folder.path.join(LAMBDA_ENTRY);
-    std::fs::write(&entry, bootstrap(&lambda)?).map_err(|error| cant_write(&entry, &error))?;
+    std::fs::write(&entry, bootstrap(lambda)?).map_err(|error| cant_write(&entry, &error))?;
     executable(&entry)?;
     progress.step(name, "packing");
     let path = place(&content);
@@ -154,7 +152,7 @@ pub(super) async fn build(
     tokio::task::spawn_blocking(move || pack(&from, &to, Some(&packed)))
         .await
         .map_err(|error| Fault::failed(format!("{name}: packing it broke off")).cause(error))??;
-    project.index.set(&key, Record { stamp, content, output: String::new() }, tree.newest(), looked);
+    project.index.set(key, Record { stamp, content, output: String::new() }, tree.newest(), looked);
     prune(&archives, name);
     built(path, true, format!("built in {}", bundle::said(started.elapsed())))
 }
@@ -179,16 +177,16 @@ impl Inputs {
         let container = container::image(function, options, &lambda)?;
         Ok(Self { lambda, processor, invoker, invoker_digest, container, key: format!("{}/zip", function.name) })
     }
-}
 
-/// Of everything that decides what the archive will be.
-fn fingerprint(content: &str, invoker: &blake3::Hash, processor: Processor, container: Option<&str>) -> String {
-    let mut hasher = blake3::Hasher::new_derive_key("faas 1 zip archive");
-    hasher.update(content.as_bytes());
-    hasher.update(invoker.as_bytes());
-    hasher.update(processor.names().0.as_bytes());
-    hasher.update(container.unwrap_or_default().as_bytes());
-    hasher.finalize().to_hex().to_string()
+    /// Where the archive lies: by everything that decides what it will be.
+    fn place(&self, content: &str, name: &str, archives: &Path) -> PathBuf {
+        let mut hasher = blake3::Hasher::new_derive_key("faas 1 zip archive");
+        hasher.update(content.as_bytes());
+        hasher.update(self.invoker_digest.as_bytes());
+        hasher.update(self.processor.names().0.as_bytes());
+        hasher.update(self.container.as_deref().unwrap_or_default().as_bytes());
+        archives.join(format!("{name}-{}.zip", &hasher.finalize().to_hex()[..16]))
+    }
 }
 
 /// What [`build()`] would make, and whether it is there already. Nothing is run.
@@ -199,8 +197,7 @@ pub(super) fn foresee(function: &Function, project: &Project<'_>, options: &Opti
     requires::find(&native, &function.name, project.env)?;
     let stamp = tree.stamp()?.to_hex().to_string();
     let content = project.index.content(&inputs.key, &stamp, || tree.digest())?;
-    let fingerprint = fingerprint(&content, &inputs.invoker_digest, inputs.processor, inputs.container.as_deref());
-    let path = project.cache.join("archives").join(format!("{}-{}.zip", function.name, &fingerprint[..16]));
+    let path = inputs.place(&content, &function.name, &project.cache.join("archives"));
     let is_there = path.is_file() && !options.no_cache;
     let sha256 = if is_there { sha256(&path)? } else { String::new() };
     let (entry, runtime) = (LAMBDA_ENTRY.to_owned(), inputs.lambda.runtime);
