@@ -288,7 +288,7 @@ impl New {
         }
         // The stack file that commands find here by themselves needs no word.
         let found = find(&context.cwd).is_some_and(|found| found == context.cwd.join(&made.stack));
-        let file = if found { String::new() } else { format!(" -f {}", in_shell(&made.stack)) };
+        let file = if found { String::new() } else { format!(" -f {}", shell_words::quote(&made.stack)) };
         text += &format!("\nNext:\n  faas up{file}\n  echo hello | faas invoke {}{file}\n", made.name);
         text
     }
@@ -302,12 +302,6 @@ fn list(catalogue: &Catalogue, context: &Context) -> Result<()> {
         let lines: String = list.iter().map(|one| format!("- {}{}\n", one.name, unproven(&one.unproven))).collect();
         format!("Languages available as templates:\n{lines}")
     })
-}
-
-/// A word as the shell reads it.
-fn in_shell(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+@:,".contains(c);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// The fault of a language that nobody knows, with the one that was probably meant; its number may be missing.
