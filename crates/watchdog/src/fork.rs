@@ -136,22 +136,14 @@ pub(crate) async fn serialize(
                 let mut read = pin!(stdout.read_to_end(&mut output));
                 std::future::poll_fn(|context| {
                     running.poll_errors(context);
-                    if let Some(writing) = &mut feed
-                        && Pin::new(writing).poll(context).is_ready()
-                    {
-                        feed = None;
-                    }
+                    poll_feed(&mut feed, context);
                     read.as_mut().poll(context)
                 })
                 .await
             };
             // It needn't read what it is given; one that has ended its output may still want it.
             let status = std::future::poll_fn(|context| {
-                if let Some(writing) = &mut feed
-                    && Pin::new(writing).poll(context).is_ready()
-                {
-                    feed = None;
-                }
+                poll_feed(&mut feed, context);
                 running.poll_wait(context)
             })
             .await;
@@ -168,6 +160,15 @@ pub(crate) async fn serialize(
         }
     };
     deadline.limit(run).await.map_err(|expired| Failure::timeout(expired.0))?
+}
+
+/// Writes more of the request, until all of it is written or nobody reads it.
+fn poll_feed(feed: &mut Option<Feed>, context: &mut Context<'_>) {
+    if let Some(writing) = feed
+        && Pin::new(writing).poll(context).is_ready()
+    {
+        *feed = None;
+    }
 }
 
 fn held_too_much(reason: String) -> Failure {
