@@ -109,4 +109,5 @@ mod up;
 #[cfg(feature = "image")]
 mod uploads;
 mod validate;
+mod validate_functions;
 mod version;
